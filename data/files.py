@@ -1,0 +1,61 @@
+"""Files that are either whole or not there: written under a temporary name, flushed, then renamed.
+
+    with whole_file("results/metrics.json") as path:
+        path.write_text("{}")
+"""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def _temporary(path):
+    """A hidden name beside `path` that keeps its suffix, because OpenCV chooses the format by it."""
+    return path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
+
+
+@contextmanager
+def whole_file(path):
+    """Yield a temporary path; after the block it takes the place of `path`, or is removed if the block failed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path):
+    """Like `whole_file` for a folder: yields an empty one that takes the place of `path` after the block."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_json(path):
+    """The parsed file. ValueError, with the place, where it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); write it again") from error
+
+
+def write_json(path, content):
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
