@@ -10,6 +10,11 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: without the guard of `sole_writer`
+    fcntl = None
+
 
 def _temporary(path):
     """A hidden name beside `path` that keeps its suffix, because OpenCV chooses the format by it."""
@@ -52,10 +57,39 @@ def read_json(path):
     """The parsed file. ValueError, with the place, where it is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); write it again") from error
 
 
 def write_json(path, content):
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def sole_writer(folder):
+    """Keep other runs from writing into `folder` during the block; clear what killed processes left half-written.
+
+    OSError where another run is at work there. The lock goes with the process, however it ends.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            if fcntl:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
+        _clear(folder)
+        try:
+            yield
+        finally:
+            _clear(folder)
+
+
+def _clear(folder):
+    for leftover in [*folder.glob(".*.part[0-9]*"), *folder.glob("*/.*.part[0-9]*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

@@ -5,7 +5,12 @@ is never trusted (it overstates on KTH): what decodes is what there is.
 """
 
 import os
+import struct
+import zlib
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,31 +22,85 @@ import cv2
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
 KTH_FPS = 25.0
+MAX_BYTES = 4 << 30  # no video or mask file is read that takes more memory than this
 CODECS = {".avi": (cv2.CAP_OPENCV_MJPEG, "MJPG"), ".mp4": (cv2.CAP_FFMPEG, "vp09")}  # VP9: plays in browsers
 
 
-def read_video(path, max_frames=None):
-    """All frames of a video (the first `max_frames` of it) and its frame rate.
+def _upside_down_size(path):
+    """(width, height) of an AVI of uncompressed 24-bit frames stored bottom row first; None for any other file.
 
-    Returns (frames (N, H, W, 3) uint8 RGB, fps). FileNotFoundError where there is no file, ValueError where nothing
-    in it decodes.
+    OpenCV up to 5.0 writes beyond its memory when it converts these, the usual form of uncompressed AVI.
     """
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    place = head.find(b"strf", head.find(b"vids")) + 8  # the format of the video stream, a BITMAPINFOHEADER
+    if not head.startswith(b"RIFF") or b"vids" not in head or not 8 <= place <= len(head) - 20:
+        return None
+    _, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", head, place)
+    return (width, height) if compression == 0 and bits == 24 and width > 0 and height > 0 else None
+
+
+@contextmanager
+def _opened(path):
+    """A capture of decoded frames, or of the bytes of each where `_upside_down_size` tells so."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no video at {path}")
-    capture = cv2.VideoCapture(str(path))
+    as_bytes = [cv2.CAP_PROP_FORMAT, -1] if _upside_down_size(path) else []
+    capture = cv2.VideoCapture(str(path), cv2.CAP_ANY, as_bytes)
     try:
-        frames = []
-        while max_frames is None or len(frames) < max_frames:
-            decoded, frame = capture.read()
-            if not decoded:
-                break
-            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-        fps = capture.get(cv2.CAP_PROP_FPS)
+        yield capture
     finally:
         capture.release()
-    if not frames:
+
+
+def _upright(content, width, height):
+    """(whether it is a whole frame, the frame (H, W, 3) in BGR) from the bytes of one that is stored upside down."""
+    stride = -(-3 * width // 4) * 4  # bytes of a row, padded to whole words
+    if content.size < stride * height:
+        return False, None
+    rows = content.ravel()[: stride * height].reshape(height, stride)[::-1]
+    return True, rows[:, : 3 * width].reshape(height, width, 3)
+
+
+def _decoded(capture, path, size):
+    """Yield (H, W, 3) uint8 RGB frames, resized to `size` (width, height) where that is given."""
+    upside_down, count = _upside_down_size(path), 0
+    while True:
+        whole, frame = capture.read()
+        if whole and upside_down:
+            whole, frame = _upright(frame, *upside_down)
+        if not whole:
+            break
+        if size is not None:
+            smaller = size[0] <= frame.shape[1] and size[1] <= frame.shape[0]
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        count += 1
+    if not count:
         raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that OpenCV can decode")
-    return np.stack(frames), fps if fps > 0 else KTH_FPS
+
+
+def iterate_video(path, size=None):
+    """Yield the frames of a video one by one, (H, W, 3) uint8 RGB; errors and `size` as in `read_video`."""
+    with _opened(path) as capture:
+        yield from _decoded(capture, path, size)
+
+
+def read_video(path, max_frames=None, size=None):
+    """All frames of a video (the first `max_frames` of it), resized to `size` (width, height), and its frame rate.
+
+    Returns (frames (N, H, W, 3) uint8 RGB, fps). FileNotFoundError where there is no file, ValueError where nothing
+    in it decodes or where the frames would take more than `MAX_BYTES` of memory.
+    """
+    frames, n_bytes = [], 0
+    with _opened(path) as capture:
+        for frame in islice(_decoded(capture, path, size), max_frames):
+            n_bytes += frame.nbytes
+            if n_bytes > MAX_BYTES:
+                raise ValueError(f"{path}: {len(frames)} frames fill {MAX_BYTES >> 30} GiB and more follow; cut it")
+            frames.append(frame)
+        fps = capture.get(cv2.CAP_PROP_FPS)
+    return np.stack(frames), fps if 1 <= fps < 1000 else KTH_FPS
 
 
 def write_video(path, frames, fps=KTH_FPS, quality=95):
@@ -57,6 +116,10 @@ def write_video(path, frames, fps=KTH_FPS, quality=95):
         for frame in frames:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if frame.ndim == 2 else cv2.COLOR_RGB2BGR))
         writer.release()
+        with _opened(temporary) as capture:
+            n_written = sum(iter(capture.grab, False))
+        if n_written < len(frames):  # OpenCV does not tell when the disk is full
+            raise OSError(f"only {n_written} of {len(frames)} frames of {path} could be written; is the disk full?")
 
 
 def masks_path(video_path):
@@ -68,10 +131,28 @@ def read_masks(path):
     """The person masks (N, H, W) bool of a synthetic video or clip, or None where there is no such file."""
     if not Path(path).is_file():
         return None
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["masks"]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if archive.zip.getinfo("masks.npy").file_size > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES >> 30} GiB")
+            masks = archive["masks"]
+        if masks.ndim != 3 or masks.dtype != bool:
+            raise ValueError(f"shape {masks.shape}, type {masks.dtype}")
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} holds no masks (N, H, W) of type bool ({error}); make them again") from error
+    return masks
 
 
 def write_masks(path, masks):
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, masks=np.asarray(masks, dtype=bool))
+
+
+def read_image(path):
+    """One picture, (H, W, 3) uint8 RGB. ValueError where it is broken, also where a JPEG ends before its end mark."""
+    content = Path(path).read_bytes()
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    cut_short = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-32:]
+    if pixels is None or cut_short:
+        raise ValueError(f"{path} ({len(content)} bytes) is not a whole picture; extract its clip again")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

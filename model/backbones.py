@@ -1,0 +1,73 @@
+"""Image networks that turn one frame into one vector: any torchvision classifier without its last linear layer.
+
+    network, size = build_backbone("resnet18", weights="none")     # network(frames (N, 3, H, W)) -> (N, size)
+"""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import nn
+from torchvision import models
+
+# Vision transformers of fixed picture size and networks with auxiliary outputs cannot serve as they are.
+UNSUITABLE = ("vit_", "maxvit", "inception", "googlenet")
+BACKBONES = tuple(name for name in models.list_models(module=models) if not name.startswith(UNSUITABLE))
+
+
+def build_backbone(name, weights="none"):
+    """A torchvision network whose last linear layer is the identity, and the length of the vector it then gives.
+
+    weights: "imagenet" (torchvision's download), "none" (random), or the path of a state dict, of this network or of
+    a checkpoint of this project with this backbone. ValueError or FileNotFoundError where they do not fit.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
+    if weights == "imagenet":
+        network = _download(name)
+    else:
+        network = models.get_model(name, weights=None)
+    size = _remove_classifier(network)
+    if weights not in ("imagenet", "none"):
+        _load_weights(network, weights)
+    return network, size
+
+
+def _download(name):
+    try:
+        return models.get_model(name, weights="DEFAULT")
+    except (URLError, OSError) as error:
+        raise ValueError(
+            f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give 'none' for "
+            "random weights, or the PATH of a state dict that you have"
+        ) from error
+
+
+def _remove_classifier(network):
+    name, layer = [item for item in network.named_modules() if isinstance(item[1], nn.Linear)][-1]
+    network.set_submodule(name, nn.Identity())
+    return layer.in_features
+
+
+def _load_weights(network, path):
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"--backbone_weights {path}: no such file; give 'imagenet', 'none' or an existing path")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    prefix = "backbone."
+    if any(key.startswith(prefix) for key in state):
+        state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}
+    wanted = network.state_dict()
+    state = {key: value for key, value in state.items() if key in wanted}
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    wrong = [key for key in state if state[key].shape != wanted[key].shape]
+    if missing or wrong:
+        first = (missing + wrong)[0]
+        raise ValueError(
+            f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing and {len(wrong)} "
+            f"have another shape (first: {first}); check --backbone"
+        )
+    network.load_state_dict(state, strict=False)

@@ -1,0 +1,80 @@
+"""Checkpoints that describe themselves: weights, how to build the model, class names, and how frames were prepared.
+
+    model, info = load_model("snapshots/run/best.pth")      # eval mode, ready to use
+    info.classes, info.sample_size, info.mean
+"""
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+
+from model.cnn_lstm import CNNLSTM
+
+MODELS = {"cnnlstm": CNNLSTM}
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Everything besides weights that is needed to use a model.
+
+    classes: names in the order of the scores; sample_size: side of the square frames in pixels; sample_duration:
+    frames per clip; mean, std: per RGB channel, for pixels in 0..1; config: arguments of the model's class; epoch:
+    epochs trained.
+    """
+
+    model: str
+    config: dict
+    classes: list
+    sample_size: int
+    sample_duration: int
+    mean: list
+    std: list
+    epoch: int = 0
+
+
+def save_checkpoint(path, model, info, **training):
+    """Write a checkpoint whole or not at all. `training` holds plain values and state dicts for resuming."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, "state_dict": model.state_dict(), **asdict(info), **training}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(path):
+    """The checkpoint's dict, on the CPU. FileNotFoundError or ValueError with one sentence otherwise."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another --resume_path")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely") from error
+    wanted = {"format", "state_dict"} | {field.name for field in fields(ModelInfo)}
+    if not isinstance(content, dict) or not wanted <= content.keys():
+        found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path} is not a checkpoint of this project: it holds {found}; give one written by main.py")
+    return content
+
+
+def load_model(path, device="cpu"):
+    """Build the model that a checkpoint describes, in eval mode, on the device. Returns (model, ModelInfo)."""
+    content = read_checkpoint(path)
+    info = ModelInfo(**{field.name: content[field.name] for field in fields(ModelInfo)})
+    if info.model not in MODELS:
+        raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
+    try:
+        model = MODELS[info.model](**info.config)
+        model.load_state_dict(content["state_dict"])
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
+    return model.to(device).eval(), info

@@ -1,0 +1,84 @@
+"""The annotation file."""
+
+import json
+
+import pytest
+
+from data import annotation
+from data.annotation import read_annotation, write_annotation
+
+ENTRY = {"subset": "training", "annotations": {"label": "walking"}}
+
+
+def test_what_is_written_is_read(tmp_path):
+    clips = {"b_1": ("validation", "walking"), "a_1": ("training", "running")}
+    write_annotation(tmp_path / "new" / "kth1.json", ["running", "walking"], clips)
+    read = read_annotation(tmp_path / "new" / "kth1.json")
+    assert read.labels == ["running", "walking"] and read.clips == clips
+    assert list(read.clips) == ["b_1", "a_1"]  # the order of the file
+
+
+def test_form_of_the_file(tmp_path):
+    write_annotation(tmp_path / "kth1.json", ["walking"], {"a_1": ("training", "walking")})
+    assert json.loads((tmp_path / "kth1.json").read_text()) == {"labels": ["walking"], "database": {"a_1": ENTRY}}
+
+
+def test_file_of_another_tool(tmp_path):
+    """Other keys are passed over, no testing subset is needed."""
+    entry = {"subset": "validation", "annotations": {"label": "running", "segment": [0, 2]}, "url": "x"}
+    content = {"version": 1, "labels": ["running"], "database": {"person01 running (1).d1": entry}}
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    assert read_annotation(tmp_path / "old.json").clips == {"person01 running (1).d1": ("validation", "running")}
+
+
+def with_entry(entry, clip="a_1"):
+    return {"labels": ["walking"], "database": {clip: entry}}
+
+
+@pytest.mark.parametrize("content, message", [
+    ([], "found \\[\\]"),
+    ({"labels": ["walking"]}, "an object 'database'"),
+    ({"labels": "walking", "database": {}}, "a list 'labels'"),
+    ({"labels": [], "database": {}}, "names of the class folders"),
+    ({"labels": [1], "database": {}}, "names of the class folders"),
+    ({"labels": [".."], "database": {}}, "names of the class folders"),
+    ({"labels": ["walking", "walking"], "database": {}}, "a class twice"),
+    (with_entry(None), "has subset None"),
+    (with_entry({**ENTRY, "subset": "test"}), "has subset 'test'"),
+    (with_entry({**ENTRY, "subset": ["training"]}), "has subset"),
+    (with_entry({"subset": "training"}), "has label None"),
+    (with_entry({"subset": "training", "annotations": [1]}), "has label None"),
+    (with_entry({"subset": "training", "annotations": {"label": "flying"}}), "has label 'flying'"),
+    (with_entry({"subset": "training", "annotations": {"label": {}}}), "has label {}"),
+    (with_entry(ENTRY, "../../etc"), "is no plain folder name"),
+    (with_entry(ENTRY, "/etc"), "is no plain folder name"),
+    (with_entry(ENTRY, "a/b"), "is no plain folder name"),
+    (with_entry(ENTRY, "a\\b"), "is no plain folder name"),
+    (with_entry(ENTRY, "C:a"), "is no plain folder name"),
+    (with_entry(ENTRY, ".."), "is no plain folder name"),
+    (with_entry(ENTRY, "."), "is no plain folder name"),
+    (with_entry(ENTRY, ""), "is no plain folder name"),
+    (with_entry(ENTRY, "a\0b"), "is no plain folder name"),
+])  # fmt: skip
+def test_wrong_content(tmp_path, content, message):
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_annotation(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"labels: []", b"[" * 100000, b"9" * 5000])
+def test_not_json(tmp_path, content):
+    (tmp_path / "wrong.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"wrong\.json"):
+        read_annotation(tmp_path / "wrong.json")
+
+
+def test_missing_and_huge_files(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"generate_data\.sh"):
+        read_annotation(tmp_path / "none.json")
+    monkeypatch.setattr(annotation, "MAX_BYTES", 10)
+    (tmp_path / "huge.json").write_text(" " * 11)
+    with pytest.raises(ValueError, match="larger than"):
+        read_annotation(tmp_path / "huge.json")

@@ -1,0 +1,102 @@
+"""Optical flow and frame difference on pictures whose motion is known."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from saliency.flow import frame_difference, grey, optical_flow
+
+KTH = Path(__file__).resolve().parents[2] / "shared" / "kth"
+
+
+def moving_body(step, frames=5, size=120):
+    """A textured upright ellipse that moves right by `step` pixels per frame over a still textured background.
+
+    Returns frames (T, H, W) uint8 and the body's masks (T, H, W) bool.
+    """
+    rng = np.random.default_rng(0)
+    background = 128 + 400 * cv2.GaussianBlur(rng.normal(0, 0.3, (size, size)), (0, 0), 3)
+    texture = 90 + 300 * cv2.GaussianBlur(rng.normal(0, 0.5, (size, size)), (0, 0), 2)
+    rows, columns = np.mgrid[:size, :size]
+    masks = np.stack([((columns - 35 - step * t) / 14) ** 2 + ((rows - 60) / 26) ** 2 < 1 for t in range(frames)])
+    video = np.stack([np.where(mask, np.roll(texture, step * t, axis=1), background) for t, mask in enumerate(masks)])
+    return np.clip(video, 0, 255).astype(np.uint8), masks
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 8])
+def test_speed_of_a_moving_body_is_its_step(step):
+    frames, masks = moving_body(step)
+    flow = optical_flow(frames)
+    assert flow.shape == (4, 120, 120) and flow.dtype == np.float32
+    for t in range(4):  # flow[t] lies on the body of frame t
+        inside = cv2.erode(masks[t].astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        assert np.median(flow[t][inside]) == pytest.approx(step, abs=0.1)
+        assert np.median(flow[t][:, 100:]) < 0.1
+
+
+def test_flow_lies_on_the_first_frame_of_its_pair():
+    frames, masks = moving_body(8)
+    flow = optical_flow(frames)
+    left, entered = masks[0] & ~masks[1], masks[1] & ~masks[0]
+    assert np.median(flow[0][left]) == pytest.approx(8, abs=0.5)
+    assert np.abs(flow[0][left] - 8).mean() < 0.5 * np.abs(flow[0][entered] - 8).mean()
+
+
+def test_still_frames_have_no_flow_and_no_difference():
+    frames = np.repeat(moving_body(1, frames=1)[0], 4, axis=0)
+    assert optical_flow(frames).max() < 0.5 and np.median(optical_flow(frames)) < 1e-3
+    assert not frame_difference(frames).any()
+
+
+def test_colour_and_grey_frames_agree():
+    frames, _ = moving_body(3, frames=3)
+    colour = np.repeat(frames[..., None], 3, axis=3)
+    assert (grey(colour) == frames).all() and grey(frames) is frames
+    np.testing.assert_array_equal(optical_flow(colour), optical_flow(frames))
+    np.testing.assert_array_equal(frame_difference(colour[:, ::-1]), frame_difference(frames[:, ::-1]))
+
+
+def test_grey_weighs_red_green_and_blue_in_that_order():
+    pure = np.zeros((3, 2, 2, 3), np.uint8)
+    for channel in range(3):
+        pure[channel, ..., channel] = 255
+    assert grey(pure)[:, 0, 0].tolist() == pytest.approx([76, 150, 29], abs=1)
+
+
+def test_difference_by_hand():
+    frames = np.array([[[10, 0]], [[13, 0]], [[5, 255]]], np.uint8)  # (3, 1, 2)
+    assert frame_difference(frames).tolist() == [[[3, 0]], [[8, 255]], [[8, 255]]]
+
+
+@pytest.mark.parametrize("size", [1, 4, 9])
+def test_short_and_tiny_clips(size):
+    one = np.zeros((1, size, size), np.uint8)
+    assert optical_flow(one).shape == (0, size, size)
+    assert frame_difference(one).shape == (1, size, size)
+    assert optical_flow(np.zeros((2, size, size), np.uint8)).shape == (1, size, size)
+    assert optical_flow(np.zeros((0, size, size, 3), np.uint8)).shape == (0, size, size)
+
+
+@pytest.mark.parametrize("frames", [np.zeros((2, 4, 4)), np.zeros((4, 4), np.uint8), np.zeros((2, 4, 4, 1), np.uint8)])
+def test_other_arrays_are_refused_in_one_sentence(frames):
+    with pytest.raises(ValueError, match=r"give uint8 of shape \(T, H, W\)"):
+        optical_flow(frames)
+
+
+@pytest.mark.skipif(not KTH.is_dir(), reason="the KTH videos are not here")
+def test_a_kth_walker_has_the_speed_at_which_he_crosses_the_picture():
+    from data.video import read_video
+
+    frames, _ = read_video(KTH / "kth_data/walking/person09_walking_d1_uncomp.avi", max_frames=120)
+    frames = grey(frames)
+    bodies = np.abs(frames - np.median(frames, axis=0)) > 30  # (N, H, W)
+    sizes = bodies.sum(axis=(1, 2))
+    places = (bodies * np.arange(160)).sum(axis=(1, 2)) / np.maximum(sizes, 1)
+    seen = np.flatnonzero((places > 50) & (places < 110) & (sizes > 0.6 * sizes.max()))
+    run = max(np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1), key=len)
+    step = abs(np.polyfit(run, places[run], 1)[0])
+    flow = optical_flow(frames[run])
+    # arms and legs go faster than the body
+    assert len(run) > 8 and np.median(flow[bodies[run[:-1]]]) == pytest.approx(step, rel=0.25)

@@ -1,0 +1,325 @@
+"""Every metric against scikit-learn, scipy or a case worked out by hand; what cannot be measured is NaN."""
+
+import math
+import time
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from saliency import metrics
+from saliency.metrics import (
+    auc,
+    auroc_in_time,
+    cc,
+    centre_map,
+    format_table,
+    map_metrics,
+    mass_accuracy,
+    nss,
+    random_map,
+    rank_accuracy,
+    sim,
+    spearman,
+    summarise,
+)
+
+BINARY = [auc, nss, mass_accuracy, rank_accuracy]
+GRADED = [cc, sim, spearman]
+
+
+def sample(shape=(3, 9, 11), seed=0, levels=None):
+    """A positive map (with ties where `levels` is given), a reference of about a fifth of it, and a magnitude."""
+    rng = np.random.default_rng(seed)
+    saliency = rng.random(shape) ** 3 if levels is None else rng.integers(1, levels + 1, shape).astype(float)
+    reference = rng.random(shape) < 0.1 + 0.2 * saliency / saliency.max()
+    return saliency, reference, rng.gamma(0.5, size=shape)
+
+
+@pytest.mark.parametrize("levels", [None, 2, 3, 10])
+@pytest.mark.parametrize("seed", range(4))
+def test_auc_equals_scikit_learn(seed, levels):
+    saliency, reference, _ = sample(seed=seed, levels=levels)
+    assert auc(saliency, reference) == pytest.approx(roc_auc_score(reference.ravel(), saliency.ravel()), abs=1e-12)
+
+
+def test_auc_by_hand():
+    reference = np.array([True, False, True, False])
+    assert auc([4, 3, 2, 1], reference) == 0.75
+    assert auc([3, 3, 2, 1], reference) == (0.5 + 1 + 0 + 1) / 4
+    assert auroc_in_time([9, 0, 9, 0], reference) == 1 and auc([0, 9, 0, 9], reference) == 0
+
+
+@pytest.mark.parametrize("levels", [None, 2, 5])
+def test_correlations_equal_scipy(levels):
+    saliency, _, magnitude = sample(levels=levels)
+    flat = saliency.ravel(), magnitude.ravel()
+    assert cc(saliency, magnitude) == pytest.approx(stats.pearsonr(*flat).statistic, abs=1e-12)
+    assert spearman(saliency, magnitude) == pytest.approx(stats.spearmanr(*flat).statistic, abs=1e-12)
+    rounded = np.round(magnitude)
+    assert spearman(saliency, rounded) == pytest.approx(stats.spearmanr(flat[0], rounded.ravel()).statistic)
+    assert spearman(saliency, np.exp(saliency)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("levels", [None, 1, 2, 7])
+def test_ranks_equal_scipy(levels):
+    values = sample((4, 50), levels=levels)[0]
+    order, first, last = metrics._Maps(values).ranks
+    expected = {way: np.stack([stats.rankdata(row, way) for row in values]).ravel()[order] for way in ("min", "max")}
+    assert (first == expected["min"]).all() and (last == expected["max"]).all()
+
+
+def test_nss_by_hand():
+    saliency = np.array([[0.0, 0, 0], [0, 0, 6]])  # mean 1, variance (5 * 1 + 25) / 6 = 5
+    assert nss(saliency, saliency > 0) == pytest.approx(5 / math.sqrt(5))
+    assert nss(saliency, [[True, False, False], [False, False, True]]) == pytest.approx((5 - 1) / 2 / math.sqrt(5))
+    other, reference, _ = sample()
+    assert nss(other, reference) == pytest.approx(stats.zscore(other.ravel())[reference.ravel()].mean())
+
+
+def test_sim_by_hand():
+    assert sim([1, 3], [3, 1]) == pytest.approx(0.5)
+    assert sim([0, 0, 5], [2, 2, 0]) == 0
+    assert sim([1, 2, 1], [10, 20, 10]) == pytest.approx(1)
+    saliency, _, magnitude = sample()
+    halves = saliency / saliency.sum(), magnitude / magnitude.sum()
+    assert sim(saliency, magnitude) == pytest.approx(1 - np.abs(halves[0] - halves[1]).sum() / 2)  # total variation
+
+
+def test_mass_accuracy_by_hand():
+    assert mass_accuracy([1, 2, 3, 4], [True, False, False, True]) == pytest.approx(5 / 10)
+    assert mass_accuracy([1, -2, 3, 4], [True, True, False, False]) == pytest.approx(1 / 8)
+    assert mass_accuracy([0, 0, 3, 4], [True, True, False, False]) == 0
+
+
+def test_rank_accuracy_by_hand():
+    assert rank_accuracy([9, 8, 1, 2], [True, False, True, False]) == 0.5
+    assert rank_accuracy([9, 8, 1, 2], [True, True, False, False]) == 1
+    assert rank_accuracy([1, 2, 8, 9], [True, True, False, False]) == 0
+    # Three equal values share the two places that are left: 2/3 each, two of them inside.
+    assert rank_accuracy([9, 5, 5, 5, 1], [True, True, True, False, False]) == pytest.approx((1 + 2 * 2 / 3) / 3)
+
+
+def test_rank_accuracy_equals_sorting_where_nothing_ties():
+    saliency, reference, _ = sample()
+    highest = np.argsort(saliency.ravel())[::-1][: reference.sum()]
+    assert rank_accuracy(saliency, reference) == pytest.approx(reference.ravel()[highest].mean())
+
+
+def test_order_of_the_pixels_does_not_matter():
+    saliency, reference, _ = sample((400,), levels=3)
+    shuffled = np.random.default_rng(1).permutation(400)
+    for metric in BINARY:
+        assert metric(saliency, reference) == pytest.approx(metric(saliency[shuffled], reference[shuffled]))
+
+
+def test_only_auc_rank_accuracy_and_spearman_see_no_scale():
+    saliency, reference, magnitude = sample()
+    for metric, other in ((auc, reference), (rank_accuracy, reference), (spearman, magnitude)):
+        assert metric(saliency**5, other) == metric(saliency, other)
+    for metric, other in ((nss, reference), (mass_accuracy, reference), (cc, magnitude), (sim, magnitude)):
+        assert metric(1e-30 * saliency, other) == pytest.approx(metric(saliency, other))
+        assert metric(saliency**5, other) != pytest.approx(metric(saliency, other), abs=1e-3)
+
+
+SOME = np.array([True, False, False, True])
+UNMEASURABLE = [
+    ("blank map", np.zeros(4), SOME),
+    ("constant map", np.full(4, 0.3), SOME),
+    ("empty reference", np.arange(4), np.zeros(4, bool)),
+    ("full reference", np.arange(4), np.ones(4, bool)),
+    ("NaN in the map", np.array([1, 2, np.nan, 4]), SOME),
+    ("infinite map", np.array([1, 2, np.inf, 4]), SOME),
+    ("one pixel", np.array([1.0]), np.array([True])),
+    ("no pixel", np.zeros((0, 4)), np.zeros((0, 4), bool)),
+]
+
+
+@pytest.mark.parametrize("metric", BINARY + GRADED)
+@pytest.mark.parametrize("case, saliency, reference", UNMEASURABLE, ids=[case for case, *_ in UNMEASURABLE])
+def test_what_cannot_be_measured_is_nan(metric, case, saliency, reference):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value = metric(saliency, reference)
+    assert isinstance(value, float) and math.isnan(value)
+
+
+@pytest.mark.parametrize("metric", BINARY + GRADED)
+def test_shapes_must_agree(metric):
+    with pytest.raises(ValueError, match="give both in one shape"):
+        metric(np.zeros((2, 3)), np.zeros((3, 2), bool))
+
+
+def clip(length=6, size=10, seed=0):
+    """Saliency, flow and masks whose references are neither empty nor full, apart from flow in frame 2, which rests."""
+    rng = np.random.default_rng(seed)
+    flow = rng.gamma(1, size=(length - 1, size, size))
+    flow[2] = 0.5
+    masks = rng.random((length, size, size)) < 0.3
+    masks[length - 1] = False
+    return rng.random((length, size, size)), flow, masks
+
+
+def test_a_row_holds_each_metric_by_frame_and_by_clip():
+    saliency, flow, masks = clip()
+    row = map_metrics(saliency, flow, masks)
+    moving = flow > 1
+    for metric in BINARY:
+        name = metric.__name__
+        by_frame = [metric(saliency[t], moving[t]) for t in (0, 1, 3, 4)]  # frame 2 rests, frame 5 has no flow
+        assert row[f"{name}_flow_frame"] == pytest.approx(np.mean(by_frame))
+        assert row[f"{name}_flow_clip"] == pytest.approx(metric(saliency[:-1], moving))
+        by_frame = [metric(saliency[t], masks[t]) for t in range(5)]
+        assert row[f"{name}_mask_frame"] == pytest.approx(np.mean(by_frame))
+        assert row[f"{name}_mask_clip"] == pytest.approx(metric(saliency, masks))
+    for metric in (cc, sim):
+        by_frame = [metric(saliency[t], flow[t]) for t in (0, 1, 3, 4)]
+        assert row[f"{metric.__name__}_flow_frame"] == pytest.approx(np.mean(by_frame))
+        assert row[f"{metric.__name__}_flow_clip"] == pytest.approx(metric(saliency[:-1], flow))
+    assert row["frames_with_reference"] == 4 and row["frames_constant"] == 0
+    assert row["mask_share_frame"] == pytest.approx(masks[:5].mean())
+    assert row["mask_share_clip"] == pytest.approx(masks.mean())
+    assert row["flow_share_clip"] == pytest.approx(moving.mean())
+    totals = saliency.sum(axis=(1, 2))
+    assert row["time_spearman_flow"] == pytest.approx(stats.spearmanr(totals[:5], flow.sum(axis=(1, 2))).statistic)
+    assert row["time_auroc_visible"] == pytest.approx(roc_auc_score([1, 1, 1, 1, 1, 0], totals))
+    assert {type(value) for value in row.values()} == {float, int}
+
+
+def test_the_names_are_those_of_the_module_docstring():
+    expected = {f"{m}_{r}_{s}" for m in metrics.BINARY for r in ("flow", "mask") for s in ("frame", "clip")}
+    expected |= {f"{m}_flow_{s}" for m in metrics.GRADED for s in ("frame", "clip")}
+    expected |= {"flow_share_frame", "flow_share_clip", "mask_share_frame", "mask_share_clip", "frames_with_reference"}
+    expected |= {"frames_constant", "time_spearman_flow", "time_auroc_visible", "last_quarter_share"}
+    saliency, flow, masks = clip()
+    assert set(map_metrics(saliency, flow, masks)) == expected
+    without = map_metrics(saliency, flow)
+    assert set(without) == {name for name in expected if "mask" not in name and name != "time_auroc_visible"}
+
+
+def test_frames_whose_map_is_constant_are_left_out_and_counted():
+    saliency, flow, masks = clip()
+    expected = np.mean([auc(saliency[t], flow[t] > 1) for t in (0, 4)])
+    saliency[1], saliency[2], saliency[3] = 0, 0, 0.1
+    row = map_metrics(saliency, flow, masks)
+    assert row["auc_flow_frame"] == pytest.approx(expected)
+    assert (row["frames_with_reference"], row["frames_constant"]) == (4, 2)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 30])
+def test_last_quarter_of_an_even_map_is_a_quarter(length):
+    row = map_metrics(np.ones((length, 2, 2)), np.zeros((length - 1, 2, 2)))
+    assert row["last_quarter_share"] == pytest.approx(0.25)
+
+
+def test_last_quarter_by_hand():
+    saliency = np.zeros((6, 2, 2))  # the last quarter is half of frame 4 and frame 5
+    saliency[0, 0, 0], saliency[4, 0, 0], saliency[5] = 2, 4, 1
+    assert map_metrics(saliency, np.zeros((5, 2, 2)))["last_quarter_share"] == pytest.approx((2 + 4) / 10)
+
+
+@pytest.mark.parametrize("length", [1, 2, 6])
+@pytest.mark.parametrize("value", [0.0, 3.0, np.nan, np.inf])
+def test_blank_and_broken_clips_give_nan_without_a_warning(length, value):
+    masks = np.ones((length, 4, 5), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = map_metrics(np.full((length, 4, 5), value), np.zeros((length - 1, 4, 5)), masks)
+    assert row.pop("frames_with_reference") == row.pop("frames_constant") == 0
+    share = row.pop("last_quarter_share")
+    assert share == pytest.approx(0.25) if value == 3 else math.isnan(share)
+    assert all(math.isnan(number) for number in row.values())
+
+
+def test_map_metrics_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"give \(T, H, W\) and \(T-1, H, W\)"):
+        map_metrics(np.zeros((4, 5, 5)), np.zeros((4, 5, 5)))
+    with pytest.raises(ValueError, match="give a mask for every frame"):
+        map_metrics(np.zeros((4, 5, 5)), np.zeros((3, 5, 5)), np.zeros((3, 5, 5), bool))
+
+
+def test_a_whole_clip_is_quick():
+    rng = np.random.default_rng(0)
+    clip = rng.random((30, 120, 120), np.float32), 2 * rng.random((29, 120, 120)), rng.random((30, 120, 120)) > 0.9
+    start = time.process_time()
+    map_metrics(*clip)
+    assert time.process_time() - start < 1  # 0.2 s alone on one core
+
+
+def test_the_truth_beats_the_centre_and_the_centre_beats_noise():
+    rows, columns = np.mgrid[:40, :40]
+    flow = np.stack([3.0 * ((rows - 20) ** 2 + (columns - 8 - 3 * t) ** 2 < 25) for t in range(9)])
+    truth = np.concatenate([flow, flow[-1:]])
+    maps = {"truth": truth, "centre": centre_map(truth.shape, flow.mean(axis=0)), "random": random_map(truth.shape)}
+    scores = {name: map_metrics(saliency, flow) for name, saliency in maps.items()}
+    for metric in ("auc", "nss", "mass_accuracy", "rank_accuracy", "cc", "sim"):
+        values = [scores[name][f"{metric}_flow_frame"] for name in ("truth", "centre", "random")]
+        assert values == sorted(values, reverse=True)
+    assert scores["truth"]["auc_flow_frame"] == 1 and scores["truth"]["sim_flow_clip"] == pytest.approx(1)
+    assert scores["random"]["auc_flow_clip"] == pytest.approx(0.5, abs=0.05)
+    assert scores["random"]["mass_accuracy_flow_clip"] == pytest.approx(scores["random"]["flow_share_clip"], abs=0.01)
+
+
+def test_baseline_maps():
+    assert random_map((2, 3, 4), seed=1).shape == (2, 3, 4)
+    assert (random_map((2, 3, 4), seed=1) == random_map((2, 3, 4), seed=1)).all()
+    assert (random_map((2, 3, 4), seed=1) != random_map((2, 3, 4), seed=2)).all()
+    mean_flow = np.arange(12.0).reshape(3, 4)
+    assert (centre_map((2, 3, 4), mean_flow) == mean_flow).all()
+    gaussian = centre_map((2, 9, 13))
+    assert (gaussian == gaussian[:, ::-1, ::-1]).all() and np.argmax(gaussian[0]) == 4 * 13 + 6
+    with pytest.raises(ValueError, match="use one size"):
+        centre_map((2, 5, 5), mean_flow)
+
+
+@pytest.mark.parametrize("n", [3, 10, 60])
+def test_interval_equals_the_bootstrap_of_scipy(n):
+    values = np.random.default_rng(n).beta(4, 2, size=n)
+    summary = summarise([{"auc": value} for value in values], resamples=20000)["auc"]
+    reference = stats.bootstrap((values,), np.mean, n_resamples=20000, method="percentile", random_state=1)
+    interval = reference.confidence_interval
+    tolerance = 0.05 * values.std()
+    assert summary["low"] == pytest.approx(interval.low, abs=tolerance)
+    assert summary["high"] == pytest.approx(interval.high, abs=tolerance)
+    assert summary["mean"] == pytest.approx(values.mean()) and (summary["n"], summary["n_nan"]) == (n, 0)
+
+
+def test_summary_counts_what_has_no_number():
+    rows = [{"clip": "a", "auc": 0.5, "n": 3}, {"clip": "b", "auc": float("nan"), "n": 4}, {"auc": None}, {"auc": 0.7}]
+    summary = summarise(rows)
+    assert set(summary) == {"auc", "n"}
+    assert summary["auc"]["mean"] == pytest.approx(0.6) and summary["n"]["mean"] == 3.5
+    assert (summary["auc"]["n"], summary["auc"]["n_nan"]) == (2, 2)
+    assert 0.5 <= summary["auc"]["low"] < 0.6 < summary["auc"]["high"] <= 0.7
+
+
+def test_one_clip_has_a_mean_but_no_interval_and_none_has_neither():
+    one = summarise([{"auc": 0.5}])["auc"]
+    assert one["mean"] == 0.5 and math.isnan(one["low"]) and math.isnan(one["high"]) and one["n"] == 1
+    none = summarise([{"auc": float("nan")}])["auc"]
+    assert math.isnan(none["mean"]) and (none["n"], none["n_nan"]) == (0, 1)
+    assert summarise([]) == {}
+
+
+def test_summary_depends_on_the_seed_alone():
+    rows = [{"auc": value, "nss": -value} for value in (0.1, 0.5, 0.6, 0.9)]
+    assert summarise(rows) == summarise(rows)
+    assert summarise(rows)["nss"]["low"] == pytest.approx(-summarise(rows)["auc"]["high"])  # the same clips are drawn
+    assert summarise([{"nss": row["nss"]} for row in rows])["nss"] == summarise(rows)["nss"]
+
+
+def test_table_is_aligned_and_sorted():
+    rows = [
+        {"method": "random", "auc": 0.5, "clips": 7},
+        {"method": "constant", "auc": float("nan")},
+        {"method": "smoothgrad", "auc": {"mean": 0.91234, "low": 0.88, "high": 0.94, "n": 7, "n_nan": 0}, "clips": 7},
+    ]
+    assert format_table(rows, ["method", "auc", "clips"]).splitlines() == [
+        "method      auc                   clips",
+        "smoothgrad  0.912 [0.880, 0.940]  7",
+        "random      0.500                 7",
+        "constant    -                     -",
+    ]
+    assert format_table(rows, ["method", "clips"], sort_by="auc").splitlines()[1].startswith("smoothgrad")
