@@ -5,18 +5,16 @@ import json
 import platform
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
-import cv2
-import numpy
-import torch
-import torchvision
-
-from model.checkpoint import MODELS
-
 DATASETS = ("kth",)
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")
 # Options that may differ between the runs that share a result folder: they do not change what is computed.
-INCIDENTAL = {"overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "resume_path", "result_path"}
+INCIDENTAL = {
+    "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
+    "memory_gb", "no_overlay",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,9 +67,9 @@ def fraction(text):
 
 def add_data_options(parser):
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", choices=DATASETS, default="kth", help="which data set; sets the default paths")
+    group.add_argument("--dataset", choices=DATASETS, default="kth", help="which data set")
     group.add_argument("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
-    group.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"), help="folder of extracted frames")
+    group.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
     group.add_argument("--n_classes", type=positive_int, default=None, help="checked against the data and the model")
     group.add_argument("--num_workers", type=int, default=0, help="processes that load clips")
 
@@ -86,10 +84,28 @@ def add_clip_options(parser, subset):
 
 def add_model_options(parser):
     """For the scripts that use a trained model."""
+    from model.checkpoint import MODELS  # takes seconds: only for the scripts that need it anyway
+
     group = parser.add_argument_group("model")
     group.add_argument("--model", choices=tuple(MODELS), default=None, help="checked against the checkpoint")
     group.add_argument("--resume_path", type=Path, required=True, help="checkpoint written by main.py")
     group.add_argument("--sample_size", type=positive_int, default=None, help="checked against the checkpoint")
+
+
+def add_target_options(parser, scores):
+    group = parser.add_argument_group("what is explained")
+    group.add_argument("--target", default="predicted", metavar="predicted|label|CLASS", help="the class explained")
+    group.add_argument("--score", choices=scores, default="logit", help="its score: before or after the softmax")
+
+
+def choose_target(args, info, clip, predicted):
+    """The name of the class that --target means for a clip."""
+    if args.target == "label" and clip.label is None:
+        raise ValueError(f"--target label was given, {clip.name} comes from a video file and has none; name the class")
+    target = {"predicted": predicted, "label": clip.label}.get(args.target, args.target)
+    if target not in info.classes:
+        raise ValueError(f"--target {target}: the model knows {', '.join(info.classes)}; give one of them, or predicted")
+    return target
 
 
 def add_device_options(parser):
@@ -107,6 +123,8 @@ def add_result_options(parser, default):
 
 def device(args):
     """The torch device that the options ask for."""
+    import torch
+
     if not args.use_cuda and args.gpu is None:
         return torch.device("cpu")
     index = args.gpu or 0
@@ -123,7 +141,36 @@ def check_against_checkpoint(args, info):
     for name, fact in facts.items():
         given = getattr(args, name)
         if given is not None and given != fact:
-            raise ValueError(f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave it out")
+            raise ValueError(
+                f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave the flag out"
+            )
+
+
+def open_model(args):
+    """The trained model on the chosen device, its ModelInfo, and the device; flags are checked against it."""
+    from model.checkpoint import load_model
+
+    chosen = device(args)
+    model, info = load_model(args.resume_path, chosen)
+    check_against_checkpoint(args, info)
+    return model, info, chosen
+
+
+def open_clips(args, info):
+    """The clips that the options choose, from the data set or from video files; what is amiss is printed."""
+    from data.clips import clips_of_videos, find_clips
+
+    if args.video:
+        return clips_of_videos(args.video, info.sample_duration, args.limit)
+    labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
+    if labels != info.classes:
+        raise ValueError(
+            f"{args.annotation_path} has the classes {', '.join(labels)}, the checkpoint {args.resume_path} knows "
+            f"{', '.join(info.classes)}; give the data that it was trained for"
+        )
+    for problem in problems:
+        warn(problem)
+    return clips
 
 
 def recipe(args):
@@ -133,8 +180,7 @@ def recipe(args):
     )
     return {
         "options": {name: _plain(value) for name, value in sorted(vars(args).items())},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__,
-                     "torchvision": torchvision.__version__, "opencv": cv2.__version__},
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         "commit": commit.stdout.strip() or None,
     }
 
@@ -148,8 +194,8 @@ def check_same_recipe(path, args):
     for name in sorted(now.keys() - INCIDENTAL):
         if name in before and before[name] != now[name]:
             raise ValueError(
-                f"{path.parent} was made with --{name} {before[name]}, now {now[name]} is given; give the same options, "
-                "another --result_path, or --overwrite"
+                f"{path.parent} was made with --{name} {before[name]}, now {now[name]} is given; give the same "
+                "options, another --result_path, or --overwrite"
             )
 
 

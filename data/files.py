@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import os
 import shutil
 from contextlib import contextmanager
@@ -62,8 +63,17 @@ def read_json(path):
 
 
 def write_json(path, content):
+    """Write plain values; numbers that are not finite, which JSON does not know, become null."""
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -19,7 +19,7 @@ GAITS = {
     "walking": {
         "thigh": [24, 23, 19, 14, 9, 4, -1, -6, -11, -15, -18, -18, -13, -4, 7, 16, 23, 26, 26, 25],
         "knee": [3, 8, 13, 14, 12, 9, 6, 4, 4, 7, 13, 24, 39, 54, 63, 63, 54, 38, 18, 5],
-        "ankle": [-1, -6, -5, 0, 3, 5, 7, 9, 10, 10, 7, -3, -14, -17, -11, -4, 1, 3, 3, 1],
+        "ankle": [-1, -6, -5, 0, 3, 5, 7, 9, 10, 10, 7, -3, -14, -17, -10, -1, 4, 5, 3, 1],
         "stance": 0.61, "arm": (-4, 22), "elbow": (24, 13), "lean": 2.5, "reference_speed": 0.75,
     },
     "running": {
@@ -51,7 +51,7 @@ def leg(gait, phase):
     """Hip, knee, ankle, heel, ball and tip of the foot, relative to the hip, as (N, 6, 2)."""
     person, reach = gait["person"], gait["reach"]
     thigh = np.radians(curve(gait["thigh"], phase) * reach)
-    shank = thigh - np.radians(np.maximum(curve(gait["knee"], phase) * (0.5 + 0.5 * reach), 2))
+    shank = thigh - np.radians(np.maximum(curve(gait["knee"], phase) * (0.65 + 0.35 * reach), 2))
     foot = shank + np.radians(curve(gait["ankle"], phase))
     knee = along(thigh, person["thigh"])
     ankle = knee + along(shank, person["shank"])
@@ -176,7 +176,7 @@ def head_parts(person, head, up, front):
     tops = {
         "short": [],
         "cap": [hull(head + 0.034 * up + 0.05 * front, head + 0.03 * up, radii=(0.008, 0.046))],
-        "long": [hull(head - 0.025 * front, head - 0.1 * up - 0.04 * front, radii=(0.043, 0.03))],
+        "long": [hull(head - 0.025 * front, head - 0.08 * up - 0.04 * front, radii=(0.043, 0.027))],
         "tail": [hull(head + 0.01 * up - 0.06 * front, head - 0.075 * up - 0.085 * front, radii=(0.018, 0.018))],
     }
     face = hull(head + 0.01 * up, head - 0.034 * up + 0.018 * front, head - 0.008 * up + 0.05 * front,

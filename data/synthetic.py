@@ -34,7 +34,7 @@ def make_person(seed, number):
         "height": rng.uniform(0.91, 1.07), "girth": rng.uniform(0.92, 1.22), "trunk": 0.288 - 0.49 * (legs - 1),
         "thigh": 0.245 * legs, "shank": 0.246 * legs, "upper_arm": rng.uniform(0.165, 0.185),
         "forearm": rng.uniform(0.135, 0.15), "arm_swing": rng.uniform(0.65, 1.25), "lean": rng.uniform(-2, 3),
-        "speed": {"walking": 0.45 * 1.61 ** pace[0], "running": 1.27 * 1.69 ** pace[1]},
+        "speed": {"walking": 0.45 * 1.61 ** pace[0], "running": 1.32 * 1.65 ** pace[1]},
         "hair": rng.choice(["short", "cap", "long", "tail"]), "stripe": rng.random() < 0.25, "coat": 0.0, "bag": 0,
         "greys": {"trunk": rng.uniform(28, 75), "legs": rng.uniform(28, 78), "skin": rng.uniform(130, 180),
                   "hair": rng.uniform(25, 95), "shoes": rng.choice([30, 45, 60, 190])},
@@ -62,7 +62,7 @@ def make_scene(seed, number, scenario):
         "background": room(rng, floor) if indoors else field(rng, person["in_snow"]), "noise": rng.uniform(0.9, 1.7),
         "shadow": rng.uniform(0.25, 0.45) if sunny else rng.uniform(0.05, 0.2), "sunny": sunny,
         "lamp": rng.uniform(20, 140), "pace": np.exp(0.05 * rng.standard_normal()), "first": rng.choice([-1, 1]),
-        "folds": 6 * smooth_noise(rng, (HEIGHT, WIDTH), (5, 3)),
+        "folds": 4 * smooth_noise(rng, (HEIGHT, WIDTH), (5, 3)),
     }
 
 
@@ -75,14 +75,15 @@ def smooth_noise(rng, shape, grain):
 def field(rng, snow):
     """Grass, gravel or snow that fills the picture, finer in the distance; now and then trees along the top."""
     shape, picture = (2 * HEIGHT, 3 * WIDTH), (HEIGHT, WIDTH)
-    flat = 2.8 * smooth_noise(rng, shape, (1.2, 1.5)) + 2 * smooth_noise(rng, shape, (3, 8))
+    flat = 2.6 * smooth_noise(rng, shape, (1.2, 1.5)) + 2 * smooth_noise(rng, shape, (3, 8))
     worn = smooth_noise(rng, shape, (7, 40)) + 0.5 * smooth_noise(rng, shape, (4, 12))
     flat += np.clip(worn - rng.uniform(1, 1.8), 0, 2) * rng.uniform(3, 9) * np.abs(smooth_noise(rng, shape, (2, 4)))
     nearness = np.linspace(rng.uniform(0.45, 0.7), 1.1, HEIGHT)[:, None]
     rows = np.cumsum(1 / nearness)[:, None] * np.ones(WIDTH)
     columns = 1.5 * WIDTH + (np.arange(WIDTH) - WIDTH / 2) / nearness
     ground = cv2.remap(flat, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR)
-    ground += rng.uniform(1, 3.5) * smooth_noise(rng, picture, (14, 90)) + rng.uniform(122, 142) + 80 * snow
+    ground += rng.uniform(1, 3.5) * smooth_noise(rng, picture, (14, 90)) + 1.6 * rng.standard_normal(picture)
+    ground += rng.uniform(122, 142) + 80 * snow
     if rng.random() < 0.25:
         edge = rng.uniform(6, 14) + 1.5 * smooth_noise(rng, (1, WIDTH), (1, 12))
         trees = rng.uniform(75, 105) + 9 * smooth_noise(rng, picture, (4, 4))
@@ -121,7 +122,7 @@ def course(scene, action, rng, index):
     covered = turn * np.cumsum(np.gradient(hip_path(gait, cycles)[0]) * scale)
     direction = scene["first"] * (-1) ** index
     x = WIDTH / 2 + direction * (covered - covered[-1] / 2)
-    ground = scene["ground"] + rng.uniform(-2, 2) + diagonal * (6 - 1.9 * (0.95 * height - scale))
+    ground = scene["ground"] + rng.uniform(-2, 2) + diagonal * (6 - 1.5 * (0.95 * height - scale))
     return {"x": x, "ground": ground, "scale": scale, "direction": direction, "turn": turn,
             "slope": (ground[-1] - ground[0]) / (x[-1] - x[0]),
             "outline": outline(body_parts(person, gait, cycles))}
@@ -210,8 +211,10 @@ def render(scene, shots, rng):
 
 
 def evidence_span(n_frames, evidence):
-    """First and last + 1 of the frames, out of `n_frames`, in which the person is visible. ValueError where too many
-    or too few for a runner to be seen running inside the picture."""
+    """Which of `n_frames` show the person: the first, and the one after the last, counted from 0.
+
+    ValueError where a third of them is too short to see a step or too long for a runner to stay in the picture.
+    """
     if not 9 <= n_frames <= 60:
         raise ValueError(f"{n_frames} frames with the person visible in a third of them: choose from 9 to 60 frames")
     return [n_frames * (EVIDENCE[evidence] + i) // 3 for i in (0, 1)]

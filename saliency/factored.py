@@ -106,16 +106,19 @@ class FactoredRelevance:
         def perturb(part):
             t = frames[part]
             rows = torch.arange(len(t), device=t.device)
-            replaced = torch.where(box_masks(boxes[part], self.clip.shape[-2:]), fill, self.clip[t]).requires_grad_(True)
+            replaced = torch.where(box_masks(boxes[part], self.clip.shape[-2:]), fill, self.clip[t])
+            changed = (replaced != self.clip[t]).flatten(1).any(1)  # a box that holds the fill already changes nothing
+            replaced.requires_grad_(True)
             with torch.enable_grad():
                 encoded = self._encode(replaced)  # (n, D)
             sequences = self.features.repeat(len(t) + 1, 1, 1)  # (n + 1, T, D), the last one stays as it is
             sequences[rows, t] = encoded.detach()
             gradients = head_gradient(self.model, sequences, self.target, self.score)
-            deviations[part] = gradients[:-1] - gradients[-1]
+            differences = without_rounding(gradients[:-1] - gradients[-1], gradients[-1])
+            deviations[part] = differences * changed[:, None, None]
             maps = torch.autograd.grad(encoded, replaced, gradients[rows, t])[0]  # (n, C, H, W)
             self.backward_passes += len(t)
-            own[part] = (maps.abs() - relevance[t]).abs().sum((1, 2, 3))
+            own[part] = (maps.abs() - relevance[t]).abs().sum((1, 2, 3)) * changed
             if progress:
                 progress(len(t))
 
@@ -179,6 +182,12 @@ class FactoredRelevance:
             vectors = directions[s, :, :ranks[s]].T.to(coefficients)[:, None]  # (r, 1, D)
             basis = self._pull(self.clip[s:s + 1], vectors).flatten(1)  # (r, pixels)
             add_changes(delta, self.signed[s].flatten(), basis, coefficients[:, s, :ranks[s]])
+
+
+def without_rounding(difference, scale):
+    """Differences of gradients (n, T, D), 0 where they are no more than rounding of the gradients (T, D) of a frame."""
+    noise = 4 * torch.finfo(scale.dtype).eps * scale.abs().amax(-1, keepdim=True)  # (T, 1)
+    return torch.where(difference.abs() > noise, difference, 0)
 
 
 def choose_ranks(errors, full, budget):

@@ -196,6 +196,16 @@ def _against(name, span, maps, reference, magnitude=None):
     return row
 
 
+def profile_metrics(totals, flow_totals):
+    """time_spearman_flow and last_quarter_share of the saliency per frame (T,), not negative, and the flow (T-1,)."""
+    in_last_quarter = np.clip(np.arange(1, len(totals) + 1) - 0.75 * len(totals), 0, 1)
+    usable = 0 < totals.sum() < np.inf
+    return {
+        "time_spearman_flow": spearman(totals[:-1], flow_totals),
+        "last_quarter_share": float(totals @ in_last_quarter / totals.sum()) if usable else float("nan"),
+    }
+
+
 def map_metrics(saliency, flow, masks=None):
     """Every number of the module's list for one clip: a flat dict of floats and counts.
 
@@ -216,18 +226,14 @@ def map_metrics(saliency, flow, masks=None):
     row["frames_with_reference"] = int(has_reference.sum())
     row["frames_constant"] = int((has_reference & ~frames.varies).sum())
     totals = saliency.sum(axis=(1, 2), dtype=np.float64)  # (T,)
-    row["time_spearman_flow"] = spearman(totals[:-1], speed[:-1].sum(axis=1))
-    in_last_quarter = np.clip(np.arange(1, length + 1) - 0.75 * length, 0, 1)
-    mass = np.maximum(saliency, 0).sum(axis=(1, 2), dtype=np.float64)
-    usable = 0 < mass.sum() < np.inf
-    row["last_quarter_share"] = float(mass @ in_last_quarter / mass.sum()) if usable else float("nan")
+    row |= profile_metrics(np.maximum(saliency, 0).sum(axis=(1, 2), dtype=np.float64), speed[:-1].sum(axis=1))
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
         if masks.shape != saliency.shape:
             raise ValueError(f"the map is {saliency.shape} but the masks {masks.shape}; give a mask for every frame")
         row |= _against("mask", "frame", frames, masks.reshape(length, -1))
         row |= _against("mask", "clip", _Maps(saliency.reshape(1, -1)), masks.reshape(1, -1))
-        row["time_auroc_visible"] = auroc_in_time(totals, masks.any(axis=(1, 2)))
+        row["time_auroc_visible"] = auroc_in_time(saliency.sum(axis=(1, 2), dtype=np.float64), masks.any(axis=(1, 2)))
     return row
 
 

@@ -77,7 +77,8 @@ def open_record(output, options, overwrite):
 
 def is_complete(key, record, output):
     entry, path = record["videos"].get(key), output / key
-    return bool(entry) and path.is_file() and path.stat().st_size == entry["bytes"] and masks_path(path).is_file()
+    known = isinstance(entry, dict) and entry.keys() == {"bytes", "frames", "ranges"}
+    return known and path.is_file() and path.stat().st_size == entry["bytes"] and masks_path(path).is_file()
 
 
 def write_record(output, record):

@@ -1,0 +1,271 @@
+"""TSR: the fast arithmetic against the literal loop and an independent one over captum, and its properties."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import Saliency
+from torch import nn
+
+from model.cnn_lstm import CNNLSTM
+from saliency.factored import FactoredRelevance
+from saliency.gradient import frame_gradient
+from saliency.tsr import (
+    FILLS,
+    LiteralRelevance,
+    background,
+    min_max,
+    patch_boxes,
+    temporal_saliency_rescaling,
+)
+
+
+class SmallModel(nn.Module):
+    """A smooth encoder and a head whose gradient depends on all frames."""
+
+    def __init__(self, frames_ignored=(), linear=False):
+        super().__init__()
+        self.ignored, self.linear = list(frames_ignored), linear
+        self.convolution = nn.Conv2d(3, 6, 5, stride=3)
+        self.out = nn.LazyLinear(8)
+        self.lstm = nn.LSTM(8, 12, batch_first=True)
+        self.scores = nn.Linear(12, 3)
+
+    def encode(self, clips):
+        maps = self.convolution(clips.flatten(0, 1))
+        return self.out((maps if self.linear else torch.tanh(maps)).flatten(1)).unflatten(0, clips.shape[:2])
+
+    def classify(self, features):
+        if self.linear:
+            weights = torch.arange(1, features.shape[1] + 1, dtype=features.dtype)
+            return torch.einsum("btd,t->bd", features, weights)[:, :3]
+        kept = [t for t in range(features.shape[1]) if t not in self.ignored]
+        return self.scores(self.lstm(features[:, kept])[0][:, -1])
+
+    def forward(self, clips):
+        return self.classify(self.encode(clips))
+
+
+def small(frames=4, size=17, dtype=torch.float64, **options):
+    torch.manual_seed(1)
+    model = SmallModel(**options).to(dtype).eval()
+    clip = torch.randn(frames, 3, size, size, dtype=dtype)
+    model(clip[None])
+    return model, clip
+
+
+def resnet(size=32, frames=4, dtype=torch.float64):
+    torch.manual_seed(2)
+    model = CNNLSTM(2, hidden_size=16, feature_size=24).to(dtype).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model, torch.randn(frames, 3, size, size, dtype=dtype)
+
+
+def captum_deltas(model, clip, target, patch, fill):
+    """Time and patch deltas by a plain loop over captum's Saliency, written without the project's code."""
+    saliency = Saliency(model)
+
+    def relevance(frames):
+        return saliency.attribute(frames[None].clone().requires_grad_(True), target=target, abs=True)[0]
+
+    original = relevance(clip)
+    time_delta, patch_delta = [], []
+    for t in range(len(clip)):
+        masked = clip.clone()
+        masked[t] = fill
+        time_delta.append((relevance(masked) - original).abs().sum().item())
+        patch_delta.append([])
+        for top in range(0, clip.shape[2], patch):
+            patch_delta[t].append([])
+            for left in range(0, clip.shape[3], patch):
+                masked = clip.clone()
+                masked[t, :, top:top + patch, left:left + patch] = fill[:, top:top + patch, left:left + patch]
+                patch_delta[t][-1].append((relevance(masked) - original).abs().sum().item())
+    return np.array(time_delta), np.array(patch_delta)
+
+
+@pytest.mark.parametrize(("make", "fill"), [*((small, fill) for fill in FILLS), (resnet, "background")])
+def test_equals_an_independent_loop_over_captum(make, fill):
+    """Not resnet with a constant fill: its max pooling then has ties, which rounding breaks, and no unique gradient."""
+    model, clip = make()
+    result = temporal_saliency_rescaling(model, clip, 1, patch=12, fill=fill, tolerance=0)
+    time_delta, patch_delta = captum_deltas(model, clip, 1, 12, FILLS[fill](clip))
+    contribution = (time_delta - time_delta.min()) / np.ptp(time_delta)
+    important = contribution > np.quantile(contribution, 0.55)
+    np.testing.assert_allclose(result.time_delta, time_delta, atol=1e-8 * time_delta.max())
+    assert result.important.tolist() == important.tolist()
+    assert not result.patch_delta[~result.important].any()
+    np.testing.assert_allclose(result.patch_delta[result.important], patch_delta[important], atol=1e-8 * patch_delta.max())
+    for t in range(len(clip)):
+        share = np.full_like(patch_delta[t], 0.1)
+        if important[t]:
+            share = (patch_delta[t] - patch_delta[t].min()) / np.ptp(patch_delta[t])
+        drawn = np.kron(share, np.ones((12, 12)))[:clip.shape[2], :clip.shape[3]] * contribution[t]
+        np.testing.assert_allclose(result.tsr[t], drawn, atol=1e-6)
+
+
+@pytest.mark.parametrize("tolerance", [0, 1e-3, 1e-1])
+def test_stays_within_the_bound_that_it_states(tolerance):
+    torch.manual_seed(3)
+    model = CNNLSTM(2, feature_size=60, hidden_size=40).eval()
+    clip = torch.randn(3, 3, 32, 32)
+    frames = torch.arange(3).repeat_interleave(16)
+    boxes = patch_boxes(32, 32, 8)[0].repeat(3, 1)
+    fill = background(clip)
+    exact, _ = LiteralRelevance(model, clip, 0).changes(frames, boxes, fill)
+    fast, bound = FactoredRelevance(model, clip, 0, tolerance=tolerance).changes(frames, boxes, fill)
+    assert bound <= max(tolerance, 1e-12)
+    assert (fast - exact).abs().max() <= (bound + 2e-5) * exact.max()
+
+
+def test_probability_score_and_other_tolerances_give_the_same_map():
+    model, clip = resnet()
+    exact = temporal_saliency_rescaling(model, clip, 0, score="probability", tolerance=0)
+    loose = temporal_saliency_rescaling(model, clip, 0, score="probability", tolerance=1e-3)
+    assert (exact.time_delta - loose.time_delta).abs().max() <= 1e-3 * exact.time_delta.max()
+
+
+def test_linear_model_never_changes_its_map():
+    model, clip = small(linear=True)
+    with pytest.warns(UserWarning, match="no frame changes the map"):
+        result = temporal_saliency_rescaling(model, clip, 0)
+    assert result.time_delta.abs().max() < 1e-10 * frame_gradient(model, clip, 0).abs().sum()
+
+
+def test_frame_that_the_head_ignores_changes_nothing():
+    model, clip = small(frames=5, frames_ignored=[2])
+    result = temporal_saliency_rescaling(model, clip, 0, patch=6, tolerance=0)
+    assert result.time_delta[2] == 0
+    assert result.time_delta[[0, 1, 3, 4]].min() > 0
+
+
+def test_order_and_batch_size_do_not_matter():
+    model, clip = resnet()
+    boxes, _ = patch_boxes(32, 32, 20)
+    frames, boxes = torch.arange(4).repeat_interleave(len(boxes)), boxes.repeat(4, 1)
+    fill = background(clip)
+    expected, _ = FactoredRelevance(model, clip, 0, tolerance=0).changes(frames, boxes, fill)
+    order = torch.randperm(len(frames))
+    for batch in (1, 7, 1000):
+        engine = FactoredRelevance(model, clip, 0, tolerance=0)
+        engine.batch = batch
+        permuted, _ = engine.changes(frames[order], boxes[order], fill)
+        torch.testing.assert_close(permuted, expected[order], rtol=1e-8, atol=1e-10)
+
+
+def test_patch_larger_than_the_frame_is_the_frame():
+    model, clip = small()
+    result = temporal_saliency_rescaling(model, clip, 0, patch=99, tolerance=0)
+    assert result.patch_delta.shape == (4, 1, 1)
+    torch.testing.assert_close(result.patch_delta[result.important, 0, 0], result.time_delta[result.important])
+
+
+def test_edge_patches_are_smaller():
+    boxes, grid = patch_boxes(25, 10, 10)
+    assert grid == (3, 1)
+    assert boxes.tolist() == [[0, 10, 0, 10], [10, 20, 0, 10], [20, 25, 0, 10]]
+
+
+def test_constant_clip_gives_zeros_and_says_so():
+    model, clip = small()
+    with pytest.warns(UserWarning, match="no frame changes"):
+        result = temporal_saliency_rescaling(model, clip[:1].expand_as(clip).clone(), 0)
+    assert not result.time_delta.any()
+    assert not result.time_contribution.any() and not result.tsr.any()
+
+
+def test_one_frame():
+    model, clip = small(frames=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = temporal_saliency_rescaling(model, clip, 0, fill="zero", patch=6)
+    assert result.time_delta.shape == (1,) and result.time_delta[0] > 0
+    assert result.time_contribution.tolist() == [0] and result.patch_delta.shape == (1, 3, 3)
+
+
+def test_time_step_alone():
+    model, clip = small()
+    full = temporal_saliency_rescaling(model, clip, 0, patch=6)
+    time = temporal_saliency_rescaling(model, clip, 0, patch=6, step="time")
+    torch.testing.assert_close(time.time_delta, full.time_delta)
+    assert (time.tsr == time.time_contribution[:, None, None]).all()
+    assert time.passes[0] < full.passes[0]
+
+
+def test_model_whose_frames_meet_uses_the_literal_loop():
+    model, clip = small()
+    mixing = nn.Module()
+    mixing.forward = lambda clips: model(clips + clips.mean(1, keepdim=True))
+    with pytest.warns(UserWarning, match="frames meet before its head"):
+        result = temporal_saliency_rescaling(mixing, clip, 0, patch=9)
+    time_delta, _ = captum_deltas(mixing, clip, 0, 9, background(clip))
+    np.testing.assert_allclose(result.time_delta, time_delta, rtol=1e-8)
+
+
+def test_model_is_left_as_it_was():
+    model, clip = resnet()
+    model.train()
+    model.lstm.weight_ih_l0.requires_grad_(False)
+    model.projection.weight.grad = torch.ones_like(model.projection.weight)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    temporal_saliency_rescaling(model, clip, 0, patch=20)
+    assert all(module.training for module in model.modules())
+    assert not model.lstm.weight_ih_l0.requires_grad and model.projection.weight.requires_grad
+    assert (model.projection.weight.grad == 1).all()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_fills():
+    clip = torch.arange(24.0).reshape(4, 1, 2, 3)
+    np.testing.assert_allclose(FILLS["background"](clip), np.median(clip.numpy(), axis=0))
+    assert not FILLS["zero"](clip).any()
+    assert (FILLS["first_pixel"](clip + 5) == 5).all()
+
+
+def test_out_of_memory_halves_the_batch(monkeypatch):
+    model, clip = small()
+    engine = FactoredRelevance(model, clip, 0, tolerance=0)
+    expected, _ = engine.changes(torch.arange(4), torch.tensor([[0, 9, 0, 9]] * 4), background(clip))
+    encode, calls = engine._encode, itertools.count()
+
+    def encode_or_fail(frames):
+        if len(frames) > 1 and next(calls) < 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(frames)
+
+    monkeypatch.setattr(engine, "_encode", encode_or_fail)
+    delta, _ = engine.changes(torch.arange(4), torch.tensor([[0, 9, 0, 9]] * 4), background(clip))
+    torch.testing.assert_close(delta, expected)
+    assert engine.batch < 1024
+
+
+@pytest.mark.parametrize("wrong", [{"patch": 0}, {"quantile": 2}, {"fill": "green"}, {"step": "twice"}, {"tolerance": -1}])
+def test_options_out_of_range(wrong):
+    model, clip = small()
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        temporal_saliency_rescaling(model, clip, 0, **wrong)
+
+
+def test_values_that_are_not_finite_are_named():
+    model, clip = small()
+    clip[1, 0, 3, 3] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        temporal_saliency_rescaling(model, clip, 0)
+
+
+def test_min_max():
+    assert min_max(torch.tensor([2.0, 4.0, 3.0]), "").tolist() == [0, 1, 0.5]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_equals_cpu():
+    model, clip = resnet(dtype=torch.float32)
+    expected = temporal_saliency_rescaling(model, clip, 0, patch=10)
+    result = temporal_saliency_rescaling(model.cuda(), clip.cuda(), 0, patch=10)
+    assert (result.time_delta - expected.time_delta).abs().max() <= 2e-3 * expected.time_delta.max()
+    assert (result.patch_delta - expected.patch_delta).abs().max() <= 2e-3 * expected.patch_delta.max()
