@@ -16,7 +16,7 @@ class InputCellAttention(nn.Module):
     """(B, T, size) -> (B, T, rows * size): row after row of M_t for each step t.
 
     What is softened depends on each input alone, so it is computed once for all steps. Largest intermediate:
-    (B, rows, T, T), smaller than the result as long as T is below `size`.
+    (B, T, rows, T), smaller than the result as long as T is below `size`.
     """
 
     def __init__(self, size, rows=20, hidden=50):
@@ -29,7 +29,7 @@ class InputCellAttention(nn.Module):
         return summaries.view(*inputs.shape[:2], -1)  # (B, T, rows * size)
 
     def weights(self, inputs):
-        """The attention A: (B, T, size) -> (B, T, rows, T), [:, t, :, s] is what step t gives input s; 0 where s > t."""
+        """A: (B, T, size) -> (B, T, rows, T); [:, t, :, s] is the weight of input s at step t, 0 where s > t."""
         scores = self.score(inputs).transpose(1, 2)[:, None]  # (B, 1, rows, T)
         steps = inputs.shape[1]
         future = torch.ones(steps, steps, dtype=torch.bool, device=inputs.device).triu(1)[:, None]

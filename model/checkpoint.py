@@ -5,14 +5,17 @@
 """
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
 
+from model.attention import CNNLSTMAttention
+from model.cbam import CNNLSTMCBAM
 from model.cnn_lstm import CNNLSTM
+from model.legacy import converted
 
-MODELS = {"cnnlstm": CNNLSTM}
+MODELS = {"cnnlstm": CNNLSTM, "cnnlstm_attn": CNNLSTMAttention, "cnnlstm_cbam": CNNLSTMCBAM}
 FORMAT = 1
 
 
@@ -22,7 +25,7 @@ class ModelInfo:
 
     classes: names in the order of the scores; sample_size: side of the square frames in pixels; sample_duration:
     frames per clip; mean, std: per RGB channel, for pixels in 0..1; config: arguments of the model's class; epoch:
-    epochs trained.
+    epochs trained; assumed: what a file of the original projects does not hold and was therefore assumed.
     """
 
     model: str
@@ -33,6 +36,7 @@ class ModelInfo:
     mean: list
     std: list
     epoch: int = 0
+    assumed: dict = field(default_factory=dict)
 
 
 def save_checkpoint(path, model, info, **training):
@@ -50,26 +54,42 @@ def save_checkpoint(path, model, info, **training):
         temporary.unlink(missing_ok=True)
 
 
-def read_checkpoint(path):
-    """The checkpoint's dict, on the CPU. FileNotFoundError or ValueError with one sentence otherwise."""
+def read_checkpoint(path, **assumed):
+    """The checkpoint's dict, on the CPU. FileNotFoundError or ValueError with one sentence otherwise.
+
+    assumed: what files of the original projects do not hold, see model.legacy.ASSUMED.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another --resume_path")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely") from error
-    wanted = {"format", "state_dict"} | {field.name for field in fields(ModelInfo)}
-    if not isinstance(content, dict) or not wanted <= content.keys():
+        raise ValueError(
+            f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may be damaged, "
+            "or hold pickled objects beside weights: save its state_dict alone"
+        ) from error
+    wanted = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
+    if isinstance(content, dict) and wanted | {"format", "state_dict"} <= content.keys():
+        return content
+    try:
+        original = converted(content, **assumed)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if original is None:
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} is not a checkpoint of this project: it holds {found}; give one written by main.py")
-    return content
+    return original
 
 
-def load_model(path, device="cpu"):
-    """Build the model that a checkpoint describes, in eval mode, on the device. Returns (model, ModelInfo)."""
-    content = read_checkpoint(path)
-    info = ModelInfo(**{field.name: content[field.name] for field in fields(ModelInfo)})
+def load_model(path, device="cpu", **assumed):
+    """Build the model that a checkpoint describes, in eval mode, on the device. Returns (model, ModelInfo).
+
+    Files of interpretability_of_lstm and cnn-lstm serve too: what they do not hold can be given (`assumed`: classes,
+    sample_size, mean_dataset ..., see model.legacy.ASSUMED), and info.assumed tells what was taken.
+    """
+    content = read_checkpoint(path, **assumed)
+    info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
     if info.model not in MODELS:
         raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:

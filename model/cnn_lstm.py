@@ -18,6 +18,8 @@ from model.backbones import build_backbone
 class CNNLSTM(nn.Module):
     """num_classes scores per clip; the other arguments are sizes and names, kept in `config` for the checkpoint."""
 
+    adapt_backbone = None  # a subclass may change the image network: a function of it, see build_backbone
+
     def __init__(self, num_classes, backbone="resnet18", backbone_weights="none", feature_size=300, hidden_size=256,
                  num_layers=1, classifier_size=128, dropout=0.0):
         super().__init__()
@@ -25,7 +27,7 @@ class CNNLSTM(nn.Module):
             "num_classes": num_classes, "backbone": backbone, "feature_size": feature_size, "hidden_size": hidden_size,
             "num_layers": num_layers, "classifier_size": classifier_size, "dropout": dropout,
         }
-        self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights)
+        self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights, self.adapt_backbone)
         self.projection = nn.Linear(self.backbone_size, feature_size)
         self.lstm = nn.LSTM(feature_size, hidden_size, num_layers, batch_first=True)
         self.classifier = nn.Sequential(

@@ -16,11 +16,8 @@ needs, for each of P perturbations,
 Counts for T=30, 120x120, 2,016 patches: the literal loop does 2,016 x 30 = 60,480 frame passes forward and as many
 backward; this does about 2,100 forward and 2,016 + 30 r backward.
 
-Which r: the deviations of frame s are factored as U diag(sigma) V' (SVD). Cutting after r directions leaves an error of
-at most |u_p| * sum over pixels of |rows of J_s' V diag(sigma)| for perturbation p, both taken over the directions cut
-(Cauchy-Schwarz per pixel). |u_p| is known. The sum is estimated with Gaussian probes, E|row . w| = sqrt(2/pi) |row|,
-drawn separately for a few blocks of directions so that their partial sums serve every possible cut (the idea of Halko,
-Martinsson and Tropp, SIAM Review 2011, section 4.3). In an LSTM most frames hardly change, and need no direction at all.
+Which r is enough is the business of saliency/lowrank.py. One isotropic probe per frame bounds the error of leaving the
+frame out altogether: in an LSTM most frames hardly change. The bound that was reached is reported with the result.
 """
 
 import math
@@ -29,10 +26,11 @@ import torch
 
 from model.folding import folded
 from saliency.gradient import head_gradient
+from saliency.lowrank import SAFETY, Spectrum
 
-CUTS = (0, 4, 16, 48, 128)  # where the SVD may be cut, besides not at all
-PROBES = 2  # per block between two cuts
-PROBE_SAFETY = 1.5  # the estimated sums run over many pixels and directions; their own spread is a few tenths at most
+LEFT_OUT = 0.2  # share of the error allowed that frames may use up which are left out without a closer look
+CPU_BATCH = 16  # frames; larger ones gain nothing there, and their memory is mapped anew each time
+CPU_COPIES = 8  # of a frame, for as many directions at a time: enough to keep a few cores busy
 CPU_TILE = (256, 8192)  # perturbations x pixels of the matrix product that stay in a processor's cache
 
 
@@ -47,14 +45,12 @@ class FactoredRelevance:
         self.model, self.target, self.score = folded(model), target, score
         self.clip, self.tolerance, self.memory = clip, tolerance, memory
         self.forward_passes = self.backward_passes = 0
-        self.batch = max(1, min(2048, int(memory / (3 * self._activation_bytes()))))
+        largest = CPU_BATCH if clip.device.type == "cpu" else 2048
+        self.batch = max(1, min(largest, int(memory / (3 * self._activation_bytes()))))
         with torch.no_grad():
             self.features = torch.cat([self._encode(part) for part in clip.split(self.batch)])  # (T, D)
         self.gradient = head_gradient(self.model, self.features[None], target, score)[0]  # (T, D)
-        self.signed = torch.cat([  # J_s' g_s, (T, C, H, W)
-            self._pull(frames, vectors[None])[0]
-            for frames, vectors in zip(clip.split(self.batch), self.gradient.split(self.batch), strict=True)
-        ])
+        self.signed, self.gain = self._relevance()  # (T, C, H, W), (T,)
 
     def changes(self, frames, boxes, fill, progress=None):
         """Replace box p of frame frames[p] by the fill, for each p by itself.
@@ -87,15 +83,28 @@ class FactoredRelevance:
         return self.model.encode(frames[:, None])[:, 0]
 
     def _pull(self, frames, vectors):
-        """J_s' v for k vectors per frame: frames (b, C, H, W), vectors (k, b, D) -> (k, b, C, H, W)."""
-        frames = frames.detach().clone().requires_grad_(True)
+        """J_s' v for k vectors per frame: frames (b, C, H, W), vectors (k, b, D) -> (k, b, C, H, W).
+
+        One forward of a few copies of the frames serves all vectors, a few at a time.
+        """
+        most = max(1, (CPU_COPIES if self.clip.device.type == "cpu" else self.batch) // len(frames))
+        copies = math.ceil(len(vectors) / math.ceil(len(vectors) / most))
+        inputs = frames.repeat(copies, 1, 1, 1).requires_grad_(True)
         with torch.enable_grad():
-            encoded = self._encode(frames)
-        self.backward_passes += vectors.shape[0] * vectors.shape[1]
-        return torch.cat([
-            torch.autograd.grad(encoded, frames, part, is_grads_batched=True, retain_graph=True)[0]
-            for part in vectors.split(max(1, self.batch // len(frames)))
-        ])
+            encoded = self._encode(inputs).unflatten(0, (copies, len(frames)))
+        pulled = []
+        for part in vectors.split(copies):
+            self.backward_passes += len(inputs)
+            slopes = torch.autograd.grad(encoded[:len(part)], inputs, part, retain_graph=True)[0]
+            pulled.append(slopes.unflatten(0, (copies, len(frames)))[:len(part)])
+        return torch.cat(pulled)
+
+    def _relevance(self):
+        """J_s' g_s of each frame (T, C, H, W), and its gain, the sum over pixels of |rows of J_s'| (T,)."""
+        isotropic = torch.randn(self.features.shape, generator=torch.Generator().manual_seed(0), dtype=self.clip.dtype)
+        vectors = torch.stack([self.gradient, isotropic.to(self.clip.device)])  # (2, T, D)
+        signed, probe = self._pull_blocks(torch.arange(len(self.clip)), vectors)
+        return signed, SAFETY * probe.abs().sum((1, 2, 3))
 
     def _perturbed_frames(self, frames, boxes, fill, progress):
         """Steps 1 and 2: deviations of all g_s from the unperturbed ones (P, T, D), each frame's own change (P,)."""
@@ -118,7 +127,7 @@ class FactoredRelevance:
             deviations[part] = differences * changed[:, None, None]
             maps = torch.autograd.grad(encoded, replaced, gradients[rows, t])[0]  # (n, C, H, W)
             self.backward_passes += len(t)
-            own[part] = (maps.abs() - relevance[t]).abs().sum((1, 2, 3)) * changed
+            own[part] = torch.linalg.vector_norm(maps.abs_().sub_(relevance[t]), 1, dim=(1, 2, 3)) * changed
             if progress:
                 progress(len(t))
 
@@ -142,73 +151,56 @@ class FactoredRelevance:
 
     def _add_other_frames(self, deviations, delta):
         """Step 3, added to delta (P,) in place. Returns the bound of the error relative to the largest change."""
-        gram = torch.stack([part.T @ part for part in deviations.transpose(0, 1).double()])  # (T, D, D)
-        squares, directions = torch.linalg.eigh(gram)
-        sigma = squares.flip(-1).clamp_min(0).sqrt()  # (T, D), descending
-        directions = directions.flip(-1)  # (T, D, D), in columns
-        coefficients = torch.einsum("ptd,tdk->ptk", deviations, directions.to(deviations))  # (P, T, D)
-        full = (sigma > sigma[:, :1] * torch.finfo(deviations.dtype).eps).sum(1)  # (T,) numerical rank
-        ranks, bound = full, delta.new_zeros(())
-        if self.tolerance > 0 and full.max() > CUTS[2]:
-            errors = self._cut_errors(sigma, directions, coefficients)  # (cuts, P, T)
-            ranks, bound = choose_ranks(errors, full, self.tolerance * delta.max())
-        self._finish(ranks.tolist(), directions, coefficients, delta)
-        return float(bound / delta.max().clamp_min(torch.finfo(delta.dtype).tiny))
+        spectrum = Spectrum(deviations)
+        ranks, allowed, probes = spectrum.full.clone(), torch.zeros(len(self.clip), dtype=torch.double), {}
+        errors = deviations.new_zeros(len(self.clip))
+        changes = deviations.new_zeros(len(self.clip), len(delta))
+        if self.tolerance > 0:
+            budget = float(self.tolerance * delta.max())
+            unprobed = (self.gain * deviations.norm(dim=2).amax(0)).cpu()  # (T,) error if the frame is left out
+            ordered, order = unprobed.sort()
+            left_out = order[ordered.cumsum(0) <= LEFT_OUT * budget]
+            errors[left_out], ranks[left_out] = unprobed[left_out].to(errors), 0
+            allowed[left_out] = unprobed[left_out].double()
+            frames = ranks.nonzero()[:, 0]
+            pulled = self._pull_blocks(frames, spectrum.probe_vectors(frames)).flatten(2)  # (2 * PROBES, n, pixels)
+            ranks[frames], allowed[frames] = spectrum.choose(pulled, frames, budget - float(errors.sum()))
+            both = pulled.unflatten(0, (2, -1)).sum(0)  # (PROBES, n, pixels)
+            probes = {s: both[:, i] for i, s in enumerate(frames.tolist())}
+            for s in frames[ranks[frames] == 0].tolist():
+                errors[s] = spectrum.error(s, 0, probes[s], probes[s][:0])
+        self._finish(ranks, spectrum, probes, changes, errors)
+        beyond = errors.cpu().double() > allowed * 1.001
+        if beyond.any() and float(errors.sum()) > self.tolerance * float(delta.max()):
+            self._finish(torch.where(beyond, spectrum.full, 0), spectrum, {}, changes, errors)
+        delta += changes.sum(0)
+        return float(errors.sum() / delta.max().clamp_min(torch.finfo(delta.dtype).tiny))
 
-    def _cut_errors(self, sigma, directions, coefficients):
-        """Bound of the error that each cut of each frame leaves in each change, (cuts, P, T)."""
-        size = sigma.shape[1]
-        edges = [cut for cut in CUTS if cut < size] + [size]
-        generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(PROBES, *sigma.shape, generator=generator, dtype=sigma.dtype).to(sigma.device) * sigma
-        probes = torch.stack([  # (blocks, PROBES, T, D)
-            torch.einsum("tdk,qtk->qtd", directions[..., low:high], weights[..., low:high])
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
-        ]).to(coefficients)
-        blocks = len(probes)
-        sums = coefficients.new_empty(blocks, len(self.clip))
-        for s in range(0, len(self.clip), step := max(1, self.batch // (blocks * PROBES))):
-            pulled = self._pull(self.clip[s:s + step], probes[:, :, s:s + step].flatten(0, 1))
-            pulled = pulled.unflatten(0, (blocks, PROBES)).flip(0).cumsum(0).flip(0)  # what lies behind each cut
-            sums[:, s:s + step] = pulled.abs().sum((3, 4, 5)).mean(1)
-        sums *= math.sqrt(math.pi / 2) * PROBE_SAFETY
-        leverage = (coefficients / sigma.clamp_min(torch.finfo(sigma.dtype).tiny).to(coefficients)).square()
-        leverage = leverage.nan_to_num(posinf=0).flip(-1).cumsum(-1).flip(-1)[..., edges[:-1]].sqrt()  # (P, T, cuts)
-        return leverage.permute(2, 0, 1) * sums[:, None]
+    def _pull_blocks(self, frames, vectors):
+        """_pull for as many frames (n,) as there are, a batch at a time: vectors (k, n, D) -> (k, n, C, H, W)."""
+        step = max(1, self.batch // max(1, len(vectors)))
+        parts = [self._pull(self.clip[some], vectors[:, first:first + step])
+                 for first, some in zip(range(0, len(frames), step), frames.split(step), strict=True)] if len(frames) else []
+        return torch.cat(parts, 1) if parts else self.clip.new_zeros(len(vectors), 0, *self.clip.shape[1:])
 
-    def _finish(self, ranks, directions, coefficients, delta):
-        """Pull the chosen directions of each frame back to pixels and add each perturbation's change to delta."""
-        for s in (s for s, rank in enumerate(ranks) if rank):
-            vectors = directions[s, :, :ranks[s]].T.to(coefficients)[:, None]  # (r, 1, D)
-            basis = self._pull(self.clip[s:s + 1], vectors).flatten(1)  # (r, pixels)
-            add_changes(delta, self.signed[s].flatten(), basis, coefficients[:, s, :ranks[s]])
+    def _finish(self, ranks, spectrum, probes, changes, errors):
+        """Pull the chosen directions of each frame back to pixels; fill its row of changes (T, P) and of errors (T,)."""
+        for rank in sorted(set(ranks.tolist()) - {0}):
+            frames = (ranks == rank).nonzero()[:, 0]
+            for block in frames.split(max(1, self.batch // rank)):
+                vectors = spectrum.directions[block, :, :rank].permute(2, 0, 1)  # (r, b, D)
+                pulled = self._pull(self.clip[block], vectors).flatten(2)  # (r, b, pixels)
+                for place, s in enumerate(block.tolist()):
+                    basis = pulled[:, place]
+                    changes[s] = 0
+                    add_changes(changes[s], self.signed[s].flatten(), basis, spectrum.coefficients[:, s, :rank])
+                    errors[s] = spectrum.error(s, rank, probes[s], basis) if s in probes else 0
 
 
 def without_rounding(difference, scale):
     """Differences of gradients (n, T, D), 0 where they are no more than rounding of the gradients (T, D) of a frame."""
     noise = 4 * torch.finfo(scale.dtype).eps * scale.abs().amax(-1, keepdim=True)  # (T, 1)
     return torch.where(difference.abs() > noise, difference, 0)
-
-
-def choose_ranks(errors, full, budget):
-    """The smallest ranks whose summed errors keep within the budget, raised where the error is largest first.
-
-    errors (cuts, P, T): bound for each cut; full (T,): ranks at which nothing is cut. Returns (ranks (T,), the largest
-    summed error of a perturbation).
-    """
-    worst = errors.amax(1).cpu()  # (cuts, T)
-    worst = torch.cat([worst, worst.new_zeros(1, worst.shape[1])])
-    level = torch.zeros(worst.shape[1], dtype=torch.long)
-    current = worst[0].clone()
-    budget = float(budget)
-    while current.sum() > budget:
-        frame = current.argmax()
-        level[frame] += 1
-        current[frame] = worst[level[frame], frame]
-    cuts = torch.tensor([*CUTS[:len(errors)], errors.new_zeros(()).numel()])
-    ranks = torch.where(level < len(errors), cuts[level.clamp_max(len(errors) - 1)], full.cpu()).minimum(full.cpu())
-    left = torch.cat([errors, torch.zeros_like(errors[:1])])[level, :, torch.arange(len(level))]  # (T, P)
-    return ranks, left.sum(0).max()
 
 
 def add_changes(delta, signed, basis, coefficients):

@@ -9,11 +9,18 @@ const palettes = Object.fromEntries(Object.entries(run.colours).map(([name, colo
   colour => [1, 3, 5].map(place => parseInt(colour.slice(place, place + 2), 16)))]));
 const methods = Object.keys(run.summary).length
   ? Object.keys(run.summary) : [...new Set(Object.values(run.metrics).flatMap(Object.keys))];
-const isBaseline = method => run.baselines.some(name => method.startsWith(name));
-const mainMethod = methods.find(method => !isBaseline(method)) ?? methods[0];
+const isBaseline = method => run.baselines.includes(method);
+const mainMethod = [run.recipe.options?.method, ...methods].find(method => methods.includes(method));
 const mainMetric = "auc_flow_frame";
 const OUTLINE = [86, 180, 233];
 const SHORT = {auc: "AUC", auroc: "AUROC", nss: "NSS", cc: "CC", sim: "SIM", tsr: "TSR", flow: "optical flow"};
+const METRICS = {
+  flow_share_frame: "Share of moving pixels, mean over frames", flow_share_clip: "Share of moving pixels, whole clip",
+  mask_share_frame: "Share of the person's pixels, mean over frames",
+  mask_share_clip: "Share of the person's pixels, whole clip", frames_with_reference: "Frames with motion",
+  frames_constant: "Frames where the map is constant", time_spearman_flow: "Spearman of the totals per frame with flow",
+  time_auroc_visible: "AUROC of the totals per frame, person visible", last_quarter_share: "Share in the last quarter",
+};
 const CHANCE = {auc: 0.5, nss: 0, cc: 0, time_auroc: 0.5, time_spearman: 0};
 
 // ---- helpers
@@ -33,18 +40,25 @@ function shape(tag, attributes) {
   return node;
 }
 
+// A metric or a probability: three decimals.
 function number(value) {
   if (typeof value !== "number") return "n/a";
-  if (Number.isInteger(value)) return String(value);
-  return Math.abs(value) < 1e-2 || Math.abs(value) >= 1e5 ? value.toPrecision(3) : value.toFixed(3);
+  return (Number.isInteger(value) ? String(value) : value.toFixed(3)).replace(/^-(?=0\.000)/, "").replace("-", "−");
+}
+
+// An amount of any size: three digits.
+function amount(value) {
+  if (typeof value !== "number") return "n/a";
+  return String(Math.abs(value) < 1000 ? Number(value.toPrecision(3)) : Math.round(value)).replace("-", "−");
 }
 
 function words(name) {
-  const text = SHORT[name] ?? name.replaceAll("_", " ");
+  const text = SHORT[name] ?? name.replace(/^tsr_/, "TSR ").replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function metricName(name) {
+  if (name in METRICS) return METRICS[name];
   const [, metric, reference, span] = name.match(/^(.+)_(flow|mask)_(frame|clip)$/) ?? [];
   if (!metric) return words(name);
   const against = reference === "flow" ? "flow" : "the person's mask";
@@ -74,7 +88,7 @@ const verdict = clip => !clip.label ? "" : clip.label === clip.predicted ? "righ
 
 function describeRun() {
   const option = run.recipe.options ?? {}, versions = run.recipe.versions ?? {}, first = run.clips[0]?.shape ?? [];
-  const data = option.video?.length ? option.video.join(", ") : [option.dataset, option.subset].filter(Boolean).join(", ");
+  const data = (option.video?.length ? option.video : [option.dataset, option.subset]).filter(Boolean).join(", ");
   get("title").textContent = data ? `Frame saliency: ${data}` : "Frame saliency";
   document.title = `Saliency report: ${data || "frames"}`;
   const labelled = run.clips.filter(clip => clip.label), right = labelled.filter(clip => verdict(clip) === "right");
@@ -85,7 +99,8 @@ function describeRun() {
   const facts = {
     Model: [option.model, option.resume_path].filter(Boolean).join(", "),
     Data: option.video?.length ? data : [data, option.annotation_path].filter(Boolean).join(", "),
-    Explained: option.score && `${option.score} of the class: ${option.target}`,
+    Explained: option.score && `${option.score} of ${
+      ["predicted", "label"].includes(option.target) ? `the ${option.target} class` : `class ${option.target}`}`,
     Method: [option.method, option.tsr && `TSR (patch ${option.tsr_patch}, quantile ${option.tsr_quantile}, `
       + `fill ${option.tsr_fill})`].filter(Boolean).join(", "),
     [`${words(mainMethod ?? "")} ${metricName(mainMetric)}`]: interval(run.summary[mainMethod]?.[mainMetric]),
@@ -110,7 +125,7 @@ function describeRun() {
 // ---- the comparison of methods
 
 function ticks(low, high) {
-  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find(factor => factor * power >= rough);
   const first = Math.ceil(low / step), last = Math.floor(high / step + 1e-9);
   return Array.from({length: last - first + 1}, (_, place) => Number(((first + place) * step).toPrecision(6)));
@@ -139,7 +154,8 @@ function drawComparison() {
     }
     if (Number.isFinite(row.mean)) track.append(mark("dot", row.mean));
     return el("div", {className: isBaseline(row.method) ? "bar_row baseline" : "bar_row"},
-      el("span", {className: "bar_name"}, words(row.method)), track, el("span", {className: "bar_value"}, interval(row)));
+      el("span", {className: "bar_name"}, words(row.method)), track,
+      el("span", {className: "bar_value"}, interval(row)));
   });
   const axis = el("span", {className: "track axis", "aria-hidden": "true"});
   axis.append(...ticks(low, high).map(value => mark("tick", value, String(value))));
@@ -163,6 +179,12 @@ function describeMethods() {
     names.map(name => [name, ...methods.map(method => interval(run.summary[method][name]))]));
 }
 
+function describeFeatures() {
+  const rows = Object.entries(run.feature_summary).map(([name, cell]) => [name, interval(cell)]);
+  get("feature_summary_part").hidden = !rows.length;
+  table(get("feature_summary"), "Metric", ["Mean over clips, 95 % interval"], rows);
+}
+
 // ---- the gallery
 
 const metricOf = (clip, name) => run.metrics[clip.clip]?.[get("method").value]?.[name];
@@ -171,16 +193,19 @@ let gallery = [];  // clips in the order shown
 
 function card(clip) {
   const sort = get("sort").value, truth = verdict(clip);
-  const fact = (name, value, mark = "") => [el("span", {className: "key"}, name), el("span", {className: mark}, value)];
-  const symbol = {right: "✓ ", wrong: "✗ "}[truth] ?? "";
-  const more = ["clip", "probability", mainMetric].includes(sort) ? [] : fact(metricName(sort), number(metricOf(clip, sort)));
+  const fact = (name, value, mark = "") => [el("span", {className: "key"}, name),
+    el("span", {className: mark}, value, ...(mark ? [el("span", {className: "unseen"}, ` (${mark})`)] : []))];
+  const symbol = {right: "✓\u00a0", wrong: "✗\u00a0"}[truth] ?? "";
+  const more = ["clip", "probability", mainMetric].includes(sort) ? []
+    : fact(metricName(sort), number(metricOf(clip, sort)));
   const over = clip.thumbnail_map ? `, coloured by ${words(clip.thumbnail_map)}` : "";
   const image = el("img", {src: clip.thumbnail, alt: `Frame ${clip.thumbnail_frame} of ${clip.clip}${over}`,
     width: clip.shape[2], height: clip.shape[1], decoding: "async"});
   const button = el("button", {type: "button", className: `card ${truth}`}, image,
     el("span", {className: "name"}, clip.clip ?? "no name"),
     el("span", {className: "card_facts"}, ...fact("label", clip.label || "none"),
-      ...fact("predicted", `${symbol}${clip.predicted ?? "n/a"}`, truth), ...fact("probability", number(clip.probability)),
+      ...fact("predicted", `${symbol}${clip.predicted ?? "n/a"}`, truth),
+      ...fact("probability", number(clip.probability)),
       ...fact("AUC, flow", number(metricOf(clip, mainMetric))), ...more));
   button.addEventListener("click", () => openClip(clip));
   return el("li", {}, button);
@@ -189,14 +214,16 @@ function card(clip) {
 function drawGallery() {
   const chosen = get("by_class").value, truth = get("by_verdict").value, sort = get("sort").value;
   const direction = Number(get("order").value);
-  gallery = run.clips.filter(clip => (!chosen || (clip.label || "none") === chosen) && (!truth || verdict(clip) === truth));
+  gallery = run.clips.filter(clip => (!chosen || (clip.label || "none") === chosen)
+    && (!truth || verdict(clip) === truth));
   gallery.sort((one, other) => {
     const [a, b] = [sortValue(one, sort), sortValue(other, sort)];
     if (a == null || b == null) return (a == null) - (b == null);
     return direction * (sort === "clip" ? a.localeCompare(b, "en", {numeric: true}) : a - b);
   });
   get("gallery").replaceChildren(...gallery.map(card));
-  get("count").textContent = `${gallery.length} of ${run.clips.length} clips. Thumbnails show the frame with most motion.`;
+  get("count").textContent = `${gallery.length} of ${run.clips.length} clips. `
+    + "Thumbnails show the frame with most motion.";
 }
 
 function describeGallery() {

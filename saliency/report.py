@@ -2,10 +2,10 @@
 
     write_report(Path("results/frame_saliency"), Path("results/feature_saliency"))
 
-The page is report.html with report.css and report.js put in, plus data as lines of JSON: a line per clip, which holds
-its pictures and is read when the clip is opened, then one line about the run. A map is a sheet of grey tiles, one per
-frame, compressed as JPEG; the page turns grey into colour. Nothing of a result becomes HTML here: the script makes
-text of it.
+The page is report.html with report.css, report.js and report_panel.js put in, plus data as lines of JSON: a line per
+clip, which holds its pictures and is read when the clip is opened, then one line about the run. A map is a sheet of
+grey tiles, one per frame, compressed as JPEG; the page turns grey into colour. Nothing of a result becomes HTML here:
+the script makes text of it.
 """
 
 import base64
@@ -22,20 +22,22 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from tqdm import tqdm
 
-from saliency.figures import DIVERGING, HEAT, MOST_FEATURES, PERCENTILE, colour_limit, overlay_frames
+from saliency.explain import BASELINES
+from saliency.figures import DIVERGING, HEAT, MOST_FEATURES, PERCENTILE, colour_limit
+from saliency.methods import FEATURE_METHODS, METHODS
 
 PAGE = "report.html"
-BASELINES = ("random", "centre", "frame_difference")  # a name that begins so is a baseline in the comparison
-PICTURE_BYTES = 40_000_000  # of all clips together; a third more as base64
+SOURCES = ("report.html", "report.css", "report.js", "report_panel.js")
+PICTURE_BYTES = 36_000_000  # of all clips together; a third more as base64, so that 100 clips stay below 60 MB
 QUALITIES = (90, 80, 70, 60, 50, 40, 30, 20)  # of JPEG: the first that fits is taken
-NO_MAPS = {"frames", "patch_delta"}
-UNITS = {
+NO_MAPS = {"frames", "patch_delta", "features"}
+UNITS = {name: method.line for name, method in METHODS.items()} | {
     "gradient": "|dS/dx|, change of the score per unit of the normalised input",
     "tsr": "time contribution times patch contribution, 0 to 1",
     "flow": "pixels per frame",
 }
-FEATURE_UNITS = {"gradient": "dS/df, change of the score per unit of the feature", "tsr": "TSR, 0 to 1"}
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+FEATURE_UNITS = {name: method.line for name, method in FEATURE_METHODS.items()} | {"tsr": "0 to 1, no unit"}
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile, zlib.error)
 
 
 def write_report(frame_results, feature_results=None):
@@ -50,9 +52,8 @@ def write_report(frame_results, feature_results=None):
     paths = sorted(path for path in folder.glob("*/*/saliency.npz") if not path.parent.name.startswith("."))
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
-    here = Path(__file__).with_name(PAGE)
-    parts = {name: here.with_suffix(suffix).read_text(encoding="utf-8") for name, suffix in SUFFIXES.items()}
-    before, after = Template(here.read_text(encoding="utf-8")).substitute(parts, data="\0").split("\0")
+    html, css, *scripts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SOURCES)
+    before, after = Template(html).substitute(style=css, script="".join(scripts), data="\0").split("\0")
     temporary = folder / f".report.part{os.getpid()}.html"
     try:
         with temporary.open("w", encoding="utf-8") as page:
@@ -64,9 +65,6 @@ def write_report(frame_results, feature_results=None):
         return temporary.replace(folder / PAGE)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-SUFFIXES = {"style": ".css", "script": ".js"}
 
 
 def _line(content):
@@ -81,17 +79,17 @@ def _write_clips(page, paths, features):
         try:
             arrays = _read(path)
             about, line = _clip(arrays, allowed)
-        except UNREADABLE as error:
-            problems.append(f"{path.parent.name}: {path} cannot be shown ({error})")
+        except ValueError as error:
+            problems.append(f"{path.parent.name}: {path} cannot be shown: {error}")
             continue
         own = features / path.relative_to(path.parents[2]) if features else None
         if own and own.is_file():
             try:
-                line["features"] = _features(_read(own))
-            except UNREADABLE as error:
-                problems.append(f"{path.parent.name}: {own} cannot be shown ({error})")
+                line["features"] = _features(_read(own), len(arrays["frames"]))
+            except ValueError as error:
+                problems.append(f"{path.parent.name}: {own} cannot be shown: {error}")
         page.write(_line(line))
-        clips.append(about)
+        clips.append({"clip": path.parent.name, **about})
     if features:
         known = {path.relative_to(path.parents[2]) for path in paths}
         alone = [path for path in features.glob("*/*/saliency.npz") if path.relative_to(features) not in known]
@@ -101,18 +99,24 @@ def _write_clips(page, paths, features):
 
 
 def _read(path):
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """The arrays of an .npz file; ValueError where it is not a whole one."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except UNREADABLE as error:
+        raise ValueError("it is not a whole .npz file; compute it again") from error
 
 
 def _run(folder, features, clips, problems):
     metrics = _json(folder / "metrics.json", problems)
+    feature_metrics = _json(features / "metrics.json", problems) if features else {}
     return {
         "clips": clips,
         "problems": problems,
         "metrics": metrics.get("clips", {}),
         "summary": metrics.get("summary", {}),
-        "feature_summary": _json(features / "metrics.json", problems).get("summary", {}) if features else {},
+        "feature_metrics": feature_metrics.get("clips", {}),
+        "feature_summary": feature_metrics.get("summary", {}),
         "recipe": _json(folder / "opts.json", problems),
         "feature_recipe": _json(features / "opts.json", problems) if features else {},
         "baselines": BASELINES,
@@ -141,37 +145,43 @@ def _number(value):
 
 def _clip(arrays, allowed):
     """What the gallery says of a clip, and its line for the panel with pictures of at most `allowed` bytes together."""
-    frames = arrays["frames"]
+    frames = arrays.get("frames", np.empty(0))
     if frames.ndim != 3 or frames.dtype != np.uint8 or not frames.size:
         raise ValueError(f"its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W)")
     maps = {name: values for name, values in arrays.items() if name not in NO_MAPS and values.size
             and np.issubdtype(values.dtype, np.floating) and values.shape[1:] == frames.shape[1:]
             and len(values) == len(frames) - (name == "flow")}
-    maps = dict(sorted(maps.items(), key=lambda item: (item[0] == "flow", item[0] not in UNITS, item[0])))
-    shown = {name: _levels(values) for name, values in maps.items()}
-    sheets = _compress({"frames": frames, **shown}, allowed)
+    order = sorted(maps, key=lambda name: (name == "flow", name != "gradient", name != "tsr"))
+    maps = {name: maps[name] for name in order}
+    scales = {name: _scale(values) for name, values in maps.items()}
+    levels = {name: _levels(values, scales[name]) for name, values in maps.items()}
+    sheets = _compress({"frames": frames, **levels}, allowed)
     about = {name: _number(values) if values.dtype.kind in "fiu" else str(values)
              for name, values in arrays.items() if values.ndim == 0}
     motion = maps.get("flow", next(iter(maps.values()), frames.astype(float)))
     best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
     over = next((name for name in maps if name != "flow"), None)
-    picture = frames[best]
-    if over:
-        picture = overlay_frames(frames, maps[over], 1)[best, : frames.shape[1], -frames.shape[2]:, ::-1]  # BGR
+    picture = _overlay(frames[best], levels[over][best], scales[over]["signed"]) if over else frames[best]
     about |= {"thumbnail": _encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over, "shape": frames.shape}
-    contribution = arrays.get("time_contribution")
     line = {
         "frames": sheets.pop("frames"),
         "maps": [{"name": name, "unit": UNITS.get(name, ""), "sheet": sheets[name], "count": len(values),
-                  **_scale(values), "totals": _totals(values)} for name, values in maps.items()],
-        "time_contribution": None if contribution is None else [_number(value) for value in contribution],
+                  **scales[name], "totals": _totals(values)} for name, values in maps.items()],
+        "time_contribution": _contribution(arrays, len(frames)),
     }
     return about, line
 
 
 def _scale(values):
-    return {"limit": _number(colour_limit(values)), "signed": bool((values < 0).any()),
-            "beyond": bool(np.nanmax(np.abs(values), initial=0) > colour_limit(values))}
+    """The colour scale of a map: its end, whether it goes below 0, whether values lie beyond its end."""
+    limit = colour_limit(values)
+    return {"limit": limit, "signed": bool((values < 0).any()), "beyond": bool((np.abs(values) > limit).any())}
+
+
+def _contribution(arrays, length):
+    """time_contribution (T,) as numbers, None where NaN; None in all where there is none."""
+    values = arrays.get("time_contribution", np.empty(0))
+    return [_number(value) for value in values] if values.shape == (length,) else None
 
 
 def _totals(values):
@@ -179,11 +189,18 @@ def _totals(values):
     return [_number(total) for total in np.abs(values).reshape(len(values), -1).sum(1, dtype=np.float64)]
 
 
-def _levels(values):
-    """Grey levels uint8 of a map, same shape: 0..255 for 0..limit, or, with negative values, 1..128..255."""
-    values, limit = np.nan_to_num(values), colour_limit(values)
-    zero, span = (128, 127) if (values < 0).any() else (0, 255)
-    return np.clip(np.rint(values * (span / limit) + zero), zero - span, 255).clip(0).astype(np.uint8)
+def _levels(values, scale):
+    """Grey levels uint8 of a map, same shape: 0..255 for 0..limit, or 1..255 for -limit..limit. NaN counts as 0."""
+    zero, span = (128, 127) if scale["signed"] else (0, 255)
+    share = np.clip(np.nan_to_num(values) / scale["limit"], -1, 1)
+    return np.rint(zero + span * share).clip(0, 255).astype(np.uint8)
+
+
+def _overlay(frame, levels, signed):
+    """A frame (H, W) under its map, as the panel draws it at an opacity of 60 %: (H, W, 3) uint8 BGR."""
+    weight = ((np.abs(levels - 128.0) / 127 if signed else levels / 255) ** 0.6)[..., None]  # (H, W, 1)
+    colour = 255 * colormaps[DIVERGING if signed else HEAT](levels)[..., 2::-1]  # (H, W, 3)
+    return np.rint(frame[..., None] * (1 - weight) + colour * weight).astype(np.uint8)
 
 
 def _compress(stacks, allowed):
@@ -197,7 +214,7 @@ def _compress(stacks, allowed):
 
 
 def _sheet(stack):
-    """Tiles row by row, as many columns as the root of their number, rounded up: (T, H, W) -> (rows * H, columns * W)."""
+    """Tiles row by row, in as many columns as the root of their number: (T, H, W) -> (rows * H, columns * W)."""
     columns = int(np.ceil(np.sqrt(len(stack))))
     stack = np.pad(stack, ((0, -len(stack) % columns), (0, 0), (0, 0)))
     count, height, width = stack.shape
@@ -211,19 +228,19 @@ def _encode(picture, suffix=".jpg", quality=85):
     return f"data:image/{'jpeg' if suffix == '.jpg' else 'png'};base64,{base64.b64encode(encoded).decode()}"
 
 
-def _features(arrays):
-    """The feature part of a clip's line: heat maps (features down, time across), largest total of the first on top."""
-    gradient = arrays["gradient"]
-    if gradient.ndim != 2 or not gradient.size:
-        raise ValueError(f"its gradient is {gradient.shape}, not (T, F)")
-    order = np.argsort(-np.nan_to_num(np.abs(gradient)).sum(0), kind="stable")[:MOST_FEATURES]
-    maps = {name: values for name, values in arrays.items()
-            if values.shape == gradient.shape and name != "features" and np.issubdtype(values.dtype, np.floating)}
-    contribution = arrays.get("time_contribution")
+def _features(arrays, length):
+    """The feature part of a clip's line: heat maps, features down and time across, the first one's largest on top."""
+    maps = {name: (values, _scale(values)) for name, values in arrays.items() if name not in NO_MAPS and values.size
+            and np.issubdtype(values.dtype, np.floating) and values.ndim == 2 and len(values) == length}
+    if not maps:
+        raise ValueError(f"it holds no map (T, F) of the {length} frames")
+    first = next(iter(maps.values()))[0]
+    order = np.argsort(-np.nan_to_num(np.abs(first)).sum(0), kind="stable")[:MOST_FEATURES]
     return {
-        "count": gradient.shape[1],
-        "maps": [{"name": name, "unit": FEATURE_UNITS.get(name, ""), **_scale(values), "rows": len(order),
-                  "sheet": _encode(_levels(values)[:, order].T, ".png")} for name, values in maps.items()],
-        "totals": _totals(gradient),
-        "time_contribution": None if contribution is None else [_number(value) for value in contribution],
+        "count": first.shape[1],
+        "maps": [{"name": name, "unit": FEATURE_UNITS.get(name, ""), **scale, "rows": len(order),
+                  "sheet": _encode(_levels(values[:, order], scale).T, ".png")}
+                 for name, (values, scale) in maps.items()],
+        "totals": _totals(first),
+        "time_contribution": _contribution(arrays, length),
     }

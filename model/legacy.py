@@ -1,0 +1,125 @@
+"""Checkpoints of the projects that this one follows, turned into its own.
+
+sakshikakde/interpretability_of_lstm saves {"epoch", "state_dict", "optimizer_state_dict"} with weights resnet.*,
+lstm.lstm.*, fc_layers.fc1.* and fc_layers.fc2.*; pranoyr/cnn-lstm the same with lstm.*, fc1.* and fc2.*, and once as
+"encoder_state_dict" and "decoder_state_dict" (LSTM.*). Both feed RGB frames one by one to a ResNet whose fc is a linear
+layer of 300, run three LSTM layers, and read fc2(relu(fc1(.))) off the top layer's last step, without dropout: a
+CNNLSTM. Sizes and the ResNet follow from the shapes. What the files do not hold is assumed, with the defaults of their
+option parsers (ASSUMED).
+"""
+
+from functools import cache
+
+import torch
+from torchvision import models
+
+from model.backbones import BACKBONES, tensors_of
+
+NAMES = {  # first matching beginning: theirs -> ours
+    "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
+    "fc_layers.fc1.": "classifier.1.", "fc_layers.fc2.": "classifier.4.",
+    "fc1.": "classifier.1.", "fc2.": "classifier.4.",
+}
+MEANS = {  # per RGB channel, for pixels in 0..255
+    "activitynet": [114.7748, 107.7354, 99.4750], "kinetics": [110.63666788, 103.16065604, 96.29023126],
+}
+STD = [38.7568578, 37.88248729, 40.02898126]
+# Their flags and defaults. unit_pixels: pixels are scaled to 0..1 whatever norm_value says, as in the later training
+# script of interpretability_of_lstm (which still subtracts the mean that norm_value asks for).
+ASSUMED = {
+    "classes": None, "sample_size": 150, "sample_duration": None, "mean_dataset": "activitynet", "no_mean_norm": False,
+    "std_norm": False, "norm_value": 1, "unit_pixels": False,
+}
+
+
+def converted(content, **assumed):
+    """The content of a file of those projects as that of a checkpoint of this one, or None if it is no such file.
+
+    assumed: values for ASSUMED; None means the default. ValueError where weights or assumptions do not fit.
+    """
+    theirs = tensors_of(content)
+    for part in ("encoder_state_dict", "decoder_state_dict"):
+        theirs |= tensors_of(content.get(part)) if isinstance(content, dict) else {}
+    if not {"resnet.conv1.weight", "resnet.fc.0.weight"} <= theirs.keys():
+        return None
+    state = {_our_name(name): tensor for name, tensor in theirs.items()}
+    config = _config(state)
+    facts = ASSUMED | {name: value for name, value in assumed.items() if value is not None}
+    original = "fc_layers.fc1.weight" in theirs
+    facts["sample_duration"] = facts["sample_duration"] or (30 if original else 16)
+    facts["classes"] = list(facts["classes"] or _class_names(config["num_classes"], original))
+    if len(facts["classes"]) != config["num_classes"]:
+        raise ValueError(
+            f"the file's classifier has {config['num_classes']} classes, {len(facts['classes'])} names were given "
+            f"({', '.join(facts['classes'])}); give as many as it has, in the order of the labels in its annotation"
+        )
+    mean, std = normalisation(facts["mean_dataset"], facts["no_mean_norm"], facts["std_norm"], facts["norm_value"],
+                              facts["unit_pixels"])
+    return {
+        "state_dict": state, "model": "cnnlstm", "config": config, "mean": mean, "std": std,
+        **{name: facts[name] for name in ("classes", "sample_size", "sample_duration")},
+        "epoch": int(content.get("epoch", 0)), "assumed": facts,
+    }
+
+
+def normalisation(mean_dataset="activitynet", no_mean_norm=False, std_norm=False, norm_value=1, unit_pixels=False):
+    """(mean, std) per RGB channel, for pixels in 0..1, of what those projects compute.
+
+    They divide pixels of 0..255, the mean and the standard deviation by norm_value; the latter is 1 without std_norm;
+    no_mean_norm has no effect with std_norm. Also for the flags of that name in main.py.
+    """
+    if mean_dataset not in MEANS:
+        raise ValueError(f"unknown --mean_dataset {mean_dataset!r}; known are: {', '.join(MEANS)}")
+    if not norm_value > 0:
+        raise ValueError(f"--norm_value {norm_value} was given; give a positive number, 1 or 255")
+    top = 1.0 if unit_pixels else 255 / norm_value  # what white is before the mean is subtracted
+    mean = [0.0] * 3 if no_mean_norm and not std_norm else [value / norm_value / top for value in MEANS[mean_dataset]]
+    std = [value / norm_value / top for value in STD] if std_norm else [1 / top] * 3
+    return mean, std
+
+
+def _our_name(name):
+    for beginning, ours in NAMES.items():
+        if name.startswith(beginning):
+            return ours + name[len(beginning):]
+    raise ValueError(
+        f"the file looks like one of interpretability_of_lstm or cnn-lstm, its weight {name} belongs to a variant of "
+        "their model that is not known here; only their CNN-LSTM without attention can be used"
+    )
+
+
+def _config(state):
+    """The arguments of CNNLSTM, from the shapes of its weights."""
+    try:
+        return {
+            "num_classes": len(state["classifier.4.weight"]), "backbone": _backbone(state),
+            "feature_size": len(state["projection.weight"]), "hidden_size": state["lstm.weight_hh_l0"].shape[1],
+            "num_layers": sum(name.startswith("lstm.weight_ih_l") for name in state),
+            "classifier_size": len(state["classifier.1.weight"]), "dropout": 0.0,
+        }
+    except KeyError as error:
+        raise ValueError(
+            f"the file looks like one of interpretability_of_lstm or cnn-lstm, but {error} is missing in it"
+        ) from error
+
+
+def _backbone(state):
+    """The name of the torchvision ResNet with these shapes."""
+    prefix = "backbone."
+    shapes = {name[len(prefix):]: tensor.shape for name, tensor in state.items() if name.startswith(prefix)}
+    for name in (name for name in BACKBONES if name.startswith("resnet")):
+        if _shapes(name) == shapes:
+            return name
+    raise ValueError("the resnet.* weights in the file have the shapes of no ResNet of torchvision")
+
+
+@cache
+def _shapes(name):
+    with torch.device("meta"):
+        state = models.get_model(name, weights=None).state_dict()
+    return {key: tensor.shape for key, tensor in state.items() if not key.startswith("fc.")}
+
+
+def _class_names(count, original):
+    """interpretability_of_lstm explains running as class 1 of 2; otherwise the names are only in the annotation."""
+    return ("walking", "running") if original and count == 2 else [f"class{index}" for index in range(count)]

@@ -1,0 +1,95 @@
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from model.backbones import BACKBONES, build_backbone
+from model.cnn_lstm import CNNLSTM
+
+FAMILIES = {
+    "resnet18": 512, "resnet34": 512, "resnet50": 2048, "mobilenet_v2": 1280, "efficientnet_b0": 1280,
+    "densenet121": 1024, "vgg11": 4096, "convnext_tiny": 768, "shufflenet_v2_x0_5": 1024, "squeezenet1_0": 512,
+    "swin_t": 768,
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_frame_becomes_a_vector_in_training_and_in_eval(name):
+    with torch.device("meta"):  # shapes and gradients without the arithmetic
+        network, size = build_backbone(name)
+        assert size == FAMILIES[name]
+        for training in (True, False):
+            frames = torch.empty(2, 3, 64, 64, requires_grad=True)
+            vectors = network.train(training)(frames)
+            assert vectors.shape == (2, size)
+            gradient, = torch.autograd.grad(vectors.sum(), frames)
+            assert gradient.shape == frames.shape
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf"])
+def test_the_vector_depends_on_every_part_of_the_frame(name):
+    torch.manual_seed(0)
+    network, size = build_backbone(name)
+    frames = torch.randn(2, 3, 64, 64, requires_grad=True)
+    vectors = network.eval()(frames)
+    assert vectors.shape == (2, size)
+    gradient, = torch.autograd.grad(vectors[0].square().sum(), frames)
+    tiles = gradient[0].unflatten(1, (4, 16)).unflatten(3, (4, 16))  # (3, 4, 16, 4, 16)
+    assert gradient.isfinite().all() and tiles.abs().amax((0, 2, 4)).gt(0).all() and (gradient[1] == 0).all()
+
+
+def test_the_registry_leaves_out_what_cannot_serve():
+    assert {"resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "efficientnet_b0"} <= set(BACKBONES)
+    left_out = {name.split("_")[0] for name in set(models.list_models(module=models)) - set(BACKBONES)}
+    assert left_out == {"googlenet", "inception", "maxvit", "vit"}
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"unknown backbone 'resnet19'; known are: alexnet, .*resnet18.*vgg19"):
+        build_backbone("resnet19")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder of weight files of one squeezenet1_1, and its first convolution."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    whole = models.squeezenet1_1(weights=None)
+    state = whole.state_dict()
+    torch.save(state, folder / "whole.pth")
+    torch.save({key: value for key, value in state.items() if "classifier" not in key}, folder / "headless.pth")
+    torch.save({f"module.{key}": value for key, value in state.items()}, folder / "parallel.pth")
+    model = CNNLSTM(2, "squeezenet1_1", str(folder / "whole.pth"))
+    torch.save({"format": 1, "state_dict": model.state_dict(), "epoch": 3}, folder / "checkpoint.pth")
+    torch.save({key: value for key, value in state.items() if key != "features.0.bias"}, folder / "incomplete.pth")
+    torch.save([1, 2, 3], folder / "list.pth")
+    torch.save({1: 2, "features.0.weight": 3}, folder / "numbers.pth")
+    torch.save(whole, folder / "pickled.pth")
+    (folder / "text.pth").write_text("not weights")
+    return folder, whole.features[0].weight
+
+
+@pytest.mark.parametrize("file", ["whole", "headless", "parallel", "checkpoint"])
+def test_weights_load_with_and_without_classifier_prefix_and_checkpoint(saved, file):
+    folder, weight = saved
+    network, _ = build_backbone("squeezenet1_1", folder / f"{file}.pth")
+    assert network.features[0].weight.equal(weight)
+    assert isinstance(network.classifier[1], nn.Identity)
+
+
+@pytest.mark.parametrize("file, sentence", [
+    ("incomplete", r"does not fit .*: 1 weights are missing and 0 have another shape \(first: features.0.bias\)"),
+    ("list", "does not fit this backbone: 50 weights are missing"), ("numbers", "50 weights are missing"),
+    ("pickled", "is not a state dict that torch can load"), ("text", "is not a state dict that torch can load safely"),
+])
+def test_wrong_weights_are_refused_in_a_sentence(saved, file, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        build_backbone("squeezenet1_1", saved[0] / f"{file}.pth")
+    assert str(saved[0] / file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_weights_of_another_backbone_and_a_missing_file_are_refused(saved):
+    with pytest.raises(ValueError, match=r"\d+ weights are missing and .*check --backbone"):
+        build_backbone("squeezenet1_0", saved[0] / "whole.pth")
+    with pytest.raises(FileNotFoundError, match="no such file; give 'imagenet', 'none' or an existing path"):
+        build_backbone("squeezenet1_1", saved[0] / "absent.pth")
