@@ -67,7 +67,7 @@ def work(args):
         datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
                     for name, dataset in datasets.items()}
     history = fit(
-        model, info, datasets["training"], datasets["validation"], folder, finetune=args.finetune, n_epochs=args.n_epochs,
+        model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune, n_epochs=args.n_epochs,
         batch_size=args.batch_size, lr_rate=args.lr_rate, weight_decay=args.weight_decay, seed=args.seed, device=device,
         workers=args.num_workers,
     )
@@ -79,8 +79,8 @@ def load_subsets(args):
     """The class names, and a data set for each subset that has clips."""
     datasets = {}
     for name in ("training", "validation", "testing"):
-        if name == "testing" and not has_subset(args.annotation_path, name):
-            print("testing: the annotation lists no clip, left out")
+        if name != "training" and not has_subset(args.annotation_path, name):
+            print(f"{name}: the annotation lists no clip" + ", the last epoch is kept" * (name == "validation"))
             continue
         classes, clips, problems = find_clips(args.annotation_path, args.video_path, name)
         for problem in problems:
@@ -108,7 +108,7 @@ def report(args, folder, datasets, device):
     model, info = load_model(folder / "best.pth", device)
     forward = model if args.finetune else lambda vectors: model.classify(model.project(vectors))
     metrics = {"best_epoch": info.epoch}
-    for name in datasets.keys() - {"training"}:
+    for name in (name for name in datasets if name != "training"):
         loader = DataLoader(datasets[name], args.batch_size, num_workers=args.num_workers)
         loss, accuracy, confusion = evaluate(forward, loader, device, len(info.classes))
         metrics[name] = {"loss": loss, "accuracy": accuracy, "confusion": confusion.tolist()}

@@ -67,36 +67,38 @@ def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_
         device, workers=0):
     """Train on from folder/last.pth, or from the start; keep last.pth after each epoch and best.pth by validation.
 
-    training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items.
+    training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items. Without
+    validation (None) the last epoch's model is the best.
     Returns the rows of the log, a dict per epoch.
     """
     forward = model if finetune else lambda vectors: model.classify(model.project(vectors))
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
     history = _resume(folder / "last.pth", model, optimizer)
-    loader = DataLoader(validation, batch_size, num_workers=workers)
+    loader = validation and DataLoader(validation, batch_size, num_workers=workers)
     with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
             loss, accuracy = train_epoch(forward, parameters, batches, optimizer, device)
             model.eval()
-            validation_loss, validation_accuracy, _ = evaluate(forward, loader, device, len(info.classes))
-            history.append({
-                "epoch": epoch, "train_loss": loss, "train_accuracy": accuracy, "validation_loss": validation_loss,
-                "validation_accuracy": validation_accuracy,
-            })
+            history.append({"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy})
+            if loader:
+                held_out, share, _ = evaluate(forward, loader, device, len(info.classes))
+                history[-1] |= {"validation_loss": held_out, "validation_accuracy": share}
             info = replace(info, epoch=epoch)
             if history[-1] is best_epoch(history):
                 save_checkpoint(folder / "best.pth", model, info)
             save_checkpoint(folder / "last.pth", model, info, optimizer=optimizer.state_dict(), history=history)
-            progress.set_postfix(loss=f"{loss:.3f}", validation=f"{validation_accuracy:.3f}")
+            progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
             progress.update(1)
     return history
 
 
 def best_epoch(history):
-    """The row with the highest validation accuracy; of several the one with the lowest validation loss."""
+    """The row with the highest validation accuracy, of several the one with the lowest loss; the last without them."""
+    if "validation_loss" not in history[-1]:
+        return history[-1]
     return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
 
 

@@ -87,8 +87,11 @@ class FactoredRelevance:
 
         One forward of a few copies of the frames serves all vectors, a few at a time.
         """
-        most = max(1, (CPU_COPIES if self.clip.device.type == "cpu" else self.batch) // len(frames))
-        copies = math.ceil(len(vectors) / math.ceil(len(vectors) / most))
+        return self._with_less_memory(lambda: self._pull_copies(frames, vectors))
+
+    def _pull_copies(self, frames, vectors):
+        at_once = min(self.batch, CPU_COPIES) if self.clip.device.type == "cpu" else self.batch
+        copies = math.ceil(len(vectors) / math.ceil(len(vectors) / max(1, at_once // len(frames))))
         inputs = frames.repeat(copies, 1, 1, 1).requires_grad_(True)
         with torch.enable_grad():
             encoded = self._encode(inputs).unflatten(0, (copies, len(frames)))
@@ -98,6 +101,17 @@ class FactoredRelevance:
             slopes = torch.autograd.grad(encoded[:len(part)], inputs, part, retain_graph=True)[0]
             pulled.append(slopes.unflatten(0, (copies, len(frames)))[:len(part)])
         return torch.cat(pulled)
+
+    def _with_less_memory(self, work):
+        """The result of work(), tried again with half the batch where memory runs out."""
+        while True:
+            try:
+                return work()
+            except RuntimeError as error:
+                if self.batch == 1 or not _out_of_memory(error):
+                    raise
+                self.batch //= 2
+                torch.cuda.empty_cache()
 
     def _relevance(self):
         """J_s' g_s of each frame (T, C, H, W), and its gain, the sum over pixels of |rows of J_s'| (T,)."""
@@ -112,7 +126,8 @@ class FactoredRelevance:
         own = self.features.new_empty(len(frames))
         relevance = self.signed.abs()
 
-        def perturb(part):
+        def perturb(first):
+            part = slice(first, min(first + self.batch, len(frames)))
             t = frames[part]
             rows = torch.arange(len(t), device=t.device)
             replaced = torch.where(box_masks(boxes[part], self.clip.shape[-2:]), fill, self.clip[t])
@@ -128,26 +143,14 @@ class FactoredRelevance:
             maps = torch.autograd.grad(encoded, replaced, gradients[rows, t])[0]  # (n, C, H, W)
             self.backward_passes += len(t)
             own[part] = torch.linalg.vector_norm(maps.abs_().sub_(relevance[t]), 1, dim=(1, 2, 3)) * changed
+            return part.stop
+
+        done = 0
+        while done < len(frames):
+            before, done = done, self._with_less_memory(lambda first=done: perturb(first))
             if progress:
-                progress(len(t))
-
-        self._in_batches(len(frames), perturb)
+                progress(done - before)
         return deviations, own
-
-    def _in_batches(self, count, work):
-        """work(slice) over range(count), in batches that are halved where memory runs out."""
-        first = 0
-        while first < count:
-            part = slice(first, min(first + self.batch, count))
-            try:
-                work(part)
-            except RuntimeError as error:
-                if self.batch == 1 or not _out_of_memory(error):
-                    raise
-                self.batch //= 2
-                torch.cuda.empty_cache()
-                continue
-            first = part.stop
 
     def _add_other_frames(self, deviations, delta):
         """Step 3, added to delta (P,) in place. Returns the bound of the error relative to the largest change."""

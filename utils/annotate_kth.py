@@ -43,7 +43,7 @@ def find_clips(image_path):
 def split_persons(persons, validation=None, testing=None):
     """{person: subset}: the official split, or the persons named here and all others for training.
 
-    ValueError where training or validation is left without persons, or testing in the official split.
+    An empty list of persons for validation means that there is to be none. ValueError where training or validation is left without persons, or testing in the official split.
     """
     present, named = sorted(persons), set(validation or []) | set(testing or [])
     there = f"there are clips of persons {' '.join(map(str, present))}"
@@ -52,10 +52,10 @@ def split_persons(persons, validation=None, testing=None):
         raise ValueError("a person is named for validation and for testing, nobody can be in both")
     if named - set(present):
         raise ValueError(f"there is no clip of person {min(named - set(present))}; {there}")
-    if named:
+    if named or validation == []:
         split = {person: "training" for person in present}
         split |= dict.fromkeys(validation or [], "validation") | dict.fromkeys(testing or [], "testing")
-        needed = ("training", "validation")
+        needed = ("training",) if validation == [] else ("training", "validation")
     else:
         split = {person: subset for subset in SUBSETS for person in OFFICIAL_SPLIT[subset] if person in persons}
         needed = SUBSETS
@@ -135,8 +135,9 @@ def build_parser():
     parser.add_argument("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="to write")
     parser.add_argument("--trimmed_path", type=Path, default=Path("data/kth_trimmed"), help="where trim.json lies")
     for subset in ("validation", "testing"):
-        parser.add_argument(f"--{subset}_persons", type=int, nargs="+", metavar="P",
-                            help="instead of the official split; who is in neither is for training")
+        parser.add_argument(f"--{subset}_persons", type=int, nargs="*", metavar="P",
+                            help="instead of the official split; who is in neither is for training; validation may "
+                                 "be given without a number, for none")
     parser.add_argument("--seed", type=int, default=0, help="of the split of clips that show no person's number")
     return parser
 

@@ -1,0 +1,91 @@
+"""Leave one person out on prepared KTH clips: accuracy of each person, and how well maps agree with flow.
+
+    python3 -m tests.bench_kth --video_path data/kth/image_data --backbone mobilenet_v2 --backbone_weights PATH
+
+For each person a model is trained on all the others, without looking at the one left out, and then classifies that person's
+clips; with --saliency N, N of the clips are explained by every method. Folds that are complete are kept.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import frame_saliency
+import inference
+import main as training
+from data.kth import parse_name
+from saliency.metrics import format_table, summarise
+from utils import annotate_kth
+
+COLUMNS = ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share")
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"))
+    parser.add_argument("--result_path", type=Path, default=Path("results/leave_one_out"))
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--backbone_weights", default="imagenet")
+    parser.add_argument("--sample_size", default="150")
+    parser.add_argument("--n_epochs", default="20")
+    parser.add_argument("--saliency", type=int, default=0, metavar="N", help="clips of each person to explain")
+    parser.add_argument("--compare", nargs="+", default=["smoothgrad", "smoothgrad_x_difference", "integrated_gradients"])
+    parser.add_argument("--smooth", default="3")
+    return parser
+
+
+def fold(args, person):
+    """Train without one person, then classify and explain that person's clips. Returns the accuracy's counts."""
+    folder = args.result_path / f"person{person:02d}"
+    data = ["--annotation_path", str(folder / "kth1.json"), "--video_path", str(args.video_path)]
+    annotate_kth.main([
+        "--image_path", str(args.video_path), "--annotation_path", str(folder / "kth1.json"),
+        "--validation_persons", "--testing_persons", str(person),
+    ])  # fmt: skip
+    training.main([
+        *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--n_epochs", args.n_epochs,
+        "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
+    ])  # fmt: skip
+    model = [*data, "--resume_path", str(folder / "model" / "last.pth")]
+    inference.main([*model, "--result_path", str(folder / "inference")])
+    if args.saliency:
+        clips = list(json.loads((folder / "kth1.json").read_text())["database"])
+        held_out = [clip for clip in clips if parse_name(clip)[0] == person]
+        frame_saliency.main([
+            *model, "--result_path", str(folder / "saliency"), "--compare", *args.compare, "--smooth", args.smooth,
+            "--no_overlay", "--clips", *held_out[:: -(-len(held_out) // args.saliency)],
+        ])  # fmt: skip
+    return json.loads((folder / "inference" / "metrics.json").read_text())
+
+
+def report(args, results):
+    rows = []
+    for person, metrics in results.items():
+        rows.append({"person": f"{person:02d}", "accuracy": metrics["accuracy"], **metrics["per_class"],
+                     "clips": sum(metrics["counts"].values())})
+    print(format_table(rows, list(rows[0])))
+    correct = sum(sum(row[i] for i, row in enumerate(metrics["confusion"])) for metrics in results.values())
+    total = sum(sum(metrics["counts"].values()) for metrics in results.values())
+    mean = sum(metrics["accuracy"] for metrics in results.values()) / len(results)
+    print(f"mean over persons {mean:.3f}; {correct} of {total} clips")
+    if args.saliency:
+        per_person = {}
+        for person in results:
+            summary = json.loads((args.result_path / f"person{person:02d}" / "saliency" / "metrics.json").read_text())
+            for method, metrics in summary["summary"].items():
+                row = {metric: values["mean"] for metric, values in metrics.items()}
+                per_person.setdefault(method, []).append(row)
+        table = [{"method": method, **summarise(rows)} for method, rows in per_person.items()]
+        print(format_table(table, ["method", *COLUMNS]))
+        print(f"mean over {len(results)} persons left out, with its 95 % interval; maps blurred by {args.smooth} pixels")
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    persons = sorted({parse_name(path.name)[0] for path in args.video_path.glob("*/person*")})
+    report(args, {person: fold(args, person) for person in persons})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
