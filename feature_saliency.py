@@ -2,8 +2,8 @@
 
     python3 feature_saliency.py --resume_path snapshots/run/best.pth --tsr --limit 3
 
-Leaves results/feature_saliency/<class>/<clip>/ with saliency.npz, the heat map and the profile over time, and the figures of the
-whole run in metrics.json. Run again to go on where it stopped.
+Leaves results/feature_saliency/<class>/<clip>/ with saliency.npz, the heat map and the profile over time, and the
+figures of the whole run in metrics.json. Run again to go on where it stopped.
 """
 
 import sys
@@ -47,6 +47,7 @@ def build_parser():
 
 def work(args):
     model, info, device = opts.open_model(args)
+    opts.check_target(args, info)
     clips = opts.open_clips(args, info)
     model = folded(model)
     with sole_writer(args.result_path):
@@ -85,10 +86,12 @@ def explain_clip(args, model, info, device, clip, frames, folder):
         features = model.encode(tensor[None])[0]  # (T, D)
         probabilities = model.classify(features[None])[0].softmax(0)
     predicted = info.classes[int(probabilities.argmax())]
-    target = opts.choose_target(args, info, clip, predicted)
+    target = opts.choose_target(args, clip, predicted)
     index = info.classes.index(target)
-    relevance = FEATURE_METHODS[args.method].attribute(model, tensor, index, args.score).cpu().numpy()
-    arrays = {"features": features.cpu().numpy(), args.method: relevance}
+    arrays = {"features": features.cpu().numpy()}
+    for method in {"gradient", args.method}:
+        arrays[method] = FEATURE_METHODS[method].attribute(model, tensor, index, args.score).cpu().numpy()
+    relevance = arrays[args.method]
     if args.tsr:
         with tqdm(unit="perturbation", leave=False, desc="TSR", disable=None) as progress:
             result = feature_rescaling(model, features, index, quantile=args.tsr_quantile, fill=args.tsr_fill,

@@ -2,8 +2,8 @@
 
     python3 frame_saliency.py --resume_path snapshots/run/best.pth --tsr --limit 3
 
-Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.mp4, and the figures of the whole run in
-metrics.json and metrics.csv. Run again to go on where it stopped.
+Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.mp4, and the figures of the whole
+run in metrics.json and metrics.csv. Run again to go on where it stopped.
 """
 
 import csv
@@ -19,16 +19,15 @@ from data.clips import find_clips, fit, normalise, read_clip_masks, read_frames,
 from data.files import read_json, sole_writer, whole_file, whole_folder, write_json
 from data.video import write_video
 from model.folding import folded
-from saliency.explain import BASELINES, explain, measure
-from saliency.figures import frame_grid, method_bars, overlay_frames, save_figure, time_strip
+from saliency import sanity, summary
+from saliency.deletion import deletion_metrics
+from saliency.explain import explain, measure
+from saliency.figures import frame_grid, overlay_frames, sanity_curves, save_figure, time_strip
 from saliency.flow import grey, optical_flow
 from saliency.gradient import SCORES
 from saliency.methods import METHODS
-from saliency.metrics import format_table, summarise
 from saliency.tsr import FILLS, STEPS
 
-COLUMNS = ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share")
-MASK_COLUMNS = ("auc_mask_frame", "mass_accuracy_mask_frame", "rank_accuracy_mask_frame", "mask_share_frame")
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
 
@@ -42,18 +41,25 @@ def build_parser():
     names = [name for name in METHODS if name != "tsr"]
     lines = "; ".join(f"{name}: {METHODS[name].line}" for name in names)
     maps.add_argument("--method", choices=names, default="gradient", help=f"attribution behind the map. {lines}")
-    maps.add_argument("--compare", choices=names, nargs="+", default=[], metavar="METHOD", help="further methods to measure")
-    maps.add_argument("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur of the maps in pixels")
+    maps.add_argument("--compare", choices=names, nargs="+", default=[], metavar="METHOD", help="measure these as well")
+    maps.add_argument("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur of maps in pixels")
     maps.add_argument("--figure_format", choices=("png", "pdf", "svg"), default="png")
     maps.add_argument("--no_overlay", action="store_true", help="no overlay.mp4, which takes seconds per clip")
     tsr = parser.add_argument_group("temporal saliency rescaling")
     tsr.add_argument("--tsr", action="store_true")
     tsr.add_argument("--tsr_patch", type=opts.positive_int, default=10, help="side of a patch in pixels")
-    tsr.add_argument("--tsr_quantile", type=opts.fraction, default=0.55, help="frames above it have their patches masked")
+    tsr.add_argument("--tsr_quantile", type=opts.fraction, default=0.55, help="frames above it have patches masked")
     tsr.add_argument("--tsr_fill", choices=tuple(FILLS), default="background", help="what masked pixels become")
     tsr.add_argument("--tsr_step", choices=STEPS, default="full", help="time: frames only, no patches")
-    tsr.add_argument("--tsr_tolerance", type=opts.not_negative, default=1e-3, help="error allowed, of the largest delta")
-    tsr.add_argument("--memory_gb", type=opts.not_negative, default=None, help="for activations; default 2, GPU: 70%% of it")
+    tsr.add_argument("--tsr_tolerance", type=opts.not_negative, default=1e-3, help="error, of the largest delta")
+    tsr.add_argument("--memory_gb", type=opts.not_negative, default=None,
+                     help="for activations; default 2, GPU: 70%% of it")
+    trust = parser.add_argument_group("how far to trust a map")
+    trust.add_argument("--deletion", action="store_true", help="deletion and insertion curves; takes minutes per clip")
+    trust.add_argument("--sanity", action="store_true",
+                       help="maps after weights are randomised; 10 to 15 times the work, for --sanity_clips")
+    trust.add_argument("--sanity_clips", type=opts.positive_int, default=3, help="the first clips of the run")
+    trust.add_argument("--sanity_draws", type=opts.positive_int, default=3, help="random heads on the trained backbone")
     opts.add_device_options(parser)
     opts.add_result_options(parser, Path("results/frame_saliency"))
     return parser
@@ -61,8 +67,11 @@ def build_parser():
 
 def work(args):
     model, info, device = opts.open_model(args)
+    opts.check_target(args, info)
+    if args.smooth > info.sample_size:
+        raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     clips = opts.open_clips(args, info)
-    model = folded(model)
+    plain, model = model, folded(model)
     with sole_writer(args.result_path):
         if not args.overwrite:
             opts.check_same_recipe(args.result_path / "opts.json", args)
@@ -85,14 +94,18 @@ def work(args):
             rows[clip.name] = read_json(folder / "metrics.json")
         if not rows:
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
-        summarise_run(args, rows)
-    print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(skipped)} left out; in {args.result_path}")
+        checks = check_sanity(args, plain, info, device, [clip for clip in clips if clip.name in rows])
+        summarise_run(args, rows, checks)
+    print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(skipped)} left out; "
+          f"in {args.result_path}")
 
 
 def load(clip, info):
     """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool or None, as the model sees them."""
-    masks = read_clip_masks(clip)
-    frames = resize(fit(read_frames(clip), info.sample_duration), info.sample_size)
+    frames, masks = read_frames(clip), read_clip_masks(clip)
+    if masks is not None and len(masks) != len(frames):
+        raise ValueError(f"{clip.path} has {len(frames)} frames and masks for {len(masks)}; extract the clip again")
+    frames = resize(fit(frames, info.sample_duration), info.sample_size)
     return frames, None if masks is None else resize_masks(fit(masks, info.sample_duration), info.sample_size)
 
 
@@ -104,8 +117,25 @@ def training_flow(args, info):
         _, clips, _ = find_clips(args.annotation_path, args.video_path, "training")
     except ValueError:
         return None
-    chosen = clips[::max(1, len(clips) // CENTRE_CLIPS)]
-    return np.mean([optical_flow(grey(load(clip, info)[0])).mean(0) for clip in chosen], axis=0)
+    flows = []
+    for clip in clips[::max(1, len(clips) // CENTRE_CLIPS)]:
+        try:
+            flows.append(optical_flow(grey(load(clip, info)[0])).sum(0) / info.sample_duration)
+        except (ValueError, OSError) as error:
+            opts.warn(f"training clip {clip.name} is left out of the centre map: {error}")
+    return np.mean(flows, axis=0) if flows else None
+
+
+def chosen_methods(args):
+    return list(dict.fromkeys(["gradient", args.method, *args.compare]))
+
+
+def tsr_options(args):
+    """Keyword arguments of temporal_saliency_rescaling, None without --tsr."""
+    return {
+        "patch": args.tsr_patch, "quantile": args.tsr_quantile, "fill": args.tsr_fill, "step": args.tsr_step,
+        "tolerance": args.tsr_tolerance, "memory_gb": args.memory_gb,
+    } if args.tsr else None  # fmt: skip
 
 
 def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, folder):
@@ -114,12 +144,8 @@ def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, fold
     with torch.no_grad():
         probabilities = model(tensor[None])[0].softmax(0)
     predicted = info.classes[int(probabilities.argmax())]
-    target = opts.choose_target(args, info, clip, predicted)
-    tsr = {
-        "patch": args.tsr_patch, "quantile": args.tsr_quantile, "fill": args.tsr_fill, "step": args.tsr_step,
-        "tolerance": args.tsr_tolerance, "memory_gb": args.memory_gb,
-    } if args.tsr else None  # fmt: skip
-    methods = list(dict.fromkeys(["gradient", args.method, *args.compare]))
+    target = opts.choose_target(args, clip, predicted)
+    tsr, methods = tsr_options(args), chosen_methods(args)
     with tqdm(unit="perturbation", leave=False, desc="TSR", disable=None if tsr else True) as progress:
         maps, arrays, facts = explain(
             model, tensor, info.classes.index(target), methods, args.score, args.smooth, tsr, progress.update
@@ -130,33 +156,55 @@ def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, fold
         label=clip.label or "", predicted=predicted, target=target, score=args.score,
         probability=float(probabilities[info.classes.index(target)]),
     )  # fmt: skip
-    write_json(folder / "metrics.json", measure(maps, pictures, flow, masks, mean_flow, args.smooth, args.seed))
+    rows = measure(maps, pictures, flow, masks, mean_flow, args.smooth, args.seed)
+    if args.deletion:
+        found = deletion_metrics(model, tensor, info.classes.index(target), maps, args.tsr_patch, seed=args.seed)
+        rows = {name: row | found.get(name, {}) for name, row in rows.items()}
+    write_json(folder / "metrics.json", rows)
     title = f"{clip.name}: {clip.label or 'no label'}, predicted {predicted} ({probabilities.max():.2f})"
     shown = "tsr" if args.tsr else args.method
     totals = maps[args.method].sum((1, 2))
-    save_figure(time_strip(pictures, arrays.get("time_contribution"), totals, title), folder / f"time.{args.figure_format}")
+    strip = time_strip(pictures, arrays.get("time_contribution"), totals, title)
+    save_figure(strip, folder / f"time.{args.figure_format}")
     save_figure(frame_grid(pictures, maps[shown], flow, title, shown), folder / f"frames.{args.figure_format}")
     if not args.no_overlay:
         write_video(folder / "overlay.mp4", overlay_frames(pictures, maps[shown], enlarge=2), fps=8)
 
 
-def summarise_run(args, rows):
-    """metrics.json, metrics.csv and a printed table over the clips {clip: {method: {metric: value}}}."""
-    methods = list(dict.fromkeys(method for row in rows.values() for method in row))
-    summary = {method: summarise([row[method] for row in rows.values() if method in row]) for method in methods}
-    write_json(args.result_path / "metrics.json", {"clips": rows, "summary": summary})
-    with whole_file(args.result_path / "metrics.csv") as path, path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["method", "metric", "mean", "low", "high", "n", "n_nan"])
-        for method, metrics in summary.items():
-            table.writerows([method, metric, *values.values()] for metric, values in metrics.items())
-    columns = [column for column in COLUMNS + MASK_COLUMNS if column in summary["random"]]
-    print(format_table([{"method": method, **metrics} for method, metrics in summary.items()], ["method", *columns]))
-    print("mean over clips [95 % interval, clips drawn anew]; " + ", ".join(BASELINES) + " are baselines")
-    best = [summary[method]["auc_flow_frame"] for method in methods]
-    bars = method_bars(methods, *([row[key] for row in best] for key in ("mean", "low", "high")), BASELINES,
-                       "AUC against optical flow, mean over frames")
-    save_figure(bars, args.result_path / f"methods.{args.figure_format}")
+def check_sanity(args, model, info, device, clips):
+    """What saliency.sanity.check says of the first clips, of a model not folded; without --sanity, said before."""
+    path = args.result_path / "metrics.json"
+    if not args.sanity:
+        before = read_json(path) if path.is_file() and not args.overwrite else {}
+        return {name: before[name] for name in sanity.REPORT if name in before}
+    examples, clips = [], clips[:args.sanity_clips]
+    for clip in clips:
+        frames, _ = load(clip, info)
+        tensor = normalise(frames, info.mean, info.std).to(device)
+        with torch.no_grad():
+            predicted = info.classes[int(model(tensor[None])[0].argmax())]
+        target = info.classes.index(opts.choose_target(args, clip, predicted))
+        examples.append(sanity.Example(tensor, target, optical_flow(grey(frames))))
+    total = len(examples) * (len(sanity.stages(model)) + 2 + args.sanity_draws)
+    with tqdm(total=total, unit="clip", desc="sanity", disable=None) as progress:
+        found = sanity.check(model, examples, chosen_methods(args), args.score, args.smooth, tsr_options(args),
+                             args.sanity_draws, args.seed, progress.update)
+    found["sanity"]["clips"] = [clip.name for clip in clips]
+    return found
+
+
+def summarise_run(args, rows, checks):
+    """metrics.json, metrics.csv, pictures and printed tables over the clips {clip: {method: {metric: value}}}."""
+    over_clips, folder = summary.over_clips(rows), args.result_path
+    write_json(folder / "metrics.json", {"clips": rows, "summary": over_clips, **checks})
+    with whole_file(folder / "metrics.csv") as path, path.open("w", newline="") as file:
+        csv.writer(file).writerows([summary.CSV_HEADER, *summary.csv_rows(over_clips)])
+    save_figure(summary.bars(over_clips), folder / f"methods.{args.figure_format}")
+    print(summary.tables(over_clips))
+    if checks:
+        curves = sanity_curves(checks["sanity"]["stages"], checks["sanity"]["correlations"])
+        save_figure(curves, folder / f"sanity.{args.figure_format}")
+        print(summary.sanity_tables(checks))
 
 
 def main(argv=None):

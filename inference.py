@@ -3,8 +3,8 @@
     python3 inference.py --resume_path snapshots/run/best.pth --subset testing
     python3 inference.py --resume_path snapshots/run/best.pth --video walk.avi
 
-Leaves results/inference/predictions.csv with one probability per class; for a data set also metrics.json and confusion.png, for a
-video a copy with the class written on it.
+Leaves results/inference/predictions.csv with one probability per class; for a data set also metrics.json and
+confusion.png, for a video a copy with the class written on it.
 """
 
 import csv
@@ -73,7 +73,8 @@ def write_predictions(path, classes, predictions):
         table = csv.writer(file)
         table.writerow(["clip", "label", "predicted", *classes])
         for clip, probabilities in predictions:
-            table.writerow([clip.name, clip.label or "", classes[probabilities.argmax()], *map("{:.6f}".format, probabilities)])
+            predicted = classes[probabilities.argmax()]
+            table.writerow([clip.name, clip.label or "", predicted, *map("{:.6f}".format, probabilities)])
 
 
 def report(folder, classes, predictions):
@@ -102,8 +103,8 @@ def annotate(path, info, predictions, folder):
         for frame in read_frames(clip):
             frame = cv2.resize(frame, None, fx=2, fy=2)
             for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(frame, f"{name} {probability:.2f}", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness,
-                            cv2.LINE_AA)
+                cv2.putText(frame, f"{name} {probability:.2f}", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour,
+                            thickness, cv2.LINE_AA)
             written.append(frame)
     if written:
         write_video(folder / f"{path.stem}_classified.mp4", written)

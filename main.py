@@ -2,11 +2,11 @@
 
     python3 main.py --backbone resnet18 --n_epochs 50 --batch_size 8
 
-Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.json}. Run again to go on where it stopped.
+Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.json}. Run again to go on where it
+stopped.
 """
 
 import csv
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,12 +14,15 @@ import torch
 from torch.utils.data import DataLoader
 
 import opts
-from data.clips import IMAGENET_MEAN, IMAGENET_STD, ClipDataset, find_clips, has_subset
-from data.files import whole_file, write_json
+from data.clips import IMAGENET_MEAN, IMAGENET_STD, ClipDataset, check_size, find_clips, has_subset
+from data.files import sole_writer, whole_file, write_json
 from model.backbones import BACKBONES
 from model.checkpoint import MODELS, ModelInfo, load_model
 from model.training import MirroredClips, evaluate, fit, keep_vectors
 from saliency.figures import confusion_matrix, save_figure, training_curves
+
+WRITTEN = ("last.pth", "best.pth", "log.csv", "curves.png", "metrics.json", "confusion_validation.png",
+           "confusion_testing.png")
 
 
 def build_parser():
@@ -28,7 +31,7 @@ def build_parser():
     model = parser.add_argument_group("model")
     model.add_argument("--model", choices=tuple(MODELS), default="cnnlstm")
     model.add_argument("--backbone", choices=BACKBONES, default="resnet18", metavar="NAME",
-                       help="torchvision network on each frame: resnet18, mobilenet_v2, ... (an unknown name lists all)")
+                       help="torchvision network on each frame: resnet18, mobilenet_v2 ... (an unknown name lists all)")
     model.add_argument("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH", help="its start")
     model.add_argument("--finetune", action="store_true",
                        help="train the backbone too (much slower); without it the features are computed once and kept")
@@ -50,29 +53,35 @@ def build_parser():
 def work(args):
     device = opts.device(args)
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
-    if args.overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    opts.check_same_recipe(folder / "opts.json", args)
+    check_size(args.sample_duration, args.sample_size)
     classes, datasets = load_subsets(args)
     torch.manual_seed(args.seed)
     model = MODELS[args.model](
         len(classes), args.backbone, args.backbone_weights, hidden_size=args.hidden_size, num_layers=args.num_layers,
         dropout=args.dropout,
     ).to(device)
-    info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD)
-    write_json(folder / "opts.json", opts.recipe(args))
-    if args.finetune:
-        datasets["training"] = MirroredClips(datasets["training"])
-    else:
-        datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
-                    for name, dataset in datasets.items()}
-    history = fit(
-        model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune, n_epochs=args.n_epochs,
-        batch_size=args.batch_size, lr_rate=args.lr_rate, weight_decay=args.weight_decay, seed=args.seed, device=device,
-        workers=args.num_workers,
-    )
-    write_log(folder, history)
-    report(args, folder, datasets, device)
+    check_backbone(model, args)
+    prepared = args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD
+    info = ModelInfo(args.model, model.config, classes, *prepared)
+    with sole_writer(folder):
+        if args.overwrite:
+            for name in WRITTEN:
+                (folder / name).unlink(missing_ok=True)
+        else:
+            opts.check_same_recipe(folder / "opts.json", args)
+        write_json(folder / "opts.json", opts.recipe(args))
+        if args.finetune:
+            datasets["training"] = MirroredClips(datasets["training"])
+        else:
+            datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
+                        for name, dataset in datasets.items()}
+        history = fit(
+            model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune,
+            n_epochs=args.n_epochs, batch_size=args.batch_size, lr_rate=args.lr_rate, weight_decay=args.weight_decay,
+            seed=args.seed, device=device, workers=args.num_workers,
+        )
+        write_log(folder, history)
+        report(args, folder, datasets, device)
 
 
 def load_subsets(args):
@@ -87,12 +96,27 @@ def load_subsets(args):
             opts.warn(f"{name}: {problem}")
         if args.n_classes not in (None, len(classes)):
             raise ValueError(
-                f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: {', '.join(classes)}"
+                f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
+                f"{', '.join(classes)}; leave the flag out"
             )
-        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD)
+        datasets[name] = ClipDataset(
+            clips, classes, args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD
+        )
         counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
     return classes, datasets
+
+
+def check_backbone(model, args):
+    """Refuse frames that are too small for the backbone."""
+    size = args.sample_size
+    try:
+        with torch.no_grad():
+            model.eval().describe(torch.zeros(1, 1, 3, size, size, device=next(model.parameters()).device))
+    except RuntimeError as error:
+        raise ValueError(
+            f"--sample_size {size}: {args.backbone} cannot take frames of that size ({str(error)[:120]}); give another"
+        ) from error
 
 
 def write_log(folder, history):

@@ -1,12 +1,16 @@
 """Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
 
 import argparse
-import json
+import hashlib
 import platform
+import re
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
+
+from data.files import read_json
 
 DATASETS = ("kth",)
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")
@@ -15,6 +19,9 @@ INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
     "memory_gb", "no_overlay",
 }
+INPUTS = ("annotation_path", "resume_path", "backbone_weights")  # files whose content a result depends on
+LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
+OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,36 +32,52 @@ class Parser(argparse.ArgumentParser):
                          allow_abbrev=False)
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def run(parser, work, argv=None):
     """Parse `argv`, call work(args) and return its result.
 
     ValueError and OSError carry a sentence for the user (what was given, what was found, what to do): it is printed
-    as one line on stderr and the process ends with status 2.
+    as one line on stderr and the process ends with status 2. So it does where memory runs out.
     """
     args = parser.parse_args(argv)
     try:
-        return work(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: warn(message)
+            return work(args)
     except (ValueError, OSError) as error:
-        sentence = " ".join(str(error).split()) or type(error).__name__
-        parser.exit(2, f"{parser.prog}: error: {sentence}\n")
+        text = str(error).rstrip()
+        if "Traceback (" in text:  # from a process that loads clips: its last line is the sentence
+            text = text.splitlines()[-1].partition(": ")[2]
+        parser.exit(2, f"{parser.prog}: error: {one_line(text) or type(error).__name__}\n")
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        advice = "choose smaller sizes (clips, batches, layers), or a machine with more"
+        parser.exit(2, f"{parser.prog}: error: out of memory ({one_line(error)[:120]}); {advice}\n")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; what is complete is kept, run the same command to go on\n")
 
 
+def one_line(text):
+    return " ".join(str(text).split())
+
+
+def whole_number(text, least=0):
+    if not re.fullmatch(r"\s*\+?\d{1,10}\s*", text) or not least <= int(text) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {LARGEST}")
+    return int(text)
+
+
 def positive_int(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive whole number")
-    return value
+    return whole_number(text, least=1)
 
 
 def not_negative(text):
     value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is negative or not finite")
+    if not 0 <= value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is negative, too large or not a number")
     return value
 
 
@@ -71,7 +94,7 @@ def add_data_options(parser):
     group.add_argument("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
     group.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
     group.add_argument("--n_classes", type=positive_int, default=None, help="checked against the data and the model")
-    group.add_argument("--num_workers", type=int, default=0, help="processes that load clips")
+    group.add_argument("--num_workers", type=whole_number, default=0, help="processes that load clips")
 
 
 def add_clip_options(parser, subset):
@@ -98,14 +121,18 @@ def add_target_options(parser, scores):
     group.add_argument("--score", choices=scores, default="logit", help="its score: before or after the softmax")
 
 
-def choose_target(args, info, clip, predicted):
+def check_target(args, info):
+    """Refuse a --target that no clip can have, before anything is computed or written."""
+    if args.target == "label" and args.video:
+        raise ValueError("--target label was given, clips of --video have no label; name the class, or give predicted")
+    if args.target not in ("predicted", "label", *info.classes):
+        known = ", ".join(info.classes)
+        raise ValueError(f"--target {args.target}: the model knows {known}; give one of them, predicted or label")
+
+
+def choose_target(args, clip, predicted):
     """The name of the class that --target means for a clip."""
-    if args.target == "label" and clip.label is None:
-        raise ValueError(f"--target label was given, {clip.name} comes from a video file and has none; name the class")
-    target = {"predicted": predicted, "label": clip.label}.get(args.target, args.target)
-    if target not in info.classes:
-        raise ValueError(f"--target {target}: the model knows {', '.join(info.classes)}; give one of them, or predicted")
-    return target
+    return {"predicted": predicted, "label": clip.label}.get(args.target, args.target)
 
 
 def add_device_options(parser):
@@ -118,7 +145,7 @@ def add_result_options(parser, default):
     group = parser.add_argument_group("results")
     group.add_argument("--result_path", type=Path, default=default, help="where results go")
     group.add_argument("--overwrite", action="store_true", help="compute again what is already there")
-    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--seed", type=whole_number, default=0)
 
 
 def device(args):
@@ -148,11 +175,21 @@ def check_against_checkpoint(args, info):
 
 def open_model(args):
     """The trained model on the chosen device, its ModelInfo, and the device; flags are checked against it."""
+    import torch
+
+    from data.clips import check_size
     from model.checkpoint import load_model
 
     chosen = device(args)
     model, info = load_model(args.resume_path, chosen)
     check_against_checkpoint(args, info)
+    check_size(info.sample_duration, info.sample_size)
+    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(
+            f"{args.resume_path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); "
+            "its training diverged, train again with a lower --lr_rate"
+        )
     return model, info, chosen
 
 
@@ -160,6 +197,8 @@ def open_clips(args, info):
     """The clips that the options choose, from the data set or from video files; what is amiss is printed."""
     from data.clips import clips_of_videos, find_clips
 
+    if args.video and args.clips:
+        raise ValueError("--clips names clips of the data set, --video takes none of it; leave one of them out")
     if args.video:
         return clips_of_videos(args.video, info.sample_duration, args.limit)
     labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
@@ -175,27 +214,55 @@ def open_clips(args, info):
 
 def recipe(args):
     """What a result was made with: options, versions, commit where there is one. Plain JSON values."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
     return {
         "options": {name: _plain(value) for name, value in sorted(vars(args).items())},
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
-        "commit": commit.stdout.strip() or None,
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "inputs": {name: _digest(getattr(args, name)) for name in INPUTS if Path(getattr(args, name, "")).is_file()},
     }
+
+
+def _digest(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # OpenCV has several names
+        return None
+
+
+def _commit():
+    try:
+        git = ["git", "rev-parse", "HEAD"]
+        found = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    except OSError:  # no git here
+        return None
+    return found.stdout.strip() or None
 
 
 def check_same_recipe(path, args):
     """Refuse to mix results made with different options in one folder."""
     if not path.is_file():
         return
-    before = json.loads(path.read_text()).get("options", {})
-    now = recipe(args)["options"]
-    for name in sorted(now.keys() - INCIDENTAL):
-        if name in before and before[name] != now[name]:
+    content, now = read_json(path), recipe(args)
+    content = content if isinstance(content, dict) else {}
+    before, files = content.get("options"), content.get("inputs", {})
+    if not isinstance(before, dict) or not isinstance(files, dict):
+        raise ValueError(f"{path} does not tell how its folder was made; give another --result_path, or --overwrite")
+    for name in sorted(now["options"].keys() - INCIDENTAL):
+        given = now["options"][name]
+        if name in before and before[name] != given:
             raise ValueError(
-                f"{path.parent} was made with --{name} {before[name]}, now {now[name]} is given; give the same "
+                f"{path.parent} was made with --{name} {before[name]}, now {given} is given; give the same "
                 "options, another --result_path, or --overwrite"
+            )
+    for name, digest in now["inputs"].items():
+        if files.get(name, digest) != digest:
+            raise ValueError(
+                f"{path.parent} was made when --{name} {now['options'][name]} had another content; give another "
+                "--result_path, or --overwrite"
             )
 
 
@@ -206,4 +273,4 @@ def _plain(value):
 
 
 def warn(message):
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {one_line(message)}", file=sys.stderr)

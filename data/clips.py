@@ -2,17 +2,19 @@
 
     labels, clips, problems = find_clips("data/kth/annotation/kth1.json", "data/kth/image_data", "testing")
     frames = read_frames(clips[0])                                   # (T, H, W, 3) uint8 RGB
-    tensor = to_tensor(fit(frames, 30), 150, mean, std)              # (30, 3, 150, 150)
+    tensor = normalise(resize(fit(frames, 30), 150), mean, std)      # (30, 3, 150, 150)
 """
 
+import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from data.annotation import SUBSETS, read_annotation
-from data.video import cv2, read_image, read_masks, read_video
+from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
@@ -48,22 +50,30 @@ def find_clips(annotation_path, video_path, subset="all", names=None, limit=None
         unknown = sorted(set(names) - {clip.name for clip in listed})
         if unknown:
             raise ValueError(
-                f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in {annotation_path}"
+                f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
+                f"{annotation_path}"
             )
         listed = [clip for clip in listed if clip.name in names]
     if not listed:
         held = ", ".join(f"{part} {sum(s == part for s, _ in annotation.clips.values())}" for part in SUBSETS)
-        raise ValueError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: {held}); choose another --subset")
+        raise ValueError(
+            f"{annotation_path} lists no clip in subset {subset!r} (it holds: {held}); choose another --subset"
+        )
     clips = [clip for clip in listed if any(clip.path.glob("image_*.jpg"))]
     problems = []
     if len(clips) < len(listed):
         absent = [clip.name for clip in listed if clip not in clips]
-        problems.append(f"{len(absent)} of {len(listed)} listed clips have no frames on disk and are left out: {_some(absent)}")
+        problems.append(
+            f"{len(absent)} of {len(listed)} listed clips have no frames on disk and are left out: {_some(absent)}"
+        )
     uncounted = [clip.name for clip in clips if not (clip.path / "n_frames").is_file()]
     if uncounted:
         problems.append(f"{len(uncounted)} clips have no n_frames file, their images were counted: {_some(uncounted)}")
     if not clips:
-        raise ValueError(f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under {video_path}")
+        raise ValueError(
+            f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under {video_path}; "
+            "extract them with utils/generate_data.sh, or give the right --video_path"
+        )
     return annotation.labels, clips[:limit], problems
 
 
@@ -73,28 +83,39 @@ def has_subset(annotation_path, subset):
 
 def clips_of_videos(paths, duration, limit=None):
     """Cut video files into consecutive windows of `duration` frames; a video shorter than that is one clip."""
-    clips = []
+    clips, seen = [], {}
     for path in map(Path, paths):
-        frames, _ = read_video(path)
-        for first in range(0, max(len(frames) - duration, 0) + 1, duration):
-            length = min(duration, len(frames))
-            clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length))
+        if path.stem in seen:
+            raise ValueError(f"{seen[path.stem]} and {path} have one name, as their results would; give one at a time")
+        seen[path.stem] = path
+        count = sum(1 for _ in iterate_video(path))
+        for first in range(0, max(count - duration, 0) + 1, duration):
+            clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, min(duration, count)))
     return clips[:limit]
+
+
+def check_size(duration, size):
+    """ValueError where a clip of that many square frames of that side would not fit into memory."""
+    n_bytes = duration * size * size * 3 * 4
+    if n_bytes > MAX_BYTES:
+        raise ValueError(
+            f"a clip of {duration} frames of {size} x {size} pixels fills {n_bytes >> 20} MiB, more than "
+            f"{MAX_BYTES >> 20}; give fewer or smaller frames"
+        )
 
 
 def read_frames(clip):
     """The frames of a clip, (T, H, W, 3) uint8 RGB. ValueError or FileNotFoundError where one cannot be read."""
     if clip.length is not None:
-        frames, _ = read_video(clip.path, clip.first + clip.length)
-        return frames[clip.first:]
+        return np.stack(list(islice(iterate_video(clip.path), clip.first, clip.first + clip.length)))
     images = sorted(clip.path.glob("image_*.jpg"))
     count = clip.path / "n_frames"
     if count.is_file():
-        text = count.read_text().strip()
-        if not text.isdigit() or int(text) < 1:
-            raise ValueError(f"{count} should hold the number of frames, it holds {text[:20]!r}; extract the clip again")
+        text = count.read_text(errors="replace").strip()
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+            raise ValueError(f"{count} holds {text[:20]!r}, not a number of frames; extract the clip again")
         if len(images) < int(text):
-            raise ValueError(f"{clip.path} holds {len(images)} images where n_frames says {text}; extract the clip again")
+            raise ValueError(f"{clip.path} holds {len(images)} images, n_frames says {text}; extract the clip again")
         images = images[:int(text)]
     frames = [read_image(path) for path in images]
     if len({frame.shape for frame in frames}) > 1:

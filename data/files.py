@@ -80,11 +80,16 @@ def _finite(value):
 def sole_writer(folder):
     """Keep other runs from writing into `folder` during the block; clear what killed processes left half-written.
 
-    OSError where another run is at work there. The lock goes with the process, however it ends.
+    OSError where another run is at work there, or the folder cannot be written. The lock goes with the process, however
+    it ends.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error
+    with lock:
         try:
             if fcntl:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from data.files import whole_file
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a broken file is reported once, by us, in one line
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # twice 8K; a larger picture is no frame
 import cv2
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
@@ -136,7 +137,7 @@ def read_masks(path):
             if archive.zip.getinfo("masks.npy").file_size > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES >> 30} GiB")
             masks = archive["masks"]
-        if masks.ndim != 3 or masks.dtype != bool:
+        if masks.ndim != 3 or masks.dtype != bool or not masks.size:
             raise ValueError(f"shape {masks.shape}, type {masks.dtype}")
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} holds no masks (N, H, W) of type bool ({error}); make them again") from error
@@ -151,7 +152,10 @@ def write_masks(path, masks):
 def read_image(path):
     """One picture, (H, W, 3) uint8 RGB. ValueError where it is broken, also where a JPEG ends before its end mark."""
     content = Path(path).read_bytes()
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    except cv2.error as error:  # its header claims a size beyond all bounds
+        raise ValueError(f"{path} ({len(content)} bytes) claims to be too large a picture; remove it") from error
     cut_short = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-32:]
     if pixels is None or cut_short:
         raise ValueError(f"{path} ({len(content)} bytes) is not a whole picture; extract its clip again")

@@ -15,8 +15,8 @@ from model.cnn_lstm import CNNLSTM
 class InputCellAttention(nn.Module):
     """(B, T, size) -> (B, T, rows * size): row after row of M_t for each step t.
 
-    What is softened depends on each input alone, so it is computed once for all steps. Largest intermediate:
-    (B, T, rows, T), smaller than the result as long as T is below `size`.
+    The scores depend on each input alone and are computed once for all steps. Largest intermediate: (B, T, rows, T),
+    smaller than the result as long as T is below `size`.
     """
 
     def __init__(self, size, rows=20, hidden=50):

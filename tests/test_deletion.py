@@ -1,0 +1,122 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from saliency.deletion import curve_area, deletion_metrics, descending, patch_probabilities, patch_sums
+from saliency.methods import encode_frames
+from saliency.tsr import background
+
+
+class OneFrame(nn.Module):
+    """P(class 0) is the sigmoid of the summed pixels of frame `frame`."""
+
+    def __init__(self, frame=3, gain=5.0):
+        super().__init__()
+        self.frame, self.gain = frame, gain
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def encode(self, clips):
+        return clips.sum((2, 3, 4))[..., None] * self.weight  # (B, T, 1)
+
+    def classify(self, features):
+        value = self.gain * features[:, self.frame]  # (B, 1)
+        return torch.cat([value, torch.zeros_like(value)], 1)
+
+    def forward(self, clips):
+        return self.classify(self.encode(clips))
+
+
+class Mean(OneFrame):
+    """As above, of the mean over all frames, through a sigmoid of the encoder's own."""
+
+    def classify(self, features):
+        return torch.cat([features.sigmoid().mean(1), -features.tanh().mean(1)], 1)
+
+
+def clip_with_light(frames=8, lit=(3,), size=6):
+    """All black but for one pixel of the frames `lit`, so that the background is black."""
+    clip = torch.zeros(frames, 3, size, size)
+    for t in lit:
+        clip[t, :, 1, 4] = 1.0
+    return clip
+
+
+def test_frames_go_exactly_when_the_order_says_so():
+    clip, high, low = clip_with_light(), torch.tensor(15.0).sigmoid().item(), 0.5
+    best = torch.zeros(8, 6, 6)
+    best[3, 1, 4] = 1
+    worst = torch.ones(8, 6, 6)
+    worst[3] = 0
+    rows = deletion_metrics(OneFrame(), clip, 0, {"best": best, "worst": worst}, patch=3)
+    # nine points; the trapezoid over the step in which the frame goes is half as high as its sides together
+    assert rows["best"]["deletion_frame_auc"] == pytest.approx((7 * low + (high + low) / 2) / 8)
+    assert rows["worst"]["deletion_frame_auc"] == pytest.approx((7 * high + (high + low) / 2) / 8)
+    assert rows["best"]["insertion_frame_auc"] == pytest.approx(rows["worst"]["deletion_frame_auc"])
+    assert rows["worst"]["insertion_frame_auc"] == pytest.approx(rows["best"]["deletion_frame_auc"])
+    for unit in ("frame", "patch"):
+        assert rows["best"][f"deletion_{unit}_gain"] >= 0 >= rows["worst"][f"deletion_{unit}_gain"]
+        assert rows["best"][f"insertion_{unit}_gain"] == pytest.approx(
+            rows["best"][f"insertion_{unit}_auc"] - rows["random"][f"insertion_{unit}_auc"])
+    # 32 patches in 20 steps of 1 or 2: the first step takes the lit one
+    counts = torch.linspace(0, 32, 21).round()
+    assert rows["best"]["deletion_patch_auc"] == pytest.approx(low + (high - low) / 2 * counts[1].item() / 32)
+
+
+def test_area_by_hand():
+    drop = torch.tensor([1.0, 0.5, 0.25])
+    seen = []
+
+    def probabilities(deleted):
+        seen.append(deleted)
+        return drop
+
+    order = torch.tensor([2, 0, 3, 1])
+    assert curve_area(order, probabilities, steps=2) == pytest.approx((0.75 + 0.375) / 2)
+    assert curve_area(order, probabilities, steps=2, insertion=True) == pytest.approx((0.75 + 0.375) / 2)
+    assert seen[0].int().tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]]
+    assert seen[1].int().tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]]
+
+
+def test_random_order_loses_its_evidence_at_any_time():
+    rows = deletion_metrics(OneFrame(), clip_with_light(), 0, {}, patch=3, draws=60)
+    high = torch.tensor(15.0).sigmoid().item()
+    for unit in ("frame", "patch"):
+        assert rows["random"][f"deletion_{unit}_auc"] == pytest.approx((high + 0.5) / 2, abs=0.06)
+        assert rows["random"][f"insertion_{unit}_auc"] == rows["random"][f"deletion_{unit}_auc"]
+
+
+def test_patches_equal_whole_clips_pasted_by_hand():
+    torch.manual_seed(0)
+    model, clip, patch = Mean(), torch.randn(4, 3, 7, 5), 3
+    empty, features = background(clip), encode_frames(model, clip)
+    deleted = torch.rand(5, 4 * 3 * 2) < 0.5
+    deleted[0], deleted[1] = False, True
+    with torch.no_grad():
+        fast = patch_probabilities(
+            model, clip, empty, features, encode_frames(model, empty[None])[0], 1, patch, deleted)
+        for cells, probability in zip(deleted.view(5, 4, 3, 2), fast, strict=True):
+            pasted = clip.clone()
+            for t, row, column in cells.nonzero().tolist():
+                box = (slice(None), slice(row * 3, row * 3 + 3), slice(column * 3, column * 3 + 3))
+                pasted[t][box] = empty[box]
+            assert probability == pytest.approx(model(pasted[None]).softmax(1)[0, 1].item(), abs=1e-6)
+
+
+def test_sums_of_patches_and_order():
+    maps = torch.arange(2 * 5 * 4.0).view(2, 5, 4)
+    sums = patch_sums(maps, 3)
+    assert sums.shape == (2, 2, 2)
+    assert sums[1, 0, 0] == maps[1, :3, :3].sum() and sums[0, 1, 1] == maps[0, 3:, 3:].sum()
+    generator = torch.Generator().manual_seed(0)
+    orders = [descending(torch.tensor([0.0, 2, 0, 3, 0, 0]), generator).tolist() for _ in range(20)]
+    assert all(order[:2] == [3, 1] and sorted(order) == list(range(6)) for order in orders)
+    assert {order[2] for order in orders} == {0, 2, 4, 5}  # equals come in random order
+
+
+def test_a_map_without_an_order_has_no_area():
+    model = OneFrame().train()
+    rows = deletion_metrics(model, clip_with_light(), 0, {"flat": torch.ones(8, 6, 6)}, patch=3)
+    assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 8
+    assert model.training and model.weight.requires_grad

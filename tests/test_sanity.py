@@ -1,0 +1,146 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.attention import CNNLSTMAttention
+from model.cbam import CNNLSTMCBAM
+from model.cnn_lstm import CNNLSTM
+from saliency import sanity
+from saliency.metrics import spearman
+from saliency.sanity import Example, check, random_head_models, randomise, randomised_models, stages
+
+SIZES = {"feature_size": 6, "hidden_size": 5, "classifier_size": 4}
+
+
+class Linear(nn.Module):
+    """The gradient of a class is the weights: a map that depends on the classifier and backbone, and on no pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(576, 8))
+        self.classifier = nn.Linear(8, 2)
+
+    def encode(self, clips):
+        return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+    def classify(self, features):
+        return self.classifier(features.mean(1))
+
+    def forward(self, clips):
+        return self.classify(self.encode(clips))
+
+
+def example(frames=3, size=12):
+    return Example(torch.randn(frames, 3, size, size), 1, np.random.default_rng(0).random((frames - 1, size, size)) * 2)
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind, backbone, expected", [
+    (CNNLSTM, "resnet18", ["classifier", "lstm", "projection", "layer4", "layer3", "layer2", "layer1", "stem"]),
+    (CNNLSTMCBAM, "resnet18", ["classifier", "lstm", "projection", "layer4", "layer3", "layer2", "layer1", "stem"]),
+    (CNNLSTMAttention, "mobilenet_v2", ["classifier", "lstm", "attention", "projection", "features.16-18",
+                                        "features.12-15", "features.8-11", "features.4-7", "features.0-3"]),
+])
+def test_stages_hold_every_weight_once(kind, backbone, expected):
+    model = kind(2, backbone, **SIZES)
+    found = stages(model)
+    assert [name for name, _ in found] == expected
+    parts = [id(weight) for _, modules in found for module in modules for weight in module.parameters()]
+    assert sorted(parts) == sorted(id(weight) for weight in model.parameters())
+
+
+def test_randomise_resets_running_statistics_shuffles_the_rest_and_keeps_the_global_state():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.arange(50.0))
+
+    norm, scaled, layer = nn.BatchNorm2d(3), Scaled(), nn.Linear(4, 4)
+    norm.running_mean.fill_(7)
+    norm.running_var.fill_(9)
+    before = weights(layer)
+    state = torch.get_rng_state()
+    randomise([nn.Sequential(norm, layer), scaled], seed=1)
+    assert torch.get_rng_state().equal(state)
+    assert not norm.running_mean.any() and norm.running_var.eq(1).all()
+    assert not layer.weight.equal(before["weight"])
+    assert scaled.scale.sort().values.equal(torch.arange(50.0)) and not scaled.scale.equal(torch.arange(50.0))
+    first = layer.weight.clone()
+    randomise([nn.Sequential(norm, layer), scaled], seed=1)
+    assert layer.weight.equal(first)
+
+
+def test_each_stage_adds_to_those_above_and_the_model_is_left_alone():
+    model = Linear().train()
+    before = weights(model)
+    found = list(randomised_models(model, seed=0))
+    assert [name for name, _ in found] == ["classifier", "3", "1", "0"]
+    top = found[0][1]
+    assert not top.classifier.weight.equal(model.classifier.weight)
+    assert all(later.classifier.weight.equal(top.classifier.weight) for _, later in found)
+    clips = torch.randn(1, 2, 3, 12, 12)
+    with torch.no_grad():
+        assert torch.allclose(top.encode(clips), model.eval().encode(clips), atol=1e-5)
+        assert not torch.allclose(found[1][1].encode(clips), model.encode(clips), atol=1e-3)
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert model.classifier.weight.requires_grad
+
+
+def test_random_heads_share_the_backbone_and_differ():
+    model = Linear().eval()
+    heads = list(random_head_models(model, draws=3, seed=0))
+    clips = torch.randn(1, 2, 3, 12, 12)
+    with torch.no_grad():
+        assert all(torch.allclose(head.encode(clips), model.encode(clips), atol=1e-5) for head in heads)
+    assert len({tuple(head.classifier.weight.flatten().tolist()) for head in heads}) == 3
+
+
+def test_same_weights_give_1_and_random_ones_less():
+    torch.manual_seed(0)
+    model, examples, done = Linear().eval(), [example(), example()], []
+    report = check(model, examples, ["gradient"], draws=2, progress=done.append)
+    curve = report["sanity"]["correlations"]["gradient"]
+    assert [curve[0], report["sanity"]["within_frames"]["gradient"][0]] == pytest.approx([1, 1])
+    assert abs(curve[-1]) < 0.3 and len(curve) == len(report["sanity"]["stages"])
+    assert sum(done) == len(examples) * (len(stages(model)) + 2 + 2)
+    figures = report["random_head"]["gradient"]
+    assert figures["difference"]["mean"] == pytest.approx(figures["trained"]["mean"] - figures["random_head"]["mean"])
+    assert figures["trained"]["n"] == 2
+
+
+def test_the_correlation_is_that_of_the_gradients_by_hand():
+    torch.manual_seed(1)
+    model, one = Linear().eval(), example()
+
+    def by_hand(network):
+        clip = one.clip[None].clone().requires_grad_(True)
+        network(clip)[0, one.target].backward()
+        return clip.grad[0].abs().amax(1).numpy()
+
+    curve = check(model, [one], ["gradient"], draws=1)["sanity"]["correlations"]["gradient"]
+    expected = [spearman(by_hand(model), by_hand(other)) for _, other in randomised_models(model)]
+    assert curve[1:] == pytest.approx(expected, abs=0.02)  # folding rounds
+
+
+def test_maps_that_do_not_change_are_called_out(monkeypatch):
+    picture = np.random.default_rng(0).random((3, 12, 12))
+    kinds = {"deaf": picture, "blank": np.zeros_like(picture)}
+    monkeypatch.setattr(sanity, "explain", lambda *args: (kinds, {}, {}))
+    report = check(Linear(), [example()], list(kinds), draws=1)
+    assert report["sanity"]["correlations"]["deaf"] == [1] * len(report["sanity"]["stages"])
+    assert math.isnan(report["sanity"]["correlations"]["blank"][0]) and report["sanity"]["n_nan"]["blank"][0] == 1
+    same, constant = report["sentences"]
+    assert same.startswith("deaf gives the same map") and constant.startswith("blank gave constant maps")
+
+
+def test_a_method_that_keeps_its_map_is_named():
+    heads = {name: {"correlation": {"mean": kept}} for name, kept in (("smooth", 0.68), ("raw", 0.32))}
+    curves = {"smooth": [1.0, 0.7, 0.1], "raw": [1.0, 0.3, 0.1]}
+    (sentence,) = sanity.sentences(curves, heads)
+    assert sentence.startswith("smooth keeps 0.68 of its map after the head is randomised")
