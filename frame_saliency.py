@@ -26,6 +26,7 @@ from saliency.figures import frame_grid, overlay_frames, sanity_curves, save_fig
 from saliency.flow import grey, optical_flow
 from saliency.gradient import SCORES
 from saliency.methods import METHODS
+from saliency.report import write_report
 from saliency.tsr import FILLS, STEPS
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
@@ -96,8 +97,10 @@ def work(args):
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
         checks = check_sanity(args, plain, info, device, [clip for clip in clips if clip.name in rows])
         summarise_run(args, rows, checks)
+        features = args.result_path.with_name("feature_saliency")
+        page = write_report(args.result_path, features if features.is_dir() else None)
     print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(skipped)} left out; "
-          f"in {args.result_path}")
+          f"to look at: {page}")
 
 
 def load(clip, info):

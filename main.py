@@ -64,17 +64,17 @@ def work(args):
     prepared = args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD
     info = ModelInfo(args.model, model.config, classes, *prepared)
     with sole_writer(folder):
-        if args.overwrite:
-            for name in WRITTEN:
-                (folder / name).unlink(missing_ok=True)
-        else:
+        if not args.overwrite:
             opts.check_same_recipe(folder / "opts.json", args)
-        write_json(folder / "opts.json", opts.recipe(args))
         if args.finetune:
             datasets["training"] = MirroredClips(datasets["training"])
         else:
             datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
                         for name, dataset in datasets.items()}
+        if args.overwrite:
+            for name in WRITTEN:
+                (folder / name).unlink(missing_ok=True)
+        write_json(folder / "opts.json", opts.recipe(args))
         history = fit(
             model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune,
             n_epochs=args.n_epochs, batch_size=args.batch_size, lr_rate=args.lr_rate, weight_decay=args.weight_decay,

@@ -13,6 +13,7 @@ from pathlib import Path
 from data.files import read_json
 
 DATASETS = ("kth",)
+PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")
 # Options that may differ between the runs that share a result folder: they do not change what is computed.
 INCIDENTAL = {
@@ -111,7 +112,7 @@ def add_model_options(parser):
 
     group = parser.add_argument_group("model")
     group.add_argument("--model", choices=tuple(MODELS), default=None, help="checked against the checkpoint")
-    group.add_argument("--resume_path", type=Path, required=True, help="checkpoint written by main.py")
+    group.add_argument("--resume_path", type=Path, default=PRETRAINED, help="checkpoint written by main.py")
     group.add_argument("--sample_size", type=positive_int, default=None, help="checked against the checkpoint")
 
 
@@ -181,6 +182,8 @@ def open_model(args):
     from model.checkpoint import load_model
 
     chosen = device(args)
+    if args.resume_path == PRETRAINED:
+        print(f"model: {PRETRAINED.name}, which comes with the project (what it is: {PRETRAINED.with_suffix('.md')})")
     model, info = load_model(args.resume_path, chosen)
     check_against_checkpoint(args, info)
     check_size(info.sample_duration, info.sample_size)

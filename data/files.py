@@ -22,11 +22,18 @@ def _temporary(path):
     return path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
 
 
+def _make(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error
+
+
 @contextmanager
 def whole_file(path):
     """Yield a temporary path; after the block it takes the place of `path`, or is removed if the block failed."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     temporary = _temporary(path)
     try:
         yield temporary
@@ -41,7 +48,7 @@ def whole_file(path):
 def whole_folder(path):
     """Like `whole_file` for a folder: yields an empty one that takes the place of `path` after the block."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -84,8 +91,8 @@ def sole_writer(folder):
     it ends.
     """
     folder = Path(folder)
+    _make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
         raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error

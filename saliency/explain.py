@@ -17,8 +17,8 @@ BASELINES = ("random", "centre", "frame_difference")
 def explain(model, clip, target, methods, score="logit", smooth=0.0, tsr=None, tsr_progress=None):
     """Attribute the score of class `target` on one normalised clip (T, C, H, W) to its pixels.
 
-    methods: names in METHODS. smooth: standard deviation, in pixels, of a Gaussian over each map. tsr: keyword arguments
-    of temporal_saliency_rescaling, or None for none.
+    methods: names in METHODS. smooth: standard deviation, in pixels, of a Gaussian over each map. tsr: keyword
+    arguments of temporal_saliency_rescaling, or None for none.
     Returns (maps, arrays, facts): maps {method: (T, H, W) float32, not negative}; arrays of TSR to keep beside them,
     time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns); facts {name: number}.
     """
@@ -44,7 +44,7 @@ def blur(maps, sigma):
 def measure(maps, frames, flow, masks=None, mean_flow=None, smooth=0.0, seed=0):
     """map_metrics of each map and of the baselines, smoothed alike: {method: {metric: float}}.
 
-    frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of the training clips or None.
+    frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
     """
     baselines = {
         "random": random_map(frames.shape, seed),

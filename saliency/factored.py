@@ -182,12 +182,13 @@ class FactoredRelevance:
     def _pull_blocks(self, frames, vectors):
         """_pull for as many frames (n,) as there are, a batch at a time: vectors (k, n, D) -> (k, n, C, H, W)."""
         step = max(1, self.batch // max(1, len(vectors)))
-        parts = [self._pull(self.clip[some], vectors[:, first:first + step])
-                 for first, some in zip(range(0, len(frames), step), frames.split(step), strict=True)] if len(frames) else []
-        return torch.cat(parts, 1) if parts else self.clip.new_zeros(len(vectors), 0, *self.clip.shape[1:])
+        parts = [self.clip.new_zeros(len(vectors), 0, *self.clip.shape[1:])]
+        for first in range(0, len(frames), step):
+            parts.append(self._pull(self.clip[frames[first:first + step]], vectors[:, first:first + step]))
+        return torch.cat(parts, 1)
 
     def _finish(self, ranks, spectrum, probes, changes, errors):
-        """Pull the chosen directions of each frame back to pixels; fill its row of changes (T, P) and of errors (T,)."""
+        """Pull the chosen directions of each frame back to pixels; fill its row of changes (T, P), errors (T,)."""
         for rank in sorted(set(ranks.tolist()) - {0}):
             frames = (ranks == rank).nonzero()[:, 0]
             for block in frames.split(max(1, self.batch // rank)):

@@ -35,7 +35,8 @@ def feature_rescaling(model, features, target, *, quantile=0.55, fill="backgroun
     filling = FILLS[fill](features)  # (D,)
     with untouched(model):
         everywhere = torch.ones(frames, size, dtype=torch.bool, device=features.device)
-        time_delta = feature_changes(model, features, target, torch.arange(frames), everywhere, filling, score, progress)
+        every = torch.arange(frames, device=features.device)
+        time_delta = feature_changes(model, features, target, every, everywhere, filling, score, progress)
         contribution = min_max(time_delta, "no frame changes the feature relevance: time contributions are 0")
         important = contribution > contribution.quantile(quantile)
         where = important.nonzero()[:, 0]

@@ -1,9 +1,9 @@
-"""How many directions of a family of vectors are worth pulling back through a Jacobian, and what cutting the rest costs.
+"""How many directions of a family of vectors are worth pulling back through a Jacobian, and what cutting costs.
 
-Deviations (P, T, D) of P perturbations are factored for each frame as U diag(sigma) V'. Cutting after r directions leaves
-in perturbation p an error, summed over pixels, of at most |u_p| * sum over pixels of |rows of J' V diag(sigma)|, both
-taken over the directions cut (Cauchy-Schwarz per pixel). |u_p| is known. For w ~ N(0, 1), E|row . w| = sqrt(2/pi) |row|,
-so a few probes J' V diag(sigma) w estimate the sum (the idea of Halko, Martinsson and Tropp, SIAM Review 2011, 4.3).
+Deviations (P, T, D) of P perturbations are factored for each frame as U diag(sigma) V'. Cutting after r directions
+leaves in perturbation p an error, summed over pixels, of at most |u_p| * sum over pixels of |rows of J' V diag(sigma)|,
+both taken over the directions cut (Cauchy-Schwarz per pixel). |u_p| is known. For w ~ N(0, 1), E|row . w| =
+sqrt(2/pi) |row|, so a few probes J' V diag(sigma) w estimate the sum (the idea of Halko, Martinsson and Tropp, SIAM Review 2011, 4.3).
 """
 
 import math
@@ -56,7 +56,8 @@ class Spectrum:
         for done, i in enumerate(order):
             s, allowed[i] = frames[i], budget / (len(order) - done)
             cuts = torch.arange(0, int(self.full[s]), HEAD)
-            later = sums[1][i] * self.tail[s, cuts] / self.tail[s, min(HEAD, len(self.tail[s]) - 1)].clamp_min(1e-300)
+            behind_head = self.tail[s, min(HEAD, self.tail.shape[1] - 1)].clamp_min(1e-300)
+            later = sums[1][i] * self.tail[s, cuts] / behind_head
             errors = self.leverage[s, cuts] * torch.where(cuts == 0, sums[0][i], later)
             enough = (errors <= allowed[i]).nonzero()
             ranks[i] = cuts[enough[0, 0]] if len(enough) else self.full[s]

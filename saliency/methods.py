@@ -4,8 +4,8 @@
     attribution.map           # (T, H, W), not negative, larger means more important
     attribution.facts         # what the method has to say of itself, such as a completeness gap
 
-`clip` is normalised, (T, C, H, W). Every method leaves the model as it found it. Own code rather than captum's: the methods
-that blank frames or blocks encode each frame by itself, once, which a library for any model cannot do.
+`clip` is normalised, (T, C, H, W). Every method leaves the model as it found it. Own code rather than captum's: the
+methods that blank frames or blocks encode each frame by itself, once, which a library for any model cannot do.
 """
 
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def grad_cam(model, clip, target, score="logit", layer=None):
     finally:
         hook.remove()
     if slopes.ndim != 4:
-        raise ValueError(f"--layer {layer} gives shape {tuple(slopes.shape)}; Grad-CAM needs a convolution's (T, K, h, w)")
+        raise ValueError(f"--layer {layer} gives shape {tuple(slopes.shape)}; Grad-CAM needs a convolution's output")
     weighted = (slopes.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()  # (T, 1, h, w)
     return Attribution(interpolate(weighted, clip.shape[-2:], mode="bilinear", align_corners=False)[:, 0])
 
@@ -125,7 +125,7 @@ def occlusion_block(model, clip, target, score="logit", block=BLOCK):
     A frame with a box replaced is encoded once and shared by all blocks in time that hold it.
     """
     length, side = block
-    boxes, (rows, columns) = patch_boxes(*clip.shape[-2:], side, clip.device)
+    boxes, _ = patch_boxes(*clip.shape[-2:], side, clip.device)
     empty = background(clip)
     result = clip.new_zeros(len(clip), *clip.shape[-2:])
     with untouched(model):

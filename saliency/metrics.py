@@ -225,8 +225,8 @@ def map_metrics(saliency, flow, masks=None):
     has_reference = _varies(speed > MOVING)
     row["frames_with_reference"] = int(has_reference.sum())
     row["frames_constant"] = int((has_reference & ~frames.varies).sum())
-    totals = saliency.sum(axis=(1, 2), dtype=np.float64)  # (T,)
-    row |= profile_metrics(np.maximum(saliency, 0).sum(axis=(1, 2), dtype=np.float64), speed[:-1].sum(axis=1))
+    totals = np.maximum(saliency, 0).sum(axis=(1, 2), dtype=np.float64)  # (T,)
+    row |= profile_metrics(totals, speed[:-1].sum(axis=1))
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
         if masks.shape != saliency.shape:

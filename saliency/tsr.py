@@ -4,9 +4,9 @@
     result.time_contribution      # (T,) in 0..1
     result.tsr                    # (T, H, W)
 
-Ismail, Gunady, Corrada Bravo and Feizi, "Benchmarking Deep Learning Interpretability in Time Series Predictions", NeurIPS
-2020, algorithm 1, with the target fixed to the class that the unmasked clip is explained for, and the second step masking
-patches of the frame in question. The numbers come from the arithmetic in saliency/factored.py, or, for a model whose
+Ismail, Gunady, Corrada Bravo and Feizi, "Benchmarking Deep Learning Interpretability in Time Series Predictions",
+NeurIPS 2020, algorithm 1, with the target fixed to the class that the unmasked clip is explained for, and the second
+step masking patches of the frame in question. The numbers come from the arithmetic in saliency/factored.py, or, for a model whose
 frames meet before the head, from one gradient of the whole clip per perturbation.
 """
 
@@ -59,11 +59,11 @@ def temporal_saliency_rescaling(model, clip, target, *, patch=10, quantile=0.55,
                                 score="logit", tolerance=1e-3, memory_gb=None, progress=None):
     """TSR of the gradient for class `target` on one normalised clip (T, C, H, W). Returns a Rescaling.
 
-    patch: side of the square patches in pixels (smaller at the edges). quantile: patches are perturbed in the frames whose
-    time contribution is strictly above this quantile. fill: what replaces masked pixels, a name in FILLS. step: "time"
-    leaves the patches out, and tsr is the time contribution everywhere in the frame. tolerance: error allowed in the
-    deltas, relative to the largest; 0 for none but rounding. memory_gb: for activations; by default 2 on the CPU and 70
-    percent of what is free on a GPU. progress: called with the number of perturbations done.
+    patch: side of the square patches in pixels (smaller at the edges). quantile: patches are perturbed in the frames
+    whose time contribution is strictly above this quantile. fill: what replaces masked pixels, a name in FILLS. step:
+    "time" leaves the patches out, and tsr is the time contribution everywhere in the frame. tolerance: error allowed in
+    the deltas, relative to the largest; 0 for none but rounding. memory_gb: for activations; by default 2 on the CPU
+    and 70 percent of what is free on a GPU. progress: called with the number of perturbations done.
     """
     check_options(clip, patch, quantile, fill, step, tolerance)
     frames, _, height, width = clip.shape
@@ -101,7 +101,8 @@ def check_options(clip, patch, quantile, fill, step, tolerance):
     if patch < 1 or not 0 <= quantile <= 1 or tolerance < 0:
         raise ValueError(f"patch {patch}, quantile {quantile}, tolerance {tolerance}: out of range")
     if fill not in FILLS or step not in STEPS:
-        raise ValueError(f"unknown fill {fill!r} or step {step!r}; fills: {', '.join(FILLS)}; steps: {', '.join(STEPS)}")
+        known = f"fills: {', '.join(FILLS)}; steps: {', '.join(STEPS)}"
+        raise ValueError(f"unknown fill {fill!r} or step {step!r}; {known}")
 
 
 def choose_engine(model, clip, target, score, tolerance=1e-3, memory_gb=None):
@@ -126,7 +127,7 @@ def frames_are_separate(model, clip):
 
 
 class LiteralRelevance:
-    """The definition: for each perturbation one gradient of the whole perturbed clip. Interface of FactoredRelevance."""
+    """The definition: one gradient of the whole perturbed clip per perturbation. Interface of FactoredRelevance."""
 
     def __init__(self, model, clip, target, score="logit"):
         self.model, self.clip, self.target, self.score = model, clip, target, score

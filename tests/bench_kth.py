@@ -2,8 +2,8 @@
 
     python3 -m tests.bench_kth --video_path data/kth/image_data --backbone mobilenet_v2 --backbone_weights PATH
 
-For each person a model is trained on all the others, without looking at the one left out, and then classifies that person's
-clips; with --saliency N, N of the clips are explained by every method. Folds that are complete are kept.
+For each person a model is trained on all the others, without looking at the one left out, and then classifies that
+person's clips; with --saliency N, N of the clips are explained by every method. Folds that are complete are kept.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def build_parser():
     parser.add_argument("--sample_size", default="150")
     parser.add_argument("--n_epochs", default="20")
     parser.add_argument("--saliency", type=int, default=0, metavar="N", help="clips of each person to explain")
-    parser.add_argument("--compare", nargs="+", default=["smoothgrad", "smoothgrad_x_difference", "integrated_gradients"])
+    parser.add_argument("--compare", nargs="+", default=["smoothgrad", "smoothgrad_x_difference"])
     parser.add_argument("--smooth", default="3")
     return parser
 
@@ -72,8 +72,8 @@ def report(args, results):
     if args.saliency:
         per_person = {}
         for person in results:
-            summary = json.loads((args.result_path / f"person{person:02d}" / "saliency" / "metrics.json").read_text())
-            for method, metrics in summary["summary"].items():
+            path = args.result_path / f"person{person:02d}" / "saliency" / "metrics.json"
+            for method, metrics in json.loads(path.read_text())["summary"].items():
                 row = {metric: values["mean"] for metric, values in metrics.items()}
                 per_person.setdefault(method, []).append(row)
         table = [{"method": method, **summarise(rows)} for method, rows in per_person.items()]

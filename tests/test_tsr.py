@@ -100,7 +100,8 @@ def test_equals_an_independent_loop_over_captum(make, fill):
     np.testing.assert_allclose(result.time_delta, time_delta, atol=1e-8 * time_delta.max())
     assert result.important.tolist() == important.tolist()
     assert not result.patch_delta[~result.important].any()
-    np.testing.assert_allclose(result.patch_delta[result.important], patch_delta[important], atol=1e-8 * patch_delta.max())
+    found = result.patch_delta[result.important]
+    np.testing.assert_allclose(found, patch_delta[important], atol=1e-8 * patch_delta.max())
     for t in range(len(clip)):
         share = np.full_like(patch_delta[t], 0.1)
         if important[t]:
@@ -244,7 +245,9 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
     assert engine.batch < 1024
 
 
-@pytest.mark.parametrize("wrong", [{"patch": 0}, {"quantile": 2}, {"fill": "green"}, {"step": "twice"}, {"tolerance": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"patch": 0}, {"quantile": 2}, {"fill": "green"}, {"step": "twice"}, {"tolerance": -1}]
+)
 def test_options_out_of_range(wrong):
     model, clip = small()
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):

@@ -43,7 +43,8 @@ def find_clips(image_path):
 def split_persons(persons, validation=None, testing=None):
     """{person: subset}: the official split, or the persons named here and all others for training.
 
-    An empty list of persons for validation means that there is to be none. ValueError where training or validation is left without persons, or testing in the official split.
+    An empty list of persons for validation means that there is to be none. ValueError where training or validation is
+    left without persons otherwise, or testing in the official split.
     """
     present, named = sorted(persons), set(validation or []) | set(testing or [])
     there = f"there are clips of persons {' '.join(map(str, present))}"
