@@ -165,7 +165,7 @@ def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, fold
         rows = {name: row | found.get(name, {}) for name, row in rows.items()}
     write_json(folder / "metrics.json", rows)
     title = f"{clip.name}: {clip.label or 'no label'}, predicted {predicted} ({probabilities.max():.2f})"
-    shown = "tsr" if args.tsr else args.method
+    shown = "tsr" if args.tsr and args.tsr_step == "full" else args.method
     totals = maps[args.method].sum((1, 2))
     strip = time_strip(pictures, arrays.get("time_contribution"), totals, title)
     save_figure(strip, folder / f"time.{args.figure_format}")

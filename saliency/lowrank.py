@@ -3,7 +3,8 @@
 Deviations (P, T, D) of P perturbations are factored for each frame as U diag(sigma) V'. Cutting after r directions
 leaves in perturbation p an error, summed over pixels, of at most |u_p| * sum over pixels of |rows of J' V diag(sigma)|,
 both taken over the directions cut (Cauchy-Schwarz per pixel). |u_p| is known. For w ~ N(0, 1), E|row . w| =
-sqrt(2/pi) |row|, so a few probes J' V diag(sigma) w estimate the sum (the idea of Halko, Martinsson and Tropp, SIAM Review 2011, 4.3).
+sqrt(2/pi) |row|, so a few probes J' V diag(sigma) w estimate the sum (the idea of Halko, Martinsson and Tropp, SIAM
+Review 2011, 4.3).
 """
 
 import math
@@ -74,7 +75,7 @@ class Spectrum:
 
 
 def _right_singular(matrices):
-    """Singular values, descending, and right singular vectors in columns of (T, P, D): (T, K) and (T, D, K), float64."""
+    """Of (T, P, D): singular values, descending (T, K), and right singular vectors in columns (T, D, K), float64."""
     if matrices.shape[1] < matrices.shape[2]:
         _, sigma, directions = torch.linalg.svd(matrices.double(), full_matrices=False)
         return sigma, directions.mT

@@ -6,8 +6,8 @@
 
 Ismail, Gunady, Corrada Bravo and Feizi, "Benchmarking Deep Learning Interpretability in Time Series Predictions",
 NeurIPS 2020, algorithm 1, with the target fixed to the class that the unmasked clip is explained for, and the second
-step masking patches of the frame in question. The numbers come from the arithmetic in saliency/factored.py, or, for a model whose
-frames meet before the head, from one gradient of the whole clip per perturbation.
+step masking patches of the frame in question. The numbers come from the arithmetic in saliency/factored.py, or, for a
+model whose frames meet before the head, from one gradient of the whole clip per perturbation.
 """
 
 import warnings

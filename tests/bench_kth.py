@@ -78,7 +78,7 @@ def report(args, results):
                 per_person.setdefault(method, []).append(row)
         table = [{"method": method, **summarise(rows)} for method, rows in per_person.items()]
         print(format_table(table, ["method", *COLUMNS]))
-        print(f"mean over {len(results)} persons left out, with its 95 % interval; maps blurred by {args.smooth} pixels")
+        print(f"mean over {len(results)} persons, with its 95 % interval; maps blurred by {args.smooth} pixels")
 
 
 def main(argv=None):

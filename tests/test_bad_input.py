@@ -235,7 +235,9 @@ def damage_checkpoints(bad, checkpoint):
 def bad(data_set, trained, tmp_path_factory):
     """A folder of everything that is wrong."""
     bad = tmp_path_factory.mktemp("bad")
-    for name, content in {"empty": b"", "binary": bytes(range(256)), "text.avi": b"a film", "cut.avi": data_set.video.read_bytes()[:300]}.items():
+    header = data_set.video.read_bytes()[:300]
+    files = {"empty": b"", "binary": bytes(range(256)), "text.avi": b"a film", "cut.avi": header}
+    for name, content in files.items():
         (bad / name).write_bytes(content)
     (bad / "folder" / "walking").mkdir(parents=True)
     for label in ("text", "cut", "none"):

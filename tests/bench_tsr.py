@@ -1,0 +1,109 @@
+"""Time TSR's fast arithmetic against the literal loop, on the same model and clip in one run. Prints a JSON line each.
+
+    python3 -m tests.bench_tsr                                     # T=30, 120x120, 10x10 patches
+    python3 -m tests.bench_tsr --frames 15 30 60 --sizes 64 120 150 224 --tolerances 1e-3 0
+    python3 -m tests.bench_tsr --resume_path snapshots/run/best.pth
+
+The literal loop's time is that of --passes of its passes times their number; these passes are also what the deltas are
+compared with. Without a checkpoint the model is a ResNet-18 with an LSTM, weights random, the clip a synthetic walker.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+
+import torch
+
+from data.clips import IMAGENET_MEAN, IMAGENET_STD, fit, normalise, resize
+from data.synthetic import synthesize
+from model.checkpoint import load_model
+from model.cnn_lstm import CNNLSTM
+from saliency.factored import FactoredRelevance
+from saliency.tsr import MEMORY, LiteralRelevance, background, patch_boxes
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--frames", type=int, nargs="+", default=[30])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[120])
+    parser.add_argument("--patch", type=int, default=10)
+    parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3])
+    parser.add_argument("--passes", type=int, default=12, help="literal passes that are timed and compared")
+    parser.add_argument("--resume_path", default=None)
+    parser.add_argument("--device", default="cpu")
+    return parser
+
+
+def matmul_peak(device, size=2048, repeats=8):
+    """Floating-point operations per second of this machine's matrix product."""
+    a = torch.randn(size, size, device=device)
+    _, seconds = timed(lambda: [a @ a for _ in range(2)], device)
+    _, seconds = timed(lambda: [a @ a for _ in range(repeats)], device)
+    return repeats * 2 * size**3 / seconds
+
+
+def timed(work, device):
+    """(result, seconds) of work(), the device's queue included."""
+    begin = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - begin
+
+
+def walker(frames, size, device):
+    pictures, _, ranges = synthesize(0, 1, 1, "walking", passes=1)
+    middle = fit(pictures[ranges[0][0] - 1:ranges[0][1]], frames)
+    return normalise(resize(middle, size)[..., None].repeat(3, -1), IMAGENET_MEAN, IMAGENET_STD).to(device)
+
+
+def measure(model, clip, patch, tolerance, passes, peak):
+    """One line: seconds of both, their ratio for the time step and for all, and the largest relative difference."""
+    device, length = clip.device, len(clip)
+    fill = background(clip)
+    boxes, _ = patch_boxes(*clip.shape[-2:], patch, device)
+    whole = clip.new_tensor([[0, clip.shape[2], 0, clip.shape[3]]], dtype=torch.long).expand(length, 4)
+    every = torch.arange(length, device=device)
+    engine, setup = timed(lambda: FactoredRelevance(model, clip, 0, tolerance=tolerance, memory=MEMORY * 1e9), device)
+    (time_delta, time_bound), seconds_time = timed(lambda: engine.changes(every, whole, fill), device)
+    important = (time_delta > time_delta.quantile(0.55)).nonzero()[:, 0]
+    frames, places = important.repeat_interleave(len(boxes)), boxes.repeat(len(important), 1)
+    (patch_delta, patch_bound), seconds_patch = timed(lambda: engine.changes(frames, places, fill), device)
+    literal = LiteralRelevance(model, clip, 0)
+    chosen = torch.linspace(0, len(frames) - 1, passes).long()
+    (exact, _), seconds = timed(lambda: literal.changes(frames[chosen], places[chosen], fill), device)
+    exact_time, _ = literal.changes(every[-3:], whole[-3:], fill)
+    per_pass, fast = seconds / passes, setup + seconds_time + seconds_patch
+    count = 1 + length + len(frames)
+    return {
+        "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance, "device": str(device),
+        "perturbations": count - 1, "literal_s": round(per_pass * count, 2), "engine_s": round(fast, 2),
+        "ratio": round(per_pass * count / fast, 1),
+        "ratio_time_step": round(per_pass * (1 + length) / (setup + seconds_time), 1),
+        "max_error_time": float((exact_time - time_delta[-3:]).abs().max() / time_delta.max()),
+        "max_error_patch": float((exact - patch_delta[chosen]).abs().max() / patch_delta.max()),
+        "error_bound": max(time_bound, patch_bound), "engine_forward": engine.forward_passes,
+        "engine_backward": engine.backward_passes, "literal_frame_passes": count * length,
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "matmul_peak_gflops": round(peak / 1e9, 1),
+    }  # fmt: skip
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    device = torch.device(args.device)
+    torch.manual_seed(0)
+    model = load_model(args.resume_path)[0] if args.resume_path else CNNLSTM(2).eval()
+    model = model.to(device).requires_grad_(False)
+    peak = matmul_peak(device)
+    for frames in args.frames:
+        for size in args.sizes:
+            clip = walker(frames, size, device)
+            for tolerance in args.tolerances:
+                print(json.dumps(measure(model, clip, args.patch, tolerance, args.passes, peak)), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

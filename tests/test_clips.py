@@ -1,0 +1,209 @@
+"""Clips: data laid out by other tools, frames read from disk, and their way to the model worked out by hand."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from data.clips import (
+    Clip,
+    ClipDataset,
+    check_size,
+    clips_of_videos,
+    find_clips,
+    fit,
+    has_subset,
+    normalise,
+    read_clip_masks,
+    read_frames,
+    resize,
+    resize_masks,
+)
+from data.files import read_json, write_json
+from data.video import cv2, write_video
+from tests.conftest import DURATION, SIZE, data_options, run_command, train_options, write_clip
+
+CLIP = "person22_walking_d1_1"
+
+
+def numbered(length, side=8):
+    """Frames (length, side, side, 3), of which the t-th is t everywhere."""
+    return np.arange(length, dtype=np.uint8)[:, None, None, None].repeat(side, 1).repeat(side, 2).repeat(3, 3)
+
+
+def clip_at(path, **options):
+    return Clip(path.name, "walking", "testing", path, **options)
+
+
+def test_clips_are_found_by_subset_in_the_order_of_the_annotation(data_set):
+    labels, clips, problems = find_clips(data_set.annotation, data_set.images, "testing")
+    assert labels == ["running", "walking"]
+    assert [clip.name for clip in clips] == [f"person22_{c}_d1_{k}" for c in ("walking", "running") for k in (1, 2)]
+    assert clips[2] == Clip(clips[2].name, "running", "testing", data_set.images / "running" / clips[2].name)
+    assert problems == []
+    assert len(find_clips(data_set.annotation, data_set.images)[1]) == 16
+    assert [clip.name for clip in find_clips(data_set.annotation, data_set.images, "all", [CLIP])[1]] == [CLIP]
+    assert len(find_clips(data_set.annotation, data_set.images, limit=3)[1]) == 3
+
+
+def test_data_of_other_tools(own_data_set, tmp_path, capsys):
+    """No testing subset, a clip not on disk, one of 29 frames, one without n_frames: trained on, and told."""
+    data = own_data_set
+    content = read_json(data.annotation)
+    content["database"] = {name: entry for name, entry in content["database"].items() if entry["subset"] != "testing"}
+    write_json(data.annotation, content)
+    shutil.rmtree(data.images / "walking" / "person11_walking_d1_1")
+    (data.images / "walking" / "person11_walking_d1_2" / "n_frames").unlink()
+    shutil.rmtree(data.images / "running" / "person19_running_d1_1")
+    write_clip(data.images / "running" / "person19_running_d1_1", numbered(29, SIZE))
+    run_command("main", *train_options(data, tmp_path / "run", "--n_epochs", 1, "--sample_duration", 30))
+    printed = capsys.readouterr()
+    assert "training: 7 clips (running 4, walking 3)" in printed.out
+    assert "testing: the annotation lists no clip" in printed.out
+    assert "training: 1 of 8 listed clips have no frames on disk and are left out: person11_walking_d1_1" in printed.err
+    assert "1 clips have no n_frames file, their images were counted: person11_walking_d1_2" in printed.err
+    assert set(read_json(tmp_path / "run" / "metrics.json")) == {"best_epoch", "validation"}
+    assert not has_subset(data.annotation, "testing")
+    run_command("inference", *data_options(data), "--resume_path", tmp_path / "run" / "best.pth", "--subset", "validation",
+                "--result_path", tmp_path / "results")
+    assert "4 clips classified, 0 left out" in capsys.readouterr().out
+
+
+def test_frames_come_in_order_and_in_rgb(tmp_path):
+    red, blue = np.zeros((2, 16, 16, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 200, 200
+    write_clip(tmp_path / "clip", [red, blue])
+    frames = read_frames(clip_at(tmp_path / "clip"))
+    assert frames.shape == (2, 16, 16, 3)
+    np.testing.assert_allclose(frames[:, 0, 0], [[200, 0, 0], [0, 0, 200]], atol=4)
+
+
+def test_grey_pictures_and_pictures_with_alpha_become_rgb(tmp_path):
+    for name, picture in {"grey": np.full((8, 8), 90, np.uint8), "alpha": np.full((8, 8, 4), 90, np.uint8),
+                          "deep": np.full((8, 8, 3), 90 << 8, np.uint16)}.items():
+        (tmp_path / name).mkdir()
+        _, content = cv2.imencode(".png", picture)
+        (tmp_path / name / "image_00001.jpg").write_bytes(content)
+        np.testing.assert_array_equal(read_frames(clip_at(tmp_path / name)), np.full((1, 8, 8, 3), 90))
+
+
+@pytest.mark.parametrize(("text", "count"), [("3", 3), (" 2\r\n", 2), ("005", 5), (None, 5)])
+def test_n_frames_says_how_many_images_count(tmp_path, text, count):
+    write_clip(tmp_path / "clip", numbered(5), n_frames=False)
+    if text:
+        (tmp_path / "clip" / "n_frames").write_bytes(text.encode())
+    assert len(read_frames(clip_at(tmp_path / "clip"))) == count
+
+
+@pytest.mark.parametrize(("text", "complaint"), [
+    ("6", "holds 5 images, n_frames says 6"), ("0", "not a number of frames"), ("-1", "not a number of frames"),
+    ("", "not a number of frames"), ("5.0", "not a number of frames"), ("\u00b2", "not a number of frames"),
+    ("9" * 5000, "not a number of frames"), ("\ufeff5", "not a number of frames"),
+])
+def test_n_frames_that_cannot_be(tmp_path, text, complaint):
+    write_clip(tmp_path / "clip", numbered(5), n_frames=False)
+    (tmp_path / "clip" / "n_frames").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=complaint):
+        read_frames(clip_at(tmp_path / "clip"))
+
+
+def test_frame_missing_in_the_middle(tmp_path):
+    write_clip(tmp_path / "clip", numbered(5))
+    (tmp_path / "clip" / "image_00003.jpg").unlink()
+    with pytest.raises(ValueError, match="holds 4 images, n_frames says 5"):
+        read_frames(clip_at(tmp_path / "clip"))
+
+
+def test_masks_of_a_clip(data_set, tmp_path):
+    _, clips, _ = find_clips(data_set.annotation, data_set.images, names=[CLIP])
+    masks = read_clip_masks(clips[0])
+    frames = read_frames(clips[0])
+    assert (masks.shape, masks.dtype) == ((DURATION, SIZE, SIZE), bool)
+    assert frames[masks].mean() > 200 > 120 > frames[~masks].mean()
+    assert read_clip_masks(clip_at(tmp_path)) is None
+    assert read_clip_masks(clip_at(tmp_path, length=3)) is None
+
+
+def test_windows_of_a_video(tmp_path):
+    for name, length in {"long": 20, "short": 4}.items():
+        write_video(tmp_path / f"{name}.avi", numbered(length, 16) * 10)
+    clips = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], 6)
+    assert [(clip.name, clip.first, clip.length, clip.label) for clip in clips] == [
+        ("long_00001", 0, 6, None), ("long_00007", 6, 6, None), ("long_00013", 12, 6, None), ("short_00001", 0, 4, None)
+    ]
+    np.testing.assert_allclose(read_frames(clips[1])[:, 0, 0, 0], np.arange(60, 120, 10), atol=3)
+    assert len(read_frames(clips[3])) == 4
+    assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)) == 2
+
+
+@pytest.mark.parametrize(("length", "duration", "kept"), [
+    (6, 6, [0, 1, 2, 3, 4, 5]),
+    (7, 4, [1, 2, 3, 4]),  # the middle, the odd one lost at the end
+    (8, 4, [2, 3, 4, 5]),
+    (3, 5, [0, 1, 2, 2, 2]),  # the last one repeated
+    (29, 30, [*range(29), 28]),
+    (1, 3, [0, 0, 0]),
+])
+def test_fit(length, duration, kept):
+    assert fit(numbered(length), duration)[:, 0, 0, 0].tolist() == kept
+    assert fit(numbered(length)[..., 0] > 0, duration).shape == (duration, 8, 8)
+
+
+def test_resize_by_hand():
+    frames = np.zeros((1, 4, 4, 3), np.uint8)
+    frames[0, :2, :2] = [[[0], [100]], [[40], [60]]]
+    frames[0, 2:, 2:, 1] = 80
+    smaller = resize(frames, 2)  # means of 2 x 2 pixels
+    assert smaller[0, :, :, 0].tolist() == [[50, 0], [0, 0]]
+    assert smaller[0, :, :, 1].tolist() == [[50, 0], [0, 80]]
+    larger = resize(np.array([[[0, 80]] * 2], np.uint8)[..., None].repeat(3, 3), 4)  # linear between pixel centres
+    assert larger[0, 0, :, 2].tolist() == [0, 20, 60, 80]
+    assert resize(frames, 4) is frames
+    assert resize(np.zeros((2, 12, 16, 3), np.uint8), 6).shape == (2, 6, 6, 3)
+    assert resize(np.zeros((2, 3, 16, 3), np.uint8), 6).shape == (2, 6, 6, 3)
+
+
+def test_resized_masks_stay_masks():
+    masks = np.zeros((2, 4, 4), bool)
+    masks[0, :2, :2] = True
+    assert resize_masks(masks, 2).tolist() == [[[True, False], [False, False]], [[False] * 2] * 2]
+    assert resize_masks(masks, 8)[0].sum() == 16
+
+
+def test_normalise_by_hand():
+    frames = np.zeros((2, 1, 1, 3), np.uint8)
+    frames[1, 0, 0] = 0, 51, 255
+    values = normalise(frames, [0.5, 0.1, 0.0], [0.5, 0.2, 2.0])
+    assert (values.shape, values.dtype) == ((2, 3, 1, 1), torch.float32)
+    torch.testing.assert_close(values[:, :, 0, 0], torch.tensor([[-1, -0.5, 0], [-1, 0.5, 0.5]]))
+
+
+def test_data_set_items(data_set):
+    labels, clips, _ = find_clips(data_set.annotation, data_set.images, "testing")
+    dataset = ClipDataset(clips, labels, 16, 4, [0.5] * 3, [0.5] * 3)
+    clip, label = dataset[0]
+    assert (clip.shape, labels[label]) == ((4, 3, 16, 16), "walking")
+    assert dataset.labels == [1, 1, 0, 0]
+    expected = normalise(resize(read_frames(clips[0])[1:5], 16), [0.5] * 3, [0.5] * 3)
+    assert torch.equal(clip, expected)
+
+
+@pytest.mark.parametrize(("duration", "size", "fits"), [(30, 150, True), (1, 1, True), (30, 4000, False), (10**9, 9, False)])
+def test_sizes_are_bounded(duration, size, fits):
+    if fits:
+        check_size(duration, size)
+    else:
+        with pytest.raises(ValueError, match="give fewer or smaller frames"):
+            check_size(duration, size)
+
+
+def test_a_clip_name_as_long_as_no_file_name(data_set, tmp_path):
+    """Counted as absent, like any other clip that is not there."""
+    path = tmp_path / "long.json"
+    entries = {name: {"subset": "testing", "annotations": {"label": "walking"}} for name in ("x" * 500, CLIP)}
+    path.write_text(json.dumps({"labels": ["running", "walking"], "database": entries}))
+    _, clips, problems = find_clips(path, data_set.images)
+    assert [clip.name for clip in clips] == [CLIP]
+    assert problems[0].startswith("1 of 2 listed clips have no frames on disk")
