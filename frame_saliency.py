@@ -204,7 +204,7 @@ def summarise_run(args, rows, checks):
         csv.writer(file).writerows([summary.CSV_HEADER, *summary.csv_rows(over_clips)])
     save_figure(summary.bars(over_clips), folder / f"methods.{args.figure_format}")
     print(summary.tables(over_clips))
-    if checks:
+    if args.sanity:
         curves = sanity_curves(checks["sanity"]["stages"], checks["sanity"]["correlations"])
         save_figure(curves, folder / f"sanity.{args.figure_format}")
         print(summary.sanity_tables(checks))

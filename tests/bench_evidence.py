@@ -63,7 +63,8 @@ def explain(args, position, persons, model):
     frame_saliency.main([*model, "--result_path", str(folder), "--clips", *chosen, "--compare", *args.compare, "--tsr",
                          "--tsr_step", "time", "--tsr_fill", "background", "--no_overlay"])
     summary = json.loads((folder / "metrics.json").read_text())["summary"]
-    return {method: metrics["time_auroc_visible"] for method, metrics in summary.items()}
+    found = {method: metrics["time_auroc_visible"] for method, metrics in summary.items()}
+    return {method: figure for method, figure in found.items() if figure["n"]}
 
 
 def main(argv=None):
@@ -82,7 +83,7 @@ def main(argv=None):
     model = [*data, "--resume_path", str(args.workdir / "model" / "last.pth")]
     inference.main([*model, "--result_path", str(args.workdir / "inference")])
     scores = {position: explain(args, position, persons, model) for position, persons in held_out.items()}
-    rows = [{"method": method} | {position: score[method] for position, score in scores.items()}
+    rows = [{"method": method} | {position: score.get(method) for position, score in scores.items()}
             for method in scores["early"]]  # fmt: skip
     print(format_table(rows, ["method", *scores]))
     print("AUROC of the saliency per frame against the frames that show the person, mean over "

@@ -1,0 +1,171 @@
+"""Gradients of the score: against weights worked out by hand, finite differences and captum; the model stays as it was."""
+
+import copy
+
+import pytest
+import torch
+from captum.attr import Saliency
+from torch import nn
+
+from model.cnn_lstm import CNNLSTM
+from saliency.gradient import drawn_map, feature_gradient, frame_gradient, head_gradient, target_score, untouched
+
+SHAPE = (4, 3, 32, 32)
+
+
+class Linear(nn.Module):
+    """scores[k] = sum over frames, channels and pixels of w[k] x; features are the rows of the frame."""
+
+    def __init__(self, frames=3, size=5, classes=2):
+        super().__init__()
+        torch.manual_seed(0)
+        self.w = nn.Parameter(torch.randn(classes, frames, 3 * size * size, dtype=torch.float64))
+
+    def encode(self, clips):
+        return clips.flatten(2)  # (B, T, C*H*W)
+
+    def classify(self, features):
+        return torch.einsum("btd,ktd->bk", features, self.w)
+
+    def forward(self, clips):
+        return self.classify(self.encode(clips))
+
+
+def cnn_lstm(dtype=torch.float32, **options):
+    torch.manual_seed(1)
+    model = CNNLSTM(2, "resnet18", hidden_size=16, feature_size=24, **options).to(dtype)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval(), torch.randn(SHAPE, dtype=dtype)
+
+
+def test_gradient_of_a_linear_model_is_its_weights():
+    model, clip = Linear(), torch.randn(3, 3, 5, 5, dtype=torch.float64)
+    for target in (0, 1):
+        weights = model.w[target].detach()  # (T, C*H*W)
+        assert torch.equal(frame_gradient(model, clip, target), weights.view(clip.shape))
+        assert torch.equal(feature_gradient(model, clip, target), weights)
+    assert torch.equal(drawn_map(weights.view(clip.shape)), weights.abs().view(3, 3, 5, 5).max(1).values)
+
+
+def test_gradient_of_the_probability_worked_out_by_hand():
+    """p = softmax(scores): dp_k/dx = p_k (w_k - sum over j of p_j w_j)."""
+    model, clip = Linear(classes=3), torch.randn(3, 3, 5, 5, dtype=torch.float64) / 10
+    p = model(clip[None])[0].softmax(0).detach()
+    expected = p[1] * (model.w[1] - torch.einsum("k,ktd->td", p, model.w)).detach()
+    torch.testing.assert_close(frame_gradient(model, clip, 1, "probability"), expected.view(clip.shape))
+    torch.testing.assert_close(feature_gradient(model, clip, 1, "probability"), expected)
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_equals_captum(target):
+    model, clip = cnn_lstm()
+    expected = Saliency(model).attribute(clip[None].requires_grad_(True), target=target, abs=False)[0]
+    found = frame_gradient(model, clip, target)
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    magnitude = Saliency(model).attribute(clip[None].requires_grad_(True), target=target)[0]
+    assert (drawn_map(found) - magnitude.amax(1)).abs().max() <= 1e-5 * magnitude.max()
+
+
+@pytest.mark.parametrize("score", ["logit", "probability"])
+def test_equals_finite_differences(score):
+    model, clip = cnn_lstm(torch.float64)
+    gradient, direction = frame_gradient(model, clip, 1, score), torch.randn(SHAPE, dtype=torch.float64)
+
+    def value(step):
+        return target_score(model((clip + step * direction)[None]), 1, score).item()
+
+    with torch.no_grad():
+        slope = (value(1e-6) - value(-1e-6)) / 2e-6
+    assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-5)
+
+
+def test_feature_gradient_is_the_one_of_the_head():
+    """And, taken back through the encoder, the one of the frames."""
+    model, clip = cnn_lstm(torch.float64)
+    frames = clip[None].clone().requires_grad_(True)
+    features = model.encode(frames)
+    (by_autograd,) = torch.autograd.grad(model.classify(features)[0, 1], features, retain_graph=True)
+    found = feature_gradient(model, clip, 1)
+    assert found.shape == (4, 24)
+    torch.testing.assert_close(found, by_autograd[0])
+    (chained,) = torch.autograd.grad(features, frames, found[None])
+    torch.testing.assert_close(chained[0], frame_gradient(model, clip, 1))
+
+
+def test_a_batch_of_sequences_gives_what_each_gives_alone():
+    model, _ = cnn_lstm(torch.float64)
+    features = torch.randn(5, 4, 24, dtype=torch.float64)
+    together = head_gradient(model, features, 0, "probability")
+    for k in range(5):
+        torch.testing.assert_close(together[k], head_gradient(model, features[k:k + 1], 0, "probability")[0])
+
+
+@pytest.mark.parametrize("attribute", [frame_gradient, feature_gradient])
+def test_the_model_stays_as_it_was(attribute):
+    """Modes, wishes for gradients, gradients, buffers, parameters, hooks; also where the call fails."""
+    model, clip = cnn_lstm(dropout=0.5)
+    model.train()
+    model.backbone.layer1.eval()
+    model.backbone.conv1.requires_grad_(False)
+    model.projection.weight.grad = torch.ones_like(model.projection.weight)
+    before = copy.deepcopy(model)
+    attribute(model, clip, 1)
+    with pytest.raises(IndexError):
+        attribute(model, clip, 7)
+    for (name, module), old in zip(model.named_modules(), before.modules(), strict=True):
+        assert module.training == old.training, name
+        assert len(module._forward_hooks) == 0
+    for (name, parameter), old in zip(model.named_parameters(), before.parameters(), strict=True):
+        assert parameter.requires_grad == old.requires_grad, name
+        assert torch.equal(parameter, old)
+        assert (parameter.grad is None) == (old.grad is None)
+    for (name, buffer), old in zip(model.named_buffers(), before.buffers(), strict=True):
+        assert torch.equal(buffer, old), name
+    assert torch.equal(model.projection.weight.grad, torch.ones_like(model.projection.weight))
+    assert not clip.requires_grad
+
+
+def test_a_model_in_training_mode_is_explained_as_it_classifies():
+    """In eval mode: running statistics, no dropout, the same map twice."""
+    model, clip = cnn_lstm(dropout=0.5, num_layers=2)
+    expected = frame_gradient(model, clip, 0)
+    model.train()
+    assert torch.equal(frame_gradient(model, clip, 0), expected)
+    assert torch.equal(feature_gradient(model, clip, 0), feature_gradient(model.eval(), clip, 0))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_an_lstm_in_eval_mode_on_a_gpu():
+    """cuDNN refuses its backward."""
+    model, clip = cnn_lstm()
+    expected = frame_gradient(model, clip, 1), feature_gradient(model, clip, 1)
+    model, clip = model.cuda(), clip.cuda()
+    for found, cpu in zip((frame_gradient(model, clip, 1), feature_gradient(model, clip, 1)), expected, strict=True):
+        assert (found.cpu() - cpu).abs().max() <= 1e-2 * cpu.abs().max()  # TF32 convolutions
+    assert not model.training
+
+
+def test_inside_no_grad_there_are_gradients():
+    model, clip = Linear(), torch.randn(3, 3, 5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        assert frame_gradient(model, clip, 0).abs().sum() > 0
+        assert feature_gradient(model, clip, 0).abs().sum() > 0
+
+
+def test_unknown_scores_are_named():
+    with pytest.raises(ValueError, match="unknown score 'margin'; known are: logit, probability"):
+        target_score(torch.zeros(1, 2), 0, "margin")
+
+
+def test_untouched_restores_after_an_error():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    with pytest.raises(KeyError), untouched(model):
+        assert not model.training
+        assert not model[0].weight.requires_grad
+        raise KeyError
+    assert model.training
+    assert model[1].training
+    assert model[0].weight.requires_grad

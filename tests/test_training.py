@@ -1,0 +1,279 @@
+"""Training: resumed runs are those never stopped, chance comes from the seed, and what must not change does not."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import main
+from model.checkpoint import MODELS, ModelInfo, read_checkpoint
+from model.training import (
+    MirroredClips,
+    Vectors,
+    best_epoch,
+    epoch_batches,
+    evaluate,
+    fit,
+    keep_vectors,
+    train_epoch,
+)
+from tests.conftest import run_command, train_options
+
+CPU = torch.device("cpu")
+INFO = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 6, [0.5] * 3, [0.5] * 3)
+
+
+class Toy(nn.Module):
+    """A frozen part with batch norm and a trained part with dropout, behind the methods of a CNNLSTM."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.BatchNorm1d(4)
+        self.projection = nn.Linear(4, 8)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 2))
+
+    def describe(self, clips):
+        return self.backbone(clips.flatten(0, 1).mean((2, 3))).unflatten(0, clips.shape[:2])
+
+    def project(self, vectors):
+        return self.projection(vectors).relu()
+
+    def classify(self, features):
+        return self.classifier(features.mean(1))
+
+    def forward(self, clips):
+        return self.classify(self.project(self.describe(clips)))
+
+
+def toy():
+    torch.manual_seed(3)
+    return Toy()
+
+
+def vectors(count=24, uneven=False, seed=5):
+    """Sequences of vectors (T = 3, P = 4) of two classes that a line can tell apart, in two views."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % (4 if uneven else 2) % 2 * (1 - torch.arange(count) % (4 if uneven else 2) // 2)
+    content = torch.randn(count, 2, 3, 4, generator=generator)
+    content[..., 0] += 4.0 * labels[:, None, None] - 2
+    return Vectors(content, labels)
+
+
+def train(folder, model=None, n_epochs=3, lr_rate=1e-2, seed=0, training=None, validation=True):
+    model = model or toy()
+    history = fit(
+        model, INFO, training or vectors(uneven=True), vectors(8, seed=6) if validation else None, folder,
+        finetune=False, n_epochs=n_epochs, batch_size=8, lr_rate=lr_rate, weight_decay=0.0, seed=seed, device=CPU,
+    )
+    return model, history
+
+
+def same(a, b):
+    """Whether two values from checkpoints are equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def written(folder):
+    return {name: (folder / name).read_bytes() for name in ("log.csv", "metrics.json")}
+
+
+@pytest.mark.parametrize("more", [[], ["--finetune", "--backbone", "shufflenet_v2_x0_5", "--sample_duration", 2]])
+def test_a_resumed_run_equals_one_never_stopped(data_set, tmp_path, monkeypatch, more):
+    """Killed in the second epoch, then resumed: same log, same weights, same optimizer, bit by bit."""
+    run_command("main", *train_options(data_set, tmp_path / "whole", *more, "--n_epochs", 3))
+    epochs = []
+
+    def dies_in_the_second(*args):
+        epochs.append(1)
+        if len(epochs) == 2:
+            list(args[2])  # draws the batches, as an epoch that is under way has
+            raise KeyboardInterrupt
+        return train_epoch(*args)
+
+    monkeypatch.setattr("model.training.train_epoch", dies_in_the_second)
+    options = train_options(data_set, tmp_path / "parts", *more, "--n_epochs", 3)
+    with pytest.raises(SystemExit) as ended:
+        run_command("main", *options)
+    assert ended.value.code == 130
+    assert len(read_checkpoint(tmp_path / "parts" / "last.pth")["history"]) == 1
+    run_command("main", *options)
+    assert len(epochs) == 4
+    assert written(tmp_path / "parts") == written(tmp_path / "whole")
+    for name in ("last.pth", "best.pth"):
+        assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))
+    run_command("main", *options)  # nothing is left to do
+    assert len(epochs) == 4
+    assert written(tmp_path / "parts") == written(tmp_path / "whole")
+
+
+def test_more_epochs_later_are_the_same_epochs(tmp_path):
+    whole, history = train(tmp_path / "whole", n_epochs=5)
+    for n_epochs in (2, 3, 5):
+        parts, again = train(tmp_path / "parts", n_epochs=n_epochs)
+    assert same(history, again)
+    assert same(parts.state_dict(), whole.state_dict())
+    assert same(read_checkpoint(tmp_path / "parts" / "best.pth"), read_checkpoint(tmp_path / "whole" / "best.pth"))
+
+
+def test_the_seed_decides(tmp_path):
+    runs = [train(tmp_path / str(k), seed=seed)[0].state_dict() for k, seed in enumerate((0, 0, 1))]
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_a_toy_problem_is_learnt(tmp_path):
+    _, history = train(tmp_path, n_epochs=30, lr_rate=0.1)
+    assert history[0]["train_loss"] > 0.3 > 0.1 > history[-1]["train_loss"]
+    assert history[-1]["train_accuracy"] > 0.9
+    assert best_epoch(history)["validation_accuracy"] == 1
+    assert best_epoch(history)["validation_loss"] < 0.01
+    assert read_checkpoint(tmp_path / "best.pth")["epoch"] == best_epoch(history)["epoch"]
+    assert read_checkpoint(tmp_path / "last.pth")["epoch"] == 30
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path):
+    _, history = train(tmp_path, validation=False)
+    assert list(history[-1]) == ["epoch", "train_loss", "train_accuracy"]
+    assert read_checkpoint(tmp_path / "best.pth")["epoch"] == 3
+
+
+def test_a_frozen_backbone_stays_as_it_was(data_set, tmp_path):
+    """Weights and the running statistics of its batch norms; everything after it is trained."""
+    run_command("main", *train_options(data_set, tmp_path, "--backbone", "shufflenet_v2_x0_5", "--n_epochs", 1))
+    torch.manual_seed(0)
+    fresh = MODELS["cnnlstm"](2, "shufflenet_v2_x0_5", hidden_size=16, dropout=0.5).state_dict()
+    trained = read_checkpoint(tmp_path / "last.pth")["state_dict"]
+    assert sum("running_mean" in name for name in trained) > 10
+    for name, tensor in fresh.items():
+        assert torch.equal(tensor, trained[name]) == name.startswith("backbone."), name
+
+
+def test_finetuning_trains_everything(tmp_path):
+    clips = SimpleNamespace(labels=[0, 1, 0, 1])
+    data = ClipsInMemory(torch.randn(4, 3, 4, 5, 5), clips.labels)
+    model, before = toy(), toy().state_dict()
+    fit(model, INFO, MirroredClips(data), data, tmp_path, finetune=True, n_epochs=1, batch_size=2, lr_rate=1e-2,
+        weight_decay=0.0, seed=0, device=CPU)
+    assert not [name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])]
+
+
+class ClipsInMemory(Dataset):
+    def __init__(self, clips, labels):
+        self.clips, self.labels = clips, labels
+
+    def __len__(self):
+        return len(self.clips)
+
+    def __getitem__(self, index):
+        return self.clips[index], self.labels[index]
+
+
+def test_kept_vectors_are_those_of_the_backbone():
+    data, model = ClipsInMemory(torch.randn(3, 2, 4, 5, 5), [0, 1, 1]), toy().eval()
+    model.backbone.running_mean.normal_()
+    kept = keep_vectors(model, data, CPU, mirrored=True)
+    assert kept.vectors.shape == (3, 2, 2, 4)
+    torch.testing.assert_close(kept.vectors[:, 0], model.describe(data.clips))
+    torch.testing.assert_close(kept.vectors[:, 1], model.describe(data.clips.flip(-1)))
+    assert keep_vectors(model, data, CPU).vectors.shape == (3, 1, 2, 4)
+    views = set()
+    for epoch in range(20):
+        kept.draw(torch.Generator().manual_seed(epoch))
+        views.add(tuple(kept.view.tolist()))
+        assert torch.equal(kept[1][0], kept.vectors[1, kept.view[1]])
+    assert len(views) == 8
+
+
+def test_clips_are_mirrored_left_to_right_half_of_the_time():
+    data = ClipsInMemory(torch.randn(200, 1, 1, 2, 3), [0] * 200)
+    mirrored = MirroredClips(data)
+    mirrored.draw(torch.Generator().manual_seed(0))
+    assert 70 < sum(mirrored.mirrored) < 130
+    for index in range(200):
+        expected = data.clips[index].flip(-1) if mirrored.mirrored[index] else data.clips[index]
+        assert torch.equal(mirrored[index][0], expected)
+
+
+def test_even_classes_are_each_seen_once_and_uneven_ones_equally_often():
+    even = Vectors(torch.arange(40.0).view(40, 1, 1, 1), torch.arange(40) % 2)
+    for epoch in (1, 2):
+        seen = torch.cat([inputs.flatten() for inputs, _ in epoch_batches(even, 8, 0, epoch)])
+        assert sorted(seen.tolist()) == list(range(40))
+        assert seen.tolist() != list(range(40))
+    uneven = Vectors(torch.zeros(2000, 1, 1, 1), (torch.arange(2000) % 10 == 0).long())
+    labels = torch.cat([labels for _, labels in epoch_batches(uneven, 100, 0, 1)])
+    assert len(labels) == 2000
+    assert 900 < labels.sum() < 1100  # 5 standard deviations about 1000
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    def order(seed, epoch):
+        data = Vectors(torch.arange(40.0).view(40, 1, 1, 1), torch.arange(40) % 2)
+        return torch.cat([inputs.flatten() for inputs, _ in epoch_batches(data, 8, seed, epoch)]).tolist()
+
+    first = order(0, 1)
+    torch.rand(5)
+    assert order(0, 1) == first
+    assert first not in (order(0, 2), order(1, 1))
+
+
+def test_evaluation_by_hand():
+    scores = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(9)], [0.0, math.log(9)]])
+    loader = DataLoader(ClipsInMemory(scores, [0, 1, 1, 0]), 3)
+    loss, accuracy, confusion = evaluate(lambda inputs: inputs, loader, CPU, 2)
+    losses = [math.log(2), math.log(4), -math.log(0.9), math.log(10)]
+    assert loss == pytest.approx(sum(losses) / 4, rel=1e-6)
+    assert accuracy == 0.5  # of equal scores the first counts
+    assert confusion.tolist() == [[1, 1], [1, 1]]
+
+
+def test_best_epoch():
+    rows = [{"epoch": k, "validation_accuracy": accuracy, "validation_loss": loss}
+            for k, (accuracy, loss) in enumerate([(0.5, 0.1), (0.9, 0.7), (0.9, 0.4), (0.9, 0.4), (0.8, 0.0)])]
+    assert best_epoch(rows)["epoch"] == 2
+    assert best_epoch([{"epoch": 1}, {"epoch": 2}])["epoch"] == 2
+
+
+def test_divergence_stops_the_run_and_keeps_what_was_good(tmp_path):
+    train(tmp_path, n_epochs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    broken = vectors(uneven=True)
+    broken.vectors[:] = math.inf
+    with pytest.raises(ValueError, match=r"training diverged \(loss nan.*lower --lr_rate"):
+        train(tmp_path, n_epochs=8, training=broken)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_weights_that_overflow_in_the_last_step_are_noticed(tmp_path):
+    one_batch = vectors(8)
+    with pytest.raises(ValueError, match="training diverged"):
+        train(tmp_path, training=one_batch, lr_rate=3e37, n_epochs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_divergence_on_the_command_line_is_one_line(data_set, tmp_path, capsys, monkeypatch):
+    broken = Vectors(torch.full((4, 1, 6, 512), torch.nan), [0, 1, 0, 1])
+    monkeypatch.setattr(main, "keep_vectors", lambda *args: broken)
+    with pytest.raises(SystemExit) as ended:
+        run_command("main", *train_options(data_set, tmp_path))
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "last.pth").exists()
+
+
+@pytest.mark.parametrize("change", [{"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None}])
+def test_last_pth_of_another_run_is_refused(tmp_path, change):
+    train(tmp_path, n_epochs=1)
+    content = read_checkpoint(tmp_path / "last.pth") | change
+    torch.save({name: value for name, value in content.items() if value is not None}, tmp_path / "last.pth")
+    with pytest.raises(ValueError, match=r"last.pth is of another run"):
+        train(tmp_path)
