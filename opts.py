@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotl
 # Options that may differ between the runs that share a result folder: they do not change what is computed.
 INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
-    "memory_gb", "no_overlay",
+    "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws",
 }
 INPUTS = ("annotation_path", "resume_path", "backbone_weights")  # files whose content a result depends on
 LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows

@@ -78,7 +78,8 @@ def integrated_gradients(model, clip, target, score="logit", steps=STEPS):
     with untouched(model), torch.no_grad():
         ends = target_score(model(torch.stack([clip, baseline])), target, score)
     difference = float(ends[0] - ends[1])
-    gap = abs(float(attributions.sum()) - difference) / abs(difference) if difference else float("nan")
+    same = abs(difference) <= 1e-6 * float(ends.abs().max())  # but for rounding: nothing to divide by
+    gap = float("nan") if same else abs(float(attributions.sum()) - difference) / abs(difference)
     return Attribution(drawn_map(attributions), {"completeness_gap": gap})
 
 
@@ -90,9 +91,10 @@ def grad_cam(model, clip, target, score="logit", layer=None):
     modules = dict(model.named_modules())
     layer = layer or [name for name, module in modules.items() if isinstance(module, nn.Conv2d)][-1]
     if layer not in modules:
-        raise ValueError(f"--layer {layer}: no such module; the first are {', '.join(list(modules)[1:12])}")
+        raise ValueError(f"layer {layer!r}: no such module; the first are {', '.join(list(modules)[1:12])}")
     kept = []
-    hook = modules[layer].register_forward_hook(lambda module, inputs, output: kept.append(output))
+    # what follows gets a copy: a ReLU in place would overwrite the output
+    hook = modules[layer].register_forward_hook(lambda module, inputs, output: kept.append(output) or output.clone())
     try:
         with untouched(model), torch.enable_grad():
             frames = clip.detach().clone().requires_grad_(True)
@@ -101,7 +103,7 @@ def grad_cam(model, clip, target, score="logit", layer=None):
     finally:
         hook.remove()
     if slopes.ndim != 4:
-        raise ValueError(f"--layer {layer} gives shape {tuple(slopes.shape)}; Grad-CAM needs a convolution's output")
+        raise ValueError(f"layer {layer!r} gives shape {tuple(slopes.shape)}; Grad-CAM needs a convolution's output")
     weighted = (slopes.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()  # (T, 1, h, w)
     return Attribution(interpolate(weighted, clip.shape[-2:], mode="bilinear", align_corners=False)[:, 0])
 

@@ -51,7 +51,7 @@ def test_round_trip(tmp_path, kind, options):
     assert not again.training
     with torch.no_grad():
         assert torch.equal(again(clips), model.eval()(clips))
-    assert os.listdir(tmp_path / "new") == ["best.pth"]
+    assert [item.name for item in (tmp_path / "new").iterdir()] == ["best.pth"]
 
 
 def test_a_checkpoint_is_plain_values_and_tensors(path):
@@ -77,7 +77,7 @@ def test_a_failed_save_keeps_the_file_before(path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         save_checkpoint(path, *made())
     assert path.read_bytes() == before
-    assert os.listdir(path.parent) == ["best.pth"]
+    assert [item.name for item in path.parent.iterdir()] == ["best.pth"]
 
 
 @pytest.mark.parametrize("form", ["torch", "pickle"])
@@ -125,7 +125,7 @@ def test_a_file_that_lacks_a_part(path, missing):
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(2), 5, {1: 2}])
 def test_other_contents(tmp_path, content):
     torch.save(content, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="give one written by main.py"):
+    with pytest.raises(ValueError, match=r"give one written by main\.py"):
         load_model(tmp_path / "other.pth")
 
 

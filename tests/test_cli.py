@@ -150,7 +150,7 @@ def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
 
 def test_frame_saliency_files(explained):
     assert {path.name for path in explained.iterdir()} == {
-        "walking", "metrics.json", "metrics.csv", "methods.png", "opts.json", ".lock"
+        "walking", "metrics.json", "metrics.csv", "methods.png", "report.html", "opts.json", ".lock"
     }
     folder = explained / "walking" / CLIP
     assert {path.name for path in folder.iterdir()} == {
@@ -201,7 +201,7 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     after = bytes_of(folder)
     assert after.keys() == before.keys()
     different = {path for path in before if after[path] != before[path]}
-    assert different <= {"opts.json", "walking/person22_walking_d1_2/saliency.npz"}  # which hold paths and times
+    assert different <= {"opts.json", "report.html", "walking/person22_walking_d1_2/saliency.npz"}  # paths and times
     for name, array in saved(explained / "walking" / "person22_walking_d1_2").items():
         np.testing.assert_array_equal(saved(folder / "walking" / "person22_walking_d1_2")[name], array)
 

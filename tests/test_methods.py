@@ -1,5 +1,7 @@
 """Attribution methods: identities on a linear model, captum's results, and literal loops."""
 
+import math
+
 import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam
@@ -13,20 +15,16 @@ from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.tsr import FILLS, background, temporal_saliency_rescaling
 from tests.test_gradient import Linear
 
-LENGTH, SIZE = 5, 32
-
-
-def small(backbone="resnet18", dtype=torch.float64):
-    torch.manual_seed(4)
-    model = CNNLSTM(2, backbone, hidden_size=8, feature_size=12).to(dtype).eval()
-    for weight in model.lstm.parameters():
-        nn.init.uniform_(weight, -0.5, 0.5)  # wide enough for the frames to matter
-    return model, torch.randn(LENGTH, 3, SIZE, SIZE, dtype=dtype)
+LENGTH, SIZE = 5, 40
 
 
 @pytest.fixture(scope="module")
 def case():
-    return small()
+    torch.manual_seed(4)
+    model = CNNLSTM(2, "squeezenet1_1", hidden_size=8, feature_size=12).double().eval()
+    for weight in [*model.lstm.parameters(), model.projection.weight]:
+        nn.init.uniform_(weight, -0.5, 0.5)  # wide enough for the frames to matter
+    return model, torch.randn(LENGTH, 3, SIZE, SIZE, dtype=torch.float64)
 
 
 @pytest.fixture
@@ -45,15 +43,16 @@ def score(model, clip, target, kind="logit"):
 def test_every_method_gives_a_map_and_leaves_the_model_alone(case, name):
     model, clip = case
     before, kept = {key: value.clone() for key, value in model.state_dict().items()}, clip.clone()
-    options = {"patch": 16} if name == "tsr" else {}
+    options = {"tsr": {"patch": 20}, "integrated_gradients": {"steps": 2}}.get(name, {})
+    options = {"samples": 2} if "smoothgrad" in name else options
     model.train()
-    attribution = METHODS[name].attribute(model, clip, 1, "probability", **options)
+    maps = [METHODS[name].attribute(model, clip, target, "probability", **options).map for target in (0, 1)]
     assert model.training
     model.eval()
-    assert attribution.map.shape == (LENGTH, SIZE, SIZE)
-    assert attribution.map.min() >= 0
-    assert attribution.map.max() > 0
-    assert not attribution.map.requires_grad
+    assert maps[0].shape == maps[1].shape == (LENGTH, SIZE, SIZE)
+    assert torch.stack(maps).min() >= 0
+    assert torch.stack(maps).max() > 0  # a drop, or the positive part, may be 0 for one of two classes
+    assert not maps[0].requires_grad
     assert torch.equal(clip, kept)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
@@ -107,15 +106,15 @@ def test_integrated_gradients_of_a_linear_model(linear):
 
 def test_integrated_gradients_equal_captum(case):
     model, clip = case
-    attribution = METHODS["integrated_gradients"].attribute(model, clip, 1, steps=8)
+    attribution = METHODS["integrated_gradients"].attribute(model, clip, 1, steps=6)
     baseline = clip.median(0).values.expand_as(clip)
-    expected = IntegratedGradients(model).attribute(clip[None], baseline[None], 1, n_steps=8, method="riemann_middle")[0]
+    captum = IntegratedGradients(model)
+    expected = captum.attribute(clip[None], baseline[None], 1, n_steps=6, method="riemann_middle")[0]
     torch.testing.assert_close(attribution.map, expected.abs().amax(1))
     ends = score(model, clip, 1) - score(model, baseline, 1)
     gap = abs(expected.sum().item() - ends) / abs(ends)
     assert attribution.facts["completeness_gap"] == pytest.approx(gap, rel=1e-6)
-    finer = METHODS["integrated_gradients"].attribute(model, clip, 1, steps=64)
-    assert finer.facts["completeness_gap"] < 0.05
+    assert METHODS["integrated_gradients"].attribute(model, clip, 1, steps=24).facts["completeness_gap"] < gap / 2
 
 
 def test_integrated_gradients_of_a_still_clip(case):
@@ -123,13 +122,13 @@ def test_integrated_gradients_of_a_still_clip(case):
     model, clip = case
     attribution = METHODS["integrated_gradients"].attribute(model, clip[:1].expand_as(clip), 1, steps=1)
     assert not attribution.map.any()
-    assert attribution.facts["completeness_gap"] != attribution.facts["completeness_gap"]
+    assert math.isnan(attribution.facts["completeness_gap"])
 
 
-@pytest.mark.parametrize("layer", [None, "backbone.layer2.1.conv1"])
+@pytest.mark.parametrize("layer", [None, "backbone.features.4.squeeze"])
 def test_grad_cam_equals_captum(case, layer):
     model, clip = case
-    module = model.get_submodule(layer or "backbone.layer4.1.conv2")
+    module = model.get_submodule(layer or "backbone.features.12.expand3x3")
     cam = LayerGradCam(model, module).attribute(clip[None], target=1, relu_attributions=True)  # (T, 1, h, w)
     expected = LayerAttribution.interpolate(cam, (SIZE, SIZE), "bilinear")[:, 0]
     found = METHODS["grad_cam"].attribute(model, clip, 1, layer=layer).map

@@ -89,7 +89,7 @@ def written(folder):
 @pytest.mark.parametrize("more", [[], ["--finetune", "--backbone", "shufflenet_v2_x0_5", "--sample_duration", 2]])
 def test_a_resumed_run_equals_one_never_stopped(data_set, tmp_path, monkeypatch, more):
     """Killed in the second epoch, then resumed: same log, same weights, same optimizer, bit by bit."""
-    run_command("main", *train_options(data_set, tmp_path / "whole", *more, "--n_epochs", 3))
+    run_command("main", *train_options(data_set, tmp_path / "whole", *more))
     epochs = []
 
     def dies_in_the_second(*args):
@@ -100,24 +100,21 @@ def test_a_resumed_run_equals_one_never_stopped(data_set, tmp_path, monkeypatch,
         return train_epoch(*args)
 
     monkeypatch.setattr("model.training.train_epoch", dies_in_the_second)
-    options = train_options(data_set, tmp_path / "parts", *more, "--n_epochs", 3)
+    options = train_options(data_set, tmp_path / "parts", *more)
     with pytest.raises(SystemExit) as ended:
         run_command("main", *options)
     assert ended.value.code == 130
     assert len(read_checkpoint(tmp_path / "parts" / "last.pth")["history"]) == 1
     run_command("main", *options)
-    assert len(epochs) == 4
+    assert len(epochs) == 3
     assert written(tmp_path / "parts") == written(tmp_path / "whole")
     for name in ("last.pth", "best.pth"):
         assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))
-    run_command("main", *options)  # nothing is left to do
-    assert len(epochs) == 4
-    assert written(tmp_path / "parts") == written(tmp_path / "whole")
 
 
 def test_more_epochs_later_are_the_same_epochs(tmp_path):
     whole, history = train(tmp_path / "whole", n_epochs=5)
-    for n_epochs in (2, 3, 5):
+    for n_epochs in (2, 3, 5, 5, 4):  # in the end nothing is left to do
         parts, again = train(tmp_path / "parts", n_epochs=n_epochs)
     assert same(history, again)
     assert same(parts.state_dict(), whole.state_dict())
