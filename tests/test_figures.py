@@ -58,7 +58,7 @@ CASES = {
 }
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_edge_cases_are_drawn_without_a_warning(case):
     picture = pixels(CASES[case]())

@@ -227,7 +227,7 @@ def test_command_leaves_videos_of_others_alone(tmp_path, capsys, options):
     (("--evidence", "early", "--n_frames", "90"), "choose from 9 to 60"),
     (("--scenarios", "5"), "invalid choice"),
     (("--actions", "boxing"), "invalid choice"),
-    (("--passes", "0"), "not a positive"),
+    (("--passes", "0"), "not a whole number"),
     (("--workers", "-1"), "-1 worker processes"),
 ])
 def test_command_names_bad_input(tmp_path, capsys, options, complaint):
