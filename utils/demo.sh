@@ -59,7 +59,7 @@ print(f"{'map':20}{'optical flow':>14}{'person':>10}")
 for name, row in maps.items():
     print(f"{name:20}{row['auc_flow_frame']['mean']:14.3f}{row['auc_mask_frame']['mean']:10.3f}")
 print("random, centre and frame_difference know nothing of the model: a map has to beat them to mean something")
-print(f"\nPictures, a folder per clip:\n  {results}/frame_saliency/<class>/<clip>/time.png frames.png overlay.mp4")
+print(f"\nAll on one page: {results}/frame_saliency/report.html\nPictures, a folder per clip:\n  {results}/frame_saliency/<class>/<clip>/time.png frames.png overlay.mp4")
 print(f"  {results}/feature_saliency/<class>/<clip>/features.png profile.png")
 print(f"  {results}/frame_saliency/methods.png, {results}/inference/confusion.png, demo/snapshot/curves.png")
 if metrics["accuracy"] < 0.95:
