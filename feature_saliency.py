@@ -23,6 +23,7 @@ from saliency.flow import grey, optical_flow
 from saliency.gradient import SCORES
 from saliency.methods import FEATURE_METHODS
 from saliency.metrics import format_table, profile_metrics, summarise
+from saliency.report import write_report
 from saliency.tsr import FILLS
 
 
@@ -72,6 +73,9 @@ def work(args):
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
         summary = summarise(list(rows.values()))
         write_json(args.result_path / "metrics.json", {"clips": rows, "summary": summary})
+    frame_results = args.result_path.absolute().with_name("frame_saliency")
+    if any(frame_results.glob("*/*/saliency.npz")):  # the same page shows both
+        print(f"to look at: {write_report(frame_results, args.result_path)}")
     print(format_table([{"metric": metric, **values} for metric, values in summary.items()],
                        ["metric", "mean", "low", "high", "n", "n_nan"]))
     print("mean over clips with its 95 % interval, clips drawn anew")

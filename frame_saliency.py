@@ -97,7 +97,7 @@ def work(args):
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
         checks = check_sanity(args, plain, info, device, [clip for clip in clips if clip.name in rows])
         summarise_run(args, rows, checks)
-        features = args.result_path.with_name("feature_saliency")
+        features = args.result_path.absolute().with_name("feature_saliency")
         page = write_report(args.result_path, features if features.is_dir() else None)
     print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(skipped)} left out; "
           f"to look at: {page}")

@@ -1,6 +1,7 @@
 """Bad input on every command line: one line that says what was given and found, status 2, and nothing lost."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import struct
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from data.annotation import read_annotation, write_annotation
+from data.files import sole_writer
 from data.video import cv2
 from tests.conftest import DURATION, bytes_of, data_options, make_data_set, refused, train_options
 
@@ -361,6 +363,30 @@ def test_a_folder_without_permission(good, results, capsys, script):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_folder_that_cannot_be_made(good, capsys, script):
     assert "choose another folder" in refused(capsys, script, *options_of(script, good, "/proc/results"))
+
+
+def hold(folder, held, released):
+    with sole_writer(folder):
+        held.set()
+        released.wait(60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_folder_in_which_another_run_is_at_work(good, results, capsys):
+    context = multiprocessing.get_context("fork")
+    held, released = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(results, held, released))
+    process.start()
+    try:
+        assert held.wait(30)
+        before = bytes_of(results)
+        for script in SCRIPTS:
+            line = refused(capsys, script, *options_of(script, good, results))
+            assert "another run is writing into" in line
+        assert bytes_of(results) == before
+    finally:
+        released.set()
+        process.join()
 
 
 def test_newlines_in_what_was_given_stay_in_one_line(good, results, capsys):

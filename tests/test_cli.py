@@ -217,8 +217,9 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     assert not (folder / "walking" / CLIP / "overlay.mp4").exists()
 
 
-def test_frame_saliency_of_a_video(data_set, trained, tmp_path, capsys):
-    use("frame_saliency", data_set, trained, tmp_path, "--video", data_set.video, "--limit", 1, "--no_overlay",
+def test_frame_saliency_of_a_video_into_the_folder_one_is_in(data_set, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    use("frame_saliency", data_set, trained, ".", "--video", data_set.video, "--limit", 1, "--no_overlay",
         "--smooth", 1.5, "--score", "probability", "--figure_format", "svg")
     folder = tmp_path / "video" / "walk_00001"
     assert {path.name for path in folder.iterdir()} == {"saliency.npz", "metrics.json", "time.svg", "frames.svg"}
