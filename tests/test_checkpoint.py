@@ -80,6 +80,7 @@ def test_a_failed_save_keeps_the_file_before(path, monkeypatch):
     assert [item.name for item in path.parent.iterdir()] == ["best.pth"]
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("form", ["torch", "pickle"])
 def test_a_pickle_that_would_run_code_runs_nothing(path, tmp_path, form):
     content = torch.load(path, weights_only=True) | {"history": Evil(tmp_path / "trace")}
