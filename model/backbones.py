@@ -3,8 +3,9 @@
     network, size = build_backbone("resnet18", weights="none")     # network(frames (N, 3, H, W)) -> (N, size)
 """
 
+import socket
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -35,13 +36,17 @@ def build_backbone(name, weights="none", adapt=None):
 
 
 def _download(name):
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(30)  # torch would wait for ever
     try:
         return models.get_model(name, weights="DEFAULT")
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:  # the last for a file with a wrong hash
         raise ValueError(
             f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give 'none' for "
             "random weights, or the PATH of a state dict that you have"
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
 
 
 def _remove_classifier(network):

@@ -4,6 +4,7 @@
     info.classes, info.sample_size, info.mean
 """
 
+import math
 import os
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -90,6 +91,7 @@ def load_model(path, device="cpu", **assumed):
     """
     content = read_checkpoint(path, **assumed)
     info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
+    _check(path, info)
     if info.model not in MODELS:
         raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:
@@ -98,3 +100,26 @@ def load_model(path, device="cpu", **assumed):
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
     return model.to(device).eval(), info
+
+
+def _check(path, info):
+    """ValueError where what a checkpoint says of itself cannot be; it may come from anywhere."""
+    def numbers(values):
+        three = isinstance(values, list) and len(values) == 3
+        return three and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+
+    config = info.config if isinstance(info.config, dict) else {}
+    facts = {
+        "model": isinstance(info.model, str),
+        "config": isinstance(info.config, dict) and "backbone_weights" not in config,  # they are in the state dict
+        "classes": isinstance(info.classes, list) and all(isinstance(name, str) for name in info.classes)
+        and config.get("num_classes") == len(info.classes),
+        "sample_size": isinstance(info.sample_size, int) and info.sample_size > 0,
+        "sample_duration": isinstance(info.sample_duration, int) and info.sample_duration > 0,
+        "mean": numbers(info.mean),
+        "std": numbers(info.std) and all(value > 0 for value in info.std),
+    }
+    wrong = [name for name, good in facts.items() if not good]
+    if wrong:
+        value = repr(getattr(info, wrong[0]))[:60]
+        raise ValueError(f"{path}: its {wrong[0]} {value} cannot be; give a checkpoint written by main.py")
