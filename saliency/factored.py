@@ -20,16 +20,22 @@ Which r is enough is the business of saliency/lowrank.py. One isotropic probe pe
 frame out altogether: in an LSTM most frames hardly change. The bound that was reached is reported with the result.
 """
 
+import copy
 import math
+from contextlib import nullcontext
+from functools import partial
 
 import torch
 
-from model.folding import folded
+from model.folding import disowned, folded
 from saliency.gradient import head_gradient
-from saliency.lowrank import SAFETY, Spectrum
+from saliency.lowrank import Spectrum
 
+MEAN = math.sqrt(math.pi / 2)  # |row| / E |row . w| for w ~ N(0, 1)
+ROUNDING = 10  # units of it, of the largest change: what tolerance 0 allows
 LEFT_OUT = 0.2  # share of the error allowed that frames may use up which are left out without a closer look
-CPU_BATCH = 16  # frames; larger ones gain nothing there, and their memory is mapped anew each time
+CPU_BATCH = 24  # frames; larger ones gain nothing there, and their memory is mapped anew each time
+MANY = 8  # perturbations per frame and per row or column of boxes, for that it pays to look where boxes reach
 CPU_COPIES = 8  # of a frame, for as many directions at a time: enough to keep a few cores busy
 CPU_TILE = (256, 8192)  # perturbations x pixels of the matrix product that stay in a processor's cache
 
@@ -37,7 +43,7 @@ CPU_TILE = (256, 8192)  # perturbations x pixels of the matrix product that stay
 class FactoredRelevance:
     """One normalised clip (T, C, H, W) seen by one model, ready to measure what perturbations change.
 
-    tolerance: error allowed, relative to the largest change; 0 cuts nothing. memory: bytes for activations.
+    tolerance: error allowed, relative to the largest change; 0 for none but rounding. memory: bytes for activations.
     Afterwards `forward_passes` and `backward_passes` count the frames that went through the encoder.
     """
 
@@ -49,7 +55,8 @@ class FactoredRelevance:
         self.batch = max(1, min(largest, int(memory / (3 * self._activation_bytes()))))
         with torch.no_grad():
             self.features = torch.cat([self._encode(part) for part in clip.split(self.batch)])  # (T, D)
-        self.gradient = head_gradient(self.model, self.features[None], target, score)[0]  # (T, D)
+        self.head = precise_head(self.model)
+        self.gradient = self._head_gradient(self.features[None])[0].to(clip)  # (T, D)
         self.signed, self.gain = self._relevance()  # (T, C, H, W), (T,)
 
     def changes(self, frames, boxes, fill, progress=None):
@@ -71,7 +78,7 @@ class FactoredRelevance:
         def count(tensor):
             nonlocal kept
             kept += tensor.numel() * tensor.element_size() * (tensor.data_ptr() not in weights)
-            return tensor
+            # and nothing is kept: an output that its own graph holds would never be freed
 
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             self._encode(self.clip[:1].detach().clone().requires_grad_(True))
@@ -81,6 +88,10 @@ class FactoredRelevance:
         """(N, C, H, W) -> (N, D)."""
         self.forward_passes += len(frames)
         return self.model.encode(frames[:, None])[:, 0]
+
+    def _head_gradient(self, sequences):
+        """dS/df of sequences of features (n, T, D), in double precision."""
+        return head_gradient(self.head, sequences.double(), self.target, self.score)
 
     def _pull(self, frames, vectors):
         """J_s' v for k vectors per frame: frames (b, C, H, W), vectors (k, b, D) -> (k, b, C, H, W).
@@ -118,66 +129,67 @@ class FactoredRelevance:
         isotropic = torch.randn(self.features.shape, generator=torch.Generator().manual_seed(0), dtype=self.clip.dtype)
         vectors = torch.stack([self.gradient, isotropic.to(self.clip.device)])  # (2, T, D)
         signed, probe = self._pull_blocks(torch.arange(len(self.clip)), vectors)
-        return signed, SAFETY * probe.abs().sum((1, 2, 3))
+        return signed, MEAN * probe.abs().sum((1, 2, 3))
 
     def _perturbed_frames(self, frames, boxes, fill, progress):
         """Steps 1 and 2: deviations of all g_s from the unperturbed ones (P, T, D), each frame's own change (P,)."""
         deviations = self.features.new_empty(len(frames), *self.features.shape)
         own = self.features.new_empty(len(frames))
-        relevance = self.signed.abs()
-
-        def perturb(first):
-            part = slice(first, min(first + self.batch, len(frames)))
-            t = frames[part]
-            rows = torch.arange(len(t), device=t.device)
-            replaced = torch.where(box_masks(boxes[part], self.clip.shape[-2:]), fill, self.clip[t])
-            changed = (replaced != self.clip[t]).flatten(1).any(1)  # a box that holds the fill already changes nothing
-            replaced.requires_grad_(True)
-            with torch.enable_grad():
-                encoded = self._encode(replaced)  # (n, D)
-            sequences = self.features.repeat(len(t) + 1, 1, 1)  # (n + 1, T, D), the last one stays as it is
-            sequences[rows, t] = encoded.detach()
-            gradients = head_gradient(self.model, sequences, self.target, self.score)
-            differences = without_rounding(gradients[:-1] - gradients[-1], gradients[-1])
-            deviations[part] = differences * changed[:, None, None]
-            maps = torch.autograd.grad(encoded, replaced, gradients[rows, t])[0]  # (n, C, H, W)
-            self.backward_passes += len(t)
-            own[part] = torch.linalg.vector_norm(maps.abs_().sub_(relevance[t]), 1, dim=(1, 2, 3)) * changed
-            return part.stop
-
-        done = 0
-        while done < len(frames):
-            before, done = done, self._with_less_memory(lambda first=done: perturb(first))
-            if progress:
-                progress(done - before)
+        for group, nearby in self._groups(frames, boxes):
+            done = 0
+            while done < len(group):
+                work = partial(self._perturb, group, done, nearby, frames, boxes, fill)
+                part, *found = self._with_less_memory(work)
+                deviations[part], own[part] = found
+                done += len(part)
+                if progress:
+                    progress(len(part))
         return deviations, own
+
+    def _perturb(self, group, done, nearby, frames, boxes, fill):
+        """Both for as many perturbations of the group, from `done` on, as memory allows: their indices (n,) before."""
+        part = group[done:done + self.batch]
+        t, rows = frames[part], torch.arange(len(part), device=part.device)
+        replaced = torch.where(box_masks(boxes[part], self.clip.shape[-2:]), fill, self.clip[t])
+        changed = (replaced != self.clip[t]).flatten(1).any(1)  # a box that holds the fill already changes nothing
+        replaced.requires_grad_(True)
+        with torch.enable_grad(), nearby(part):
+            encoded = self._encode(replaced)  # (n, D)
+        sequences = self.features.repeat(len(t) + 1, 1, 1)  # (n + 1, T, D), the last one stays as it is
+        sequences[rows, t] = encoded.detach()
+        gradients = self._head_gradient(sequences)
+        deviations = without_rounding(gradients[:-1] - gradients[-1], gradients[-1]) * changed[:, None, None]
+        maps = torch.autograd.grad(encoded, replaced, gradients[rows, t].to(encoded))[0]  # (n, C, H, W)
+        self.backward_passes += len(t)
+        change = torch.linalg.vector_norm(maps.abs_().sub_(self.signed[t].abs()), 1, dim=(1, 2, 3))
+        return part, deviations.to(encoded), change * changed
+
+    def _groups(self, frames, boxes):
+        """Indices of perturbations that go together, and what to encode them in: by frame if boxes repeat."""
+        distinct = [len(part.unique(dim=0)) for part in (frames, boxes[:, :2], boxes[:, 2:])]
+        if self.clip.is_cuda or len(frames) < MANY * sum(distinct):
+            yield torch.arange(len(frames), device=frames.device), nullcontext
+            return
+        self.model.local.learn(self._encode, self.clip[0], boxes)
+        for t in frames.unique():
+            self.model.local.refer(self._encode, self.clip[t])
+            yield (frames == t).nonzero()[:, 0], self.model.local.changed
 
     def _add_other_frames(self, deviations, delta):
         """Step 3, added to delta (P,) in place. Returns the bound of the error relative to the largest change."""
-        spectrum = Spectrum(deviations)
-        ranks, allowed, probes = spectrum.full.clone(), torch.zeros(len(self.clip), dtype=torch.double), {}
-        errors = deviations.new_zeros(len(self.clip))
-        changes = deviations.new_zeros(len(self.clip), len(delta))
-        if self.tolerance > 0:
-            budget = float(self.tolerance * delta.max())
-            unprobed = (self.gain * deviations.norm(dim=2).amax(0)).cpu()  # (T,) error if the frame is left out
-            ordered, order = unprobed.sort()
-            left_out = order[ordered.cumsum(0) <= LEFT_OUT * budget]
-            errors[left_out], ranks[left_out] = unprobed[left_out].to(errors), 0
-            allowed[left_out] = unprobed[left_out].double()
-            frames = ranks.nonzero()[:, 0]
-            pulled = self._pull_blocks(frames, spectrum.probe_vectors(frames)).flatten(2)  # (2 * PROBES, n, pixels)
-            ranks[frames], allowed[frames] = spectrum.choose(pulled, frames, budget - float(errors.sum()))
-            both = pulled.unflatten(0, (2, -1)).sum(0)  # (PROBES, n, pixels)
-            probes = {s: both[:, i] for i, s in enumerate(frames.tolist())}
-            for s in frames[ranks[frames] == 0].tolist():
-                errors[s] = spectrum.error(s, 0, probes[s], probes[s][:0])
-        self._finish(ranks, spectrum, probes, changes, errors)
-        beyond = errors.cpu().double() > allowed * 1.001
-        if beyond.any() and float(errors.sum()) > self.tolerance * float(delta.max()):
-            self._finish(torch.where(beyond, spectrum.full, 0), spectrum, {}, changes, errors)
-        delta += changes.sum(0)
-        return float(errors.sum() / delta.max().clamp_min(torch.finfo(delta.dtype).tiny))
+        largest, tiny = float(delta.max()), torch.finfo(delta.dtype).tiny
+        budget = max(self.tolerance, ROUNDING * torch.finfo(delta.dtype).eps) * largest
+        unprobed = (self.gain * deviations.norm(dim=2).amax(0)).double().cpu()  # (T,) error if the frame is left out
+        ordered, order = unprobed.sort()
+        needed = order[ordered.cumsum(0) > LEFT_OUT * budget].sort().values
+        error = float(unprobed.sum() - unprobed[needed].sum())
+        if len(needed):
+            spectrum = Spectrum(deviations[:, needed])
+            pulled = self._pull_blocks(needed, spectrum.probe_vectors()).flatten(2)  # (2 * PROBES, n, pixels)
+            ranks, errors = spectrum.choose(pulled, budget - error)
+            error += float(errors.sum())
+            self._add_pulled(needed, ranks, spectrum, delta)
+        return error / max(float(delta.max()), tiny)
 
     def _pull_blocks(self, frames, vectors):
         """_pull for as many frames (n,) as there are, a batch at a time: vectors (k, n, D) -> (k, n, C, H, W)."""
@@ -187,18 +199,21 @@ class FactoredRelevance:
             parts.append(self._pull(self.clip[frames[first:first + step]], vectors[:, first:first + step]))
         return torch.cat(parts, 1)
 
-    def _finish(self, ranks, spectrum, probes, changes, errors):
-        """Pull the chosen directions of each frame back to pixels; fill its row of changes (T, P), errors (T,)."""
+    def _add_pulled(self, frames, ranks, spectrum, delta):
+        """Pull the chosen directions of frames (n,) back to pixels, add what they change there to delta (P,)."""
         for rank in sorted(set(ranks.tolist()) - {0}):
-            frames = (ranks == rank).nonzero()[:, 0]
-            for block in frames.split(max(1, self.batch // rank)):
+            for block in (ranks == rank).nonzero()[:, 0].split(max(1, self.batch // rank)):
                 vectors = spectrum.directions[block, :, :rank].permute(2, 0, 1)  # (r, b, D)
-                pulled = self._pull(self.clip[block], vectors).flatten(2)  # (r, b, pixels)
-                for place, s in enumerate(block.tolist()):
-                    basis = pulled[:, place]
-                    changes[s] = 0
-                    add_changes(changes[s], self.signed[s].flatten(), basis, spectrum.coefficients[:, s, :rank])
-                    errors[s] = spectrum.error(s, rank, probes[s], basis) if s in probes else 0
+                pulled = self._pull(self.clip[frames[block]], vectors).flatten(2)  # (r, b, pixels)
+                for place, i in enumerate(block.tolist()):
+                    signed = self.signed[frames[i]].flatten()
+                    add_changes(delta, signed, pulled[:, place], spectrum.coefficients[:, i, :rank])
+
+
+def precise_head(model):
+    """A copy of a model without its backbone in double precision: what g_s differ in are their last digits."""
+    spared = {id(part): None for part in (model.local, getattr(model, "backbone", None))}
+    return disowned(copy.deepcopy(model, spared)).double()
 
 
 def without_rounding(difference, scale):
