@@ -31,13 +31,13 @@ GAITS = {
 }
 FOOT = {"heel": 0.036, "ball": 0.075, "toe": 0.036, "sole": 0.032}
 SOLE_RADIUS = 0.019
-GRID = 400  # phases at which the path of the hips is worked out
+GRID = 200  # phases of a step, half a cycle, at which the path of the hips is worked out
 GRAVITY = 9.81 / 1.75  # body heights per second squared
 
 
 def curve(samples, phase, harmonics=6):
     """The periodic curve through `samples`, equally spaced over the cycle, at any `phase` (N,): a Fourier series."""
-    coefficients = np.fft.rfft(np.asarray(samples, float))[: harmonics + 1] / len(samples)
+    coefficients = np.fft.rfft(samples)[: harmonics + 1] / len(samples)
     turns = np.exp(2j * np.pi * np.outer(phase, np.arange(1, harmonics + 1)))
     return coefficients[0].real + 2 * (turns @ coefficients[1:]).real
 
@@ -58,7 +58,7 @@ def leg(gait, phase):
     sole = ankle + along(foot, FOOT["sole"])
     ball = sole + along(foot + np.pi / 2, FOOT["ball"])
     toe = ball + along(np.where(foot < 0, 0.15 * foot, foot) + np.pi / 2, FOOT["toe"])  # toes bend as the heel rises
-    return np.stack([np.zeros_like(knee), knee, ankle, sole - along(foot + np.pi / 2, FOOT["heel"]), ball, toe], axis=1)
+    return np.stack([0 * knee, knee, ankle, sole - along(foot + np.pi / 2, FOOT["heel"]), ball, toe], axis=1)
 
 
 def arm(gait, phase):
@@ -69,52 +69,38 @@ def arm(gait, phase):
     lower = upper + np.radians(flexion + gain * forward)
     elbow = along(upper, gait["person"]["upper_arm"])
     wrist = elbow + along(lower, gait["person"]["forearm"])
-    return np.stack([np.zeros_like(elbow), elbow, wrist, wrist + along(lower + 0.2, 0.07)], axis=1)
+    return np.stack([0 * elbow, elbow, wrist, wrist + along(lower + 0.2, 0.07)], axis=1)
 
 
 def prepare_gait(action, person, speed):
     """The gait of a person at `speed` (body heights per second): strides widen with speed and cadence does the rest.
 
     `person` holds thigh, shank, upper_arm, forearm (lengths) and arm_swing (a factor). Adds to the curves of GAITS
-    `stride` (length of a cycle), `cadence` (cycles per second; stride x cadence = speed) and the hips' path over
-    GRID phases: the point of the feet that bears the weight stays where it is, and in flight the hips fall freely.
+    `stride` (length of a cycle), `cadence` (cycles per second; stride x cadence = speed) and the hips' path over one
+    step: the point of the feet that bears the weight stays where it is, and in flight the hips fall freely.
     """
     gait = dict(GAITS[action], person=person)
     gait["reach"] = float(np.clip(np.sqrt(speed / gait["reference_speed"]), 0.6, 1.25))
-    phase = np.arange(GRID) / GRID
-    soles = np.concatenate([leg(gait, phase)[:, 3:], leg(gait, phase + 0.5)[:, 3:]], axis=1)  # (GRID, 6 points, 2)
-    bearing = soles[..., 1].argmin(1)
-    rows = np.arange(GRID)
+    phase, rows = np.arange(GRID + 1) / GRID / 2, np.arange(GRID)
+    soles = np.concatenate([leg(gait, phase + side)[:, 3:] for side in (0, 0.5)], axis=1)  # (GRID + 1, 6 points, 2)
+    bearing = soles[:-1, :, 1].argmin(1)
     height = -soles[rows, bearing, 1]
-    step = soles[rows, bearing, 0] - np.roll(soles, -1, axis=0)[rows, bearing, 0]
-    flying = phase % 0.5 >= gait["stance"]
-    step[flying] = step[~flying].mean()
-    gait["stride"] = step.sum()
+    advance = soles[rows, bearing, 0] - soles[rows + 1, bearing, 0]
+    flying = phase[:-1] >= gait["stance"]
+    advance[flying] = advance[~flying].mean()
+    gait["stride"] = 2 * advance.sum()
     gait["cadence"] = speed / gait["stride"]
     if flying.any():
-        height = _free_fall(height, flying, (0.5 - gait["stance"]) / gait["cadence"])
-    lag = np.concatenate([[0], np.cumsum(step - step.mean())[:-1]])
-    gait["lag"] = curve(lag, phase, harmonics=8)
-    gait["height"] = curve(height, phase, harmonics=8)
+        share = np.linspace(0, 1, flying.sum())
+        take_off, seconds = height[~flying][-1], (0.5 - gait["stance"]) / gait["cadence"]
+        height[flying] = take_off + (height[0] - take_off) * share + GRAVITY / 2 * seconds**2 * share * (1 - share)
+    gait["height"], gait["lag"] = height, np.cumsum(advance - advance.mean())
     return gait
-
-
-def _free_fall(height, flying, seconds):
-    """The height over the cycle with a parabola from toe-off to foot strike in the place of each flight."""
-    first = np.flatnonzero(flying & ~np.roll(flying, 1))[0]
-    share = np.linspace(0, 1, flying[: GRID // 2].sum())
-    take_off, landing = height[first - 1], height[(first + len(share)) % GRID]
-    arc = take_off + (landing - take_off) * share + GRAVITY / 2 * seconds**2 * share * (1 - share)
-    height = height.copy()
-    height[flying] = np.tile(arc, 2)
-    return height
 
 
 def hip_path(gait, phase):
     """Distance covered and height above ground of the hips, each (N,), at a running count of cycles `phase` (N,)."""
-    grid = np.arange(GRID) / GRID
-    advance = gait["stride"] * phase + np.interp(phase, grid, gait["lag"], period=1)
-    return advance, np.interp(phase, grid, gait["height"], period=1)
+    return gait["stride"] * phase + curve(gait["lag"], 2 * phase, 4), curve(gait["height"], 2 * phase, 4)
 
 
 def body_parts(person, gait, cycles):
@@ -122,63 +108,55 @@ def body_parts(person, gait, cycles):
 
     A part is one or more convex hulls of k circles; centres are relative to the ground below the hips.
     """
-    greys, girth, coat = person["greys"], person["girth"], person["coat"]
+    greys, girth = person["greys"], person["girth"]
     hips = np.stack([0 * cycles, hip_path(gait, cycles)[1] + SOLE_RADIUS], axis=1)  # (N, 2)
     lean = np.radians(person["lean"] + gait["lean"] + 1.2 * np.cos(4 * np.pi * cycles))
     up = along(lean, 1) * [1, -1]
     front = up[:, ::-1] * [1, -1]
     neck = hips + person["trunk"] * up
+    head = neck + 0.105 * up + 0.01 * front
     twist = np.stack([np.cos(2 * np.pi * cycles), 0 * cycles], axis=1)  # the side of `cycles` forward at 0
-    legs = [leg(gait, cycles + side / 2) + (hips + (0.5 - side) * 0.024 * twist + [0, 0.012 * side])[:, None]
-            for side in (1, 0)]
-    arms = [arm(gait, cycles + side / 2) + (neck - 0.03 * up - (0.5 - side) * 0.05 * twist)[:, None]
-            for side in (1, 0)]
 
-    def sleeve(joints, shade):
-        puff = girth * (1.15 if coat else 1)
-        yield greys["skin"] * shade, [hull(joints[:, 2], joints[:, 3], radii=(0.021, 0.017))]
-        upper = hull(joints[:, 0], joints[:, 1], radii=(0.037 * puff, 0.031 * puff))
-        yield greys["trunk"] * shade, [upper, hull(joints[:, 1], joints[:, 2], radii=(0.031 * puff, 0.024 * puff))]
+    def limbs(side, shade):
+        """The arm and the leg of the near side (0) or the far side (1), and the knee's way from the hip."""
+        turned = (0.5 - side) * twist
+        a = arm(gait, cycles + side / 2) + (neck - 0.03 * up - 0.05 * turned)[:, None]
+        b = leg(gait, cycles + side / 2) + (hips + 0.024 * turned + [0, 0.012 * side])[:, None]
+        return [
+            (greys["skin"] * shade, chain(a[:, 2:], 0.021, 0.017)),
+            (greys["trunk"] * shade, chain(a[:, :3], 0.038 * girth, 0.032 * girth, 0.025 * girth)),
+        ], [
+            (greys["shoes"] * shade, [(b[:, 3:], np.array([SOLE_RADIUS, SOLE_RADIUS, 0.014])),
+                                      *chain(np.stack([b[:, 2], b[:, 3:5].mean(1)], 1), 0.028, 0.022)]),
+            (greys["legs"] * shade, chain(b[:, :3], 0.076 * girth, 0.05 * girth, 0.034 * girth)),
+        ], b[:, 1] - b[:, 0]
 
-    def trousers(joints, shade):
-        hip, knee, ankle, heel, ball, toe = joints.transpose(1, 0, 2)
-        yield greys["shoes"] * shade, [hull(heel, ball, toe, radii=(SOLE_RADIUS, SOLE_RADIUS, 0.014)),
-                                       hull(ankle, (heel + ball) / 2, radii=(0.028, 0.022))]
-        yield greys["legs"] * shade, [hull(hip, knee, radii=(0.076 * girth, 0.05 * girth)),
-                                      hull(knee, 0.1 * knee + 0.9 * ankle, radii=(0.05 * girth, 0.034 * girth))]
-
-    parts = [*sleeve(arms[0], 0.85), *trousers(legs[0], 0.85), *trousers(legs[1], 1.0)]
-    if person["bag"]:
-        back = neck - 0.1 * girth * front
-        parts.append((person["bag"], [hull(back - 0.05 * up, back - 0.18 * up, radii=(0.045, 0.06))]))
-    head = neck + 0.105 * up + 0.01 * front - [0.05 * np.sin(np.radians(gait["lean"])), 0]
-    parts.append((0.9 * greys["skin"], [hull(neck, head, radii=(0.036, 0.03))]))
-    trunk = [hull(hips + 0.015 * up, hips + 0.1 * up + 0.012 * front, hips + 0.2 * up + 0.006 * front,
-                  neck - 0.005 * up, radii=(0.077 * girth, 0.07 * girth, 0.078 * girth, 0.038))]
-    if coat:
-        hem = [hips + coat * (joints[:, 1] - joints[:, 0]) + side * 0.06 * girth * front
-               for joints in legs for side in (-1, 1)]
-        trunk.append(hull(hips, *hem, radii=(0.08 * girth, 0.02, 0.02, 0.02, 0.02)))
-    parts.append((greys["trunk"], trunk))
-    if person["stripe"]:
-        chest = hips + 0.19 * up
-        parts.append((210, [hull(chest - 0.06 * front, chest + 0.065 * front, radii=(0.013, 0.013))]))
-    return [*parts, *head_parts(person, head, up, front), *sleeve(arms[1], 1.0)]
+    (far_arm, far_leg, far_knee), (near_arm, near_leg, near_knee) = limbs(1, 0.85), limbs(0, 1.0)
+    trunk = [hull((hips + 0.015 * up, 0.077 * girth), (hips + 0.1 * up + 0.012 * front, 0.07 * girth),
+                  (hips + 0.2 * up, 0.078 * girth), (neck, 0.038))]
+    if person["coat"]:
+        hem = [(hips + person["coat"] * knee, 0.07) for knee in (far_knee, near_knee)]
+        trunk.append(hull((hips, 0.08 * girth), *hem))
+    bag = neck - 0.1 * girth * front
+    return [
+        *far_arm, *far_leg, *near_leg,
+        *([(person["bag"], [hull((bag - 0.05 * up, 0.045), (bag - 0.18 * up, 0.06))])] if person["bag"] else []),
+        (0.9 * greys["skin"], [hull((neck, 0.036), (head, 0.03))]),
+        (greys["trunk"], trunk),
+        (greys["skin"], [hull((head + 0.01 * up, 0.05), (head - 0.034 * up + 0.018 * front, 0.03),
+                              (head - 0.008 * up + 0.05 * front, 0.009))]),
+        (greys["hair"], [hull((head + 0.026 * up - 0.02 * front, 0.047),
+                              (head - person["hair"] * up - 0.034 * front, 0.034))]),
+        *near_arm,
+    ]
 
 
-def hull(*centres, radii):
+def hull(*circles):
+    """The convex hull of circles (centre (N, 2), radius)."""
+    centres, radii = zip(*circles, strict=True)
     return np.stack(centres, axis=1), np.array(radii)
 
 
-def head_parts(person, head, up, front):
-    """Face, hair and what else is on the head."""
-    crown = hull(head + 0.026 * up - 0.02 * front, head - 0.006 * up - 0.032 * front, radii=(0.047, 0.037))
-    tops = {
-        "short": [],
-        "cap": [hull(head + 0.034 * up + 0.05 * front, head + 0.03 * up, radii=(0.008, 0.046))],
-        "long": [hull(head - 0.025 * front, head - 0.08 * up - 0.04 * front, radii=(0.043, 0.027))],
-        "tail": [hull(head + 0.01 * up - 0.06 * front, head - 0.075 * up - 0.085 * front, radii=(0.018, 0.018))],
-    }
-    face = hull(head + 0.01 * up, head - 0.034 * up + 0.018 * front, head - 0.008 * up + 0.05 * front,
-                radii=(0.05, 0.03, 0.009))
-    return [(person["greys"]["skin"], [face]), (person["greys"]["hair"], [crown, *tops[person["hair"]]])]
+def chain(joints, *radii):
+    """Hulls between joints (N, k, 2) that follow each other."""
+    return [(joints[:, k : k + 2], np.array(radii[k : k + 2])) for k in range(len(radii) - 1)]

@@ -8,15 +8,17 @@ percentile, so that a few bright pixels do not darken the rest; the colour bar s
 and Ito (2008), distinct for colour-blind readers; markers and hatches repeat what they say.
 """
 
-import os
-from pathlib import Path
+import warnings
+from itertools import cycle
 
 import cv2
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps, font_manager, rc_context
 from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from data.files import whole_file
 
 PERCENTILE = 99.5
 MOST_FEATURES = 400  # rows of a heat map that still have a pixel of their own
@@ -25,7 +27,9 @@ GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX*"
 METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the formats, without time stamps
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Arial Unicode MS", "Unifont")
 STYLE = {
+    "font.family": sorted(set(FONTS) & set(font_manager.get_font_names()), key=FONTS.index),  # the first with the glyph
     "font.size": 9, "axes.titlesize": "medium", "axes.spines.top": False, "axes.spines.right": False,
     "axes.formatter.limits": (-2, 5), "legend.frameon": False, "pdf.fonttype": 42, "svg.hashsalt": "saliency",
     "text.parse_math": False,  # a dollar sign in a clip's name is a dollar sign
@@ -36,19 +40,11 @@ WIDE = STYLE | {"font.size": 12}  # figures of twice a column's width are printe
 def save_figure(figure, path):
     """Write a figure as .png (150 dpi), .pdf or .svg, chosen by the suffix: whole or not at all, always the same bytes.
 
-    ValueError for any other suffix. The figures of this module are unknown to pyplot, so there is none to close.
+    The figures of this module are unknown to pyplot, so there is none to close.
     """
-    path = Path(path)
-    if path.suffix not in METADATA:
-        raise ValueError(f"cannot write a figure as {path.name}: its name has to end in {', '.join(METADATA)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
-    try:
-        with rc_context(STYLE):
-            figure.savefig(temporary, dpi=150, metadata=METADATA[path.suffix])
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # no font here has it: a box is drawn
+        figure.savefig(temporary, dpi=150, metadata=METADATA[temporary.suffix])
 
 
 def colour_limit(values):
@@ -64,6 +60,13 @@ def _scale(values):
     return {"cmap": HEAT, "norm": Normalize(0, colour_limit(values))}
 
 
+def _panels(size, title, rows=1, columns=1, **options):
+    """A figure of that size in inches, and its axes."""
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title)
+    return figure, figure.subplots(rows, columns, **options)
+
+
 def _colour_bar(figure, image, label, values, **place):
     beyond = np.nanmax(np.abs(values), initial=0) > image.norm.vmax
     extend = "neither" if not beyond else "both" if image.norm.vmin < 0 else "max"
@@ -72,12 +75,15 @@ def _colour_bar(figure, image, label, values, **place):
     bar.outline.set_visible(False)
 
 
-def _montage(stack, columns):
-    """Lay (T, H, W) out row by row, with a pixel of NaN around each tile -> (rows * (H + 2), columns * (W + 2))."""
-    stack = np.pad(stack.astype(float), ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
-    stack = np.pad(stack, ((0, -len(stack) % columns), (0, 0), (0, 0)), constant_values=np.nan)
+def montage(stack, columns, border=1):
+    """Tiles (T, H, W) row by row with a border of NaN around each -> (rows * (H + 2 border), columns * (W + 2 border)).
+
+    Without border the type stays as it is.
+    """
+    edges = ((0, -len(stack) % columns), (border, border), (border, border))
+    stack = np.pad(stack.astype(float), edges, constant_values=np.nan) if border else np.pad(stack, edges)
     count, height, width = stack.shape
-    stack = stack.reshape(count // columns, columns, height, width).swapaxes(1, 2)  # (rows, H + 2, columns, W + 2)
+    stack = stack.reshape(count // columns, columns, height, width).swapaxes(1, 2)  # (rows, height, columns, width)
     return stack.reshape(count // columns * height, columns * width)
 
 
@@ -91,18 +97,18 @@ def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
     count, height, width = frames.shape
     rows = -(-count // 15)
     columns = -(-count // rows)
-    slot, head, chart, gap = 0.7, 0.8, 0.7, 0.4  # inches
-    strip = slot * height / width
-    page = np.array([max(columns * slot + 1, 7), head + rows * (strip + chart + gap) + 0.25])
+    strip, chart, gap, head = 0.7 * height / width, 0.7, 0.4, 0.8  # inches; a frame is 0.7 wide
+    page = np.array([max(0.7 * columns + 1, 7), head + rows * (strip + chart + gap) + 0.25])
     figure = Figure(figsize=page)
+    largest = 0 if gradient_total is None else np.nanmax(gradient_total, initial=0)
     for row in range(rows):
         shown = np.arange(row * columns, min((row + 1) * columns, count))
         span = (row * columns + 0.5, (row + 1) * columns + 0.5)
-        corner = np.array([0.75, page[1] - head - row * (strip + chart + gap) - strip])
-        axes = figure.add_axes((*corner / page, *(columns * slot, strip) / page))
-        axes.imshow(_montage(frames[shown], columns), **GREY, extent=(*span, 0, 1), aspect="auto")
+        bottom = page[1] - head - row * (strip + chart + gap) - strip
+        axes = figure.add_axes((*(0.75, bottom) / page, *(columns * 0.7, strip) / page))
+        axes.imshow(montage(frames[shown], columns), **GREY, extent=(*span, 0, 1), aspect="auto")
         axes.set_axis_off()
-        axes = figure.add_axes((*(corner - (0, chart + 0.05)) / page, *(columns * slot, chart) / page))
+        axes = figure.add_axes((*(0.75, bottom - chart - 0.05) / page, *(columns * 0.7, chart) / page))
         axes.set(xlim=span, ylim=(0, 1.08), xticks=shown + 1, yticks=(0, 0.5, 1))
         if time_contribution is not None:
             shares = time_contribution[shown]
@@ -110,7 +116,6 @@ def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
             label = "undefined" if np.isnan(time_contribution).any() else None
             axes.bar(shown + 1, np.isnan(shares), 0.8, color="none", edgecolor="0.7", hatch="////", label=label)
         if gradient_total is not None:
-            largest = np.nanmax(gradient_total, initial=0)
             label = f"sum of |dS/dx|, share of the largest ({largest:.2g})"
             axes.plot(shown + 1, gradient_total[shown] / (largest or 1), "-o", color=COLOURS[1], ms=4, label=label)
     axes.set_xlabel("frame")
@@ -130,8 +135,7 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|"):
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     tall = 3.45 * rows * height / (columns * width)  # inches
-    figure = Figure(figsize=(11.5, tall + 1.6), layout="constrained")
-    panels, bars = figure.subplots(2, 3, height_ratios=(tall, 0.12))
+    figure, (panels, bars) = _panels((11.5, tall + 1.6), title, 2, 3, height_ratios=(tall, 0.12))
     flow = np.concatenate([flow, np.full((1, height, width), np.nan)])  # (T, H, W)
     drawn = (
         ("frames", frames, GREY, "grey value"),
@@ -139,18 +143,24 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|"):
         ("optical flow" if count > 1 else "no optical flow: one frame", flow, _scale(flow), "pixels per frame"),
     )
     for axes, bar, (name, stack, scale, unit) in zip(panels, bars, drawn, strict=True):
-        image = axes.imshow(_montage(stack, columns), **scale)
+        image = axes.imshow(montage(stack, columns), **scale)
         _colour_bar(figure, image, unit, stack, cax=bar, orientation="horizontal")
         axes.set(xticks=[], yticks=[], title=name)
         axes.spines[:].set_visible(False)
     if np.nanmax(flow, initial=0) > 1:
-        panels[1].contour(np.nan_to_num(_montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
+        panels[1].contour(np.nan_to_num(montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
         panels[1].set_title("saliency (outline: flow > 1)")
     panels[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
     panels[0].tick_params(length=0)
     panels[0].set_ylabel("first frame of the row")
-    figure.suptitle(title)
     return figure
+
+
+def overlay(frame, values, limit):
+    """A frame (H, W) uint8 under a map (H, W) drawn by magnitude, strongest at `limit`: (H, W, 3) uint8 RGB."""
+    strength = np.clip(np.nan_to_num(np.abs(values)) / limit, 0, 1)
+    opacity, colour = 0.9 * strength[..., None] ** 0.75, 255 * colormaps[HEAT](0.3 + 0.7 * strength)[..., :3]
+    return np.uint8((1 - opacity) * frame[..., None] + opacity * colour)
 
 
 def overlay_frames(frames, maps, enlarge=3):
@@ -159,14 +169,13 @@ def overlay_frames(frames, maps, enlarge=3):
     frames (T, H, W) uint8, maps (T, H, W) drawn by magnitude -> (T, H', W', 3) uint8 RGB; H', W' even, as codecs want.
     """
     count, height, width = len(frames), frames.shape[1] * enlarge, frames.shape[2] * enlarge
-    strengths = np.clip(np.nan_to_num(np.abs(maps)) / colour_limit(maps), 0, 1)
+    limit = colour_limit(maps)
     video = np.zeros((count, height + 6 + height % 2, 2 * width + 6, 3), np.uint8)
-    for number, (frame, strength) in enumerate(zip(frames, strengths, strict=True)):
-        grey = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]  # (H', W', 1)
-        strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_NEAREST)
-        colour, opacity = 255 * colormaps[HEAT](0.3 + 0.7 * strength)[..., :3], 0.9 * strength[..., None] ** 0.75
-        video[number, :height, :width] = grey
-        video[number, :height, -width:] = (1 - opacity) * grey + opacity * colour
+    for number, (frame, values) in enumerate(zip(frames, maps, strict=True)):
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)  # (H', W')
+        video[number, :height, :width] = frame[..., None]
+        values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
+        video[number, :height, -width:] = overlay(frame, values, limit)
         video[number, -4:] = 60
         video[number, -4:, : round((number + 1) / count * video.shape[2])] = 255
     return video
@@ -182,25 +191,22 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
     count, features = gradient.shape
     magnitude = np.nan_to_num(np.abs(gradient))
     order = np.argsort(-magnitude.sum(0), kind="stable")[:MOST_FEATURES]
-    figure = Figure(figsize=(6.5, 6.5), layout="constrained")
-    heat, profile = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    figure, (heat, profile) = _panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
     place = {"extent": (0.5, count + 0.5, len(order) + 0.5, 0.5), "aspect": "auto", "interpolation": "nearest"}
     image = heat.imshow(gradient[:, order].T, cmap=DIVERGING, norm=CenteredNorm(0, colour_limit(gradient)), **place)
     heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {features})")
     heat.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     _colour_bar(figure, image, map_name, gradient, ax=heat, location="top", aspect=40, pad=0.02)
     _profile(profile, magnitude.sum(1), f"sum of |{map_name}|", time_contribution, "time contribution")
-    figure.suptitle(title)
     return figure
 
 
 @rc_context(STYLE)
 def feature_profile(gradient, flow_total=None, title=""):
     """Sum of |dS/df| per frame, beside the flow summed over its pixels; gradient (T, F), flow_total (T-1,) or None."""
-    figure = Figure(figsize=(6.5, 2.6), layout="constrained")
+    figure, axes = _panels((6.5, 2.6), title)
     totals = np.nan_to_num(np.abs(gradient)).sum(1)
-    _profile(figure.subplots(), totals, "sum of |dS/df|", flow_total, "sum of flow (pixels per frame)")
-    figure.suptitle(title)
+    _profile(axes, totals, "sum of |dS/df|", flow_total, "sum of flow (pixels per frame)")
     return figure
 
 
@@ -225,10 +231,9 @@ def confusion_matrix(matrix, classes, title=""):
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
     side, margin = 0.6 * len(names) + 0.9, 0.1 * max(map(len, names))  # inches
-    figure = Figure(figsize=(side + margin, side + 0.7 * margin), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _panels((side + margin, side + 0.7 * margin), title)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
@@ -242,16 +247,15 @@ def confusion_matrix(matrix, classes, title=""):
 @rc_context(STYLE)
 def training_curves(rows, title=""):
     """Loss and accuracy per epoch; rows as in log.csv: epoch, train_loss, train_accuracy and, if any, validation_..."""
-    figure = Figure(figsize=(7.5, 2.9), layout="constrained")
+    figure, panels = _panels((7.5, 2.9), title, 1, 2)
     epochs = [int(row["epoch"]) for row in rows]
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for part, style, colour in (("train", "-o", COLOURS[0]), ("validation", "--s", COLOURS[1])):
             values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # no validation, no line
             axes.plot(epochs, values, style, color=colour, markersize=3, clip_on=False, label=part)
         axes.set(xlabel="epoch", ylabel=quantity, ylim=(0, 1.02 if quantity == "accuracy" else None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend()
-    figure.suptitle(title)
     return figure
 
 
@@ -261,16 +265,12 @@ def method_bars(names, means, lows, highs, baseline_names=(), metric_label="", c
 
     `chance` is the score of an uninformed map (0.5 for an AUC; None draws no line). NaN goes last, written as n/a.
     """
-    means, lows, highs = (np.asarray(values, dtype=float) for values in (means, lows, highs))
-    order = np.argsort(-means, kind="stable")[::-1]  # NaN is sorted to the end, the lowest bar
-    names, means, lows, highs = [names[index] for index in order], means[order], lows[order], highs[order]
-    figure = Figure(figsize=(6.5, 1.1 + 0.3 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    bars = axes.barh(names, np.nan_to_num(means), 0.7, color=COLOURS[5])
-    axes.hlines(names, lows, highs, color="black", linewidth=1.5)
-    for bar, name, mean, high in zip(bars, names, means, highs, strict=True):
-        if name in baseline_names:
-            bar.set(facecolor="0.9", edgecolor="0.5", hatch="////")
+    figure, axes = _panels((6.5, 1.1 + 0.3 * len(names)), "")
+    for place in np.argsort(-np.asarray(means, float), kind="stable")[::-1]:  # NaN is sorted to the end, the lowest bar
+        name, mean, low, high = names[place], means[place], lows[place], highs[place]
+        grey = {"color": "0.9", "edgecolor": "0.5", "hatch": "////"}
+        axes.barh(name, np.nan_to_num(mean), 0.7, **(grey if name in baseline_names else {"color": COLOURS[5]}))
+        axes.hlines(name, low, high, color="black", linewidth=1.5)
         axes.text(np.nanmax([mean, high, 0]), name, "  n/a" if np.isnan(mean) else f"  {mean:.3f}", va="center")
     if chance is not None:
         axes.axvline(chance, color="black", linestyle=":", linewidth=1)
@@ -286,15 +286,12 @@ def sanity_curves(stages, correlations, title=""):
 
     A curve that stays up belongs to a method that does not depend on those weights. NaN leaves a gap.
     """
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for number, (method, values) in enumerate(correlations.items()):
-        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "markersize": 5}
-        axes.plot(values, label=method, linestyle="-" if number < len(COLOURS) else "--", **look)
+    figure, axes = _panels((7.5, 3.6), title)
+    for (method, values), colour, marker in zip(correlations.items(), cycle(COLOURS), cycle(MARKERS)):
+        axes.plot(values, label=method, color=colour, marker=marker, markersize=5)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(stages)), stages, rotation=25, ha="right", rotation_mode="anchor")
-    axes.set(xlabel="weights randomised, from the top down to", title=title)
-    axes.set_ylabel("rank correlation with\nthe map of the trained model")
+    axes.set(xlabel="weights randomised, from the top down to", ylabel="rank correlation with\nthe trained model's map")
     axes.set_ylim(min([-0.2, *(np.nanmin(values, initial=0) - 0.05 for values in correlations.values())]), 1.05)
     figure.legend(loc="outside right upper")
     return figure

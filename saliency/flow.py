@@ -9,15 +9,8 @@ import numpy as np
 # Farneback (2003), chosen for 120x120 KTH. OpenCV stops its pyramid at 32 pixels, so the usual scale 0.5 leaves two
 # levels and loses motion above 5 pixels per frame; 0.55 leaves three, enough for the legs of a runner. The Gaussian
 # window keeps the moving region close to the body.
-FARNEBACK = {
-    "pyr_scale": 0.55,
-    "levels": 3,
-    "winsize": 13,
-    "iterations": 3,
-    "poly_n": 7,
-    "poly_sigma": 1.5,
-    "flags": cv2.OPTFLOW_FARNEBACK_GAUSSIAN,
-}
+FARNEBACK = {"pyr_scale": 0.55, "levels": 3, "winsize": 13, "iterations": 3, "poly_n": 7, "poly_sigma": 1.5,
+             "flags": cv2.OPTFLOW_FARNEBACK_GAUSSIAN}
 
 
 def grey(frames):
@@ -27,9 +20,7 @@ def grey(frames):
         raise ValueError(f"frames are {frames.dtype} {frames.shape}; give uint8 of shape (T, H, W) or (T, H, W, 3)")
     if frames.ndim == 3 or not frames.size:
         return frames if frames.ndim == 3 else frames[..., 0]
-    length, height, width, _ = frames.shape
-    rows = np.ascontiguousarray(frames).reshape(length * height, width, 3)  # one tall picture (T*H, W, 3)
-    return cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY).reshape(length, height, width)
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
 def optical_flow(frames):
@@ -45,6 +36,12 @@ def optical_flow(frames):
         motion = cv2.calcOpticalFlowFarneback(frames[t], frames[t + 1], None, **FARNEBACK)  # (H, W, 2)
         speed[t] = np.hypot(motion[..., 0], motion[..., 1])
     return speed
+
+
+def mean_flow(clips):
+    """Speed per pixel, mean over time and over clips of frames (T, H, W[, 3]) uint8: (H, W); None without a clip."""
+    flows = [optical_flow(frames).sum(0) / len(frames) for frames in clips]
+    return np.mean(flows, axis=0) if flows else None
 
 
 def frame_difference(frames):

@@ -22,177 +22,121 @@ One rule for what cannot be measured: a map or a reference that is constant (an 
 empty or not finite gives NaN. `summarise` leaves NaN out and counts it.
 """
 
-from functools import cached_property
+from functools import wraps
 
 import numpy as np
 
 MOVING = 1.0  # pixels per frame: faster pixels are the binary flow reference
 
 
-class _Maps:
-    """Maps as rows (R, N), sorted once and only when a metric asks for ranks."""
-
-    def __init__(self, values):
-        self.values = np.asarray(values, dtype=np.float64)
-        self.varies = _varies(self.values)
-
-    @cached_property
-    def ranks(self):
-        """(order, first, last), each (R, N), lowest value first: where in the flattened rows the value stands, and the
-        first and last of the ranks 1..N that it shares with its equals."""
-        count = self.values.shape[1]
-        order = np.argsort(self.values, axis=1) + count * np.arange(len(self.values))[:, None]
-        ordered = self.values.ravel()[order]
-        begins_run = np.ones(ordered.shape, dtype=bool)
-        begins_run[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        begins = np.flatnonzero(begins_run)
-        lengths = np.diff(begins, append=begins_run.size)
-        first = np.repeat(begins % count + 1, lengths).reshape(order.shape)
-        return order, first, first + (np.repeat(lengths, lengths) - 1).reshape(order.shape)
+def _varies(values):
+    """Whether an array is finite and holds more than one value."""
+    return values.size > 0 and bool(np.isfinite(values).all()) and values.min() < values.max()
 
 
-def _varies(rows):
-    """(R,) bool: which rows (R, N) are finite and hold more than one value."""
-    if not rows.shape[1]:
-        return np.zeros(len(rows), dtype=bool)
-    low, high = rows.min(axis=1), rows.max(axis=1)
-    return np.isfinite(low) & np.isfinite(high) & (low < high)
+def _metric(function):
+    """A metric of flat arrays as one of arrays of any one shape: a float, NaN where one of them does not vary."""
+    @wraps(function)
+    def measured(saliency, reference):
+        saliency, reference = np.asarray(saliency), np.asarray(reference)
+        if saliency.shape != reference.shape:
+            raise ValueError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
+        if not (_varies(saliency) and _varies(reference)):
+            return float("nan")
+        with np.errstate(invalid="ignore"):
+            return float(function(saliency.ravel().astype(np.float64), reference.ravel()))
+
+    return measured
 
 
-def _auc(maps, reference):
-    inside = reference.sum(axis=1)
-    outside = reference.shape[1] - inside
-    order, first, last = maps.ranks
-    rank_sum = ((first + last) * reference.ravel()[order]).sum(axis=1) / 2
-    return (rank_sum - inside * (inside + 1) / 2) / (inside * outside)
-
-
-def _nss(maps, reference):
-    centred = maps.values - maps.values.mean(axis=1, keepdims=True)
-    return (centred * reference).sum(axis=1) / reference.sum(axis=1) / centred.std(axis=1)
-
-
-def _mass_accuracy(maps, reference):
-    mass = np.maximum(maps.values, 0)
-    return (mass * reference).sum(axis=1) / mass.sum(axis=1)
-
-
-def _rank_accuracy(maps, reference):
-    order, first, last = maps.ranks
-    inside = reference.sum(axis=1)
-    left_out = reference.shape[1] - inside[:, None]  # the ranks above this one are the K largest
-    chosen = np.clip((last - left_out) / (last - first + 1), 0, 1)  # (R, N), a fraction where equals cross the limit
-    return (chosen * reference.ravel()[order]).sum(axis=1) / inside
-
-
-def _pearson(a, b):
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-
-
-def _cc(maps, magnitude):
-    return _pearson(maps.values, magnitude)
-
-
-def _spearman(maps, other):
-    ranks = np.empty((2, *other.shape))
-    for row, (order, first, last) in zip(ranks, (maps.ranks, _Maps(other).ranks), strict=True):
-        row.ravel()[order] = (first + last) / 2
-    return _pearson(*ranks)
-
-
-def _sim(maps, magnitude):
-    mass, other = np.maximum(maps.values, 0), np.maximum(magnitude, 0)
-    return np.minimum(mass / mass.sum(axis=1, keepdims=True), other / other.sum(axis=1, keepdims=True)).sum(axis=1)
-
-
-BINARY = {"auc": _auc, "nss": _nss, "mass_accuracy": _mass_accuracy, "rank_accuracy": _rank_accuracy}
-GRADED = {"cc": _cc, "sim": _sim}
-
-
-def _score(function, maps, reference):
-    """function row by row, (R,), NaN where the map or the reference (R, N) does not vary."""
-    usable = maps.varies & _varies(reference)
-    if not usable.any():
-        return np.full(len(reference), np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(usable, function(maps, reference.astype(np.float64)), np.nan)
-
-
-def _single(function, saliency, reference, binary):
-    saliency, reference = np.asarray(saliency), np.asarray(reference)
-    if saliency.shape != reference.shape:
-        raise ValueError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
-    reference = reference.reshape(1, reference.size).astype(bool if binary else np.float64)
-    return float(_score(function, _Maps(saliency.reshape(1, saliency.size)), reference)[0])
-
-
+@_metric
 def auc(saliency, reference):
     """Area under the ROC curve of `saliency` as a score for `reference` (bool), arrays of one shape.
 
-    The share of pairs (pixel inside, pixel outside) in which the one inside is higher, ties counted half: with R the
-    sum of the ranks inside, (R - n1 (n1 + 1) / 2) / (n1 n0). 0.5 is chance. Hanley and McNeil, Radiology 1982.
+    The share of pairs (pixel inside, pixel outside) in which the one inside is higher, ties counted half. 0.5 is
+    chance. Hanley and McNeil, Radiology 1982.
     """
-    return _single(_auc, saliency, reference, binary=True)
+    outside = np.sort(saliency[~reference])
+    below, not_above = (np.searchsorted(outside, saliency[reference], side) for side in ("left", "right"))
+    return (below + not_above).mean() / 2 / len(outside)
 
 
-def auroc_in_time(scores, visible):
-    """`auc` in time: one score per frame (T,) against the frames where the evidence is visible (T,) bool."""
-    return auc(scores, visible)
-
-
+@_metric
 def nss(saliency, reference):
     """Normalised scanpath saliency: mean inside `reference` of (map - its mean) / its standard deviation. 0 is chance.
     Peters, Iyer, Itti and Koch, Vision Research 2005."""
-    return _single(_nss, saliency, reference, binary=True)
+    return (saliency[reference].mean() - saliency.mean()) / saliency.std()
 
 
+@_metric
 def mass_accuracy(saliency, reference):
     """Relevance mass accuracy: sum of the map inside `reference` over its whole sum, negative values counting as 0.
 
     Chance is the area's share. Arras, Osman and Samek, CLEVR-XAI, Information Fusion 2022.
     """
-    return _single(_mass_accuracy, saliency, reference, binary=True)
+    mass = np.maximum(saliency, 0)
+    return mass[reference].sum() / mass.sum()
 
 
+@_metric
 def rank_accuracy(saliency, reference):
     """Relevance rank accuracy: of the K highest values, K the size of `reference`, the share that lies inside it.
 
     Equal values at the limit share the places that are left. Chance and source as for mass_accuracy.
     """
-    return _single(_rank_accuracy, saliency, reference, binary=True)
+    size = int(reference.sum())
+    limit = np.partition(saliency, -size)[-size]  # the lowest of the K highest
+    above, level = saliency > limit, saliency == limit
+    share = (size - above.sum()) / level.sum()
+    return ((above & reference).sum() + share * (level & reference).sum()) / size
 
 
+@_metric
 def cc(saliency, magnitude):
     """Pearson correlation of the map with `magnitude`. Bylinskii et al., What do different evaluation metrics tell us
     about saliency models?, TPAMI 2019."""
-    return _single(_cc, saliency, magnitude, binary=False)
+    return np.corrcoef(saliency, magnitude)[0, 1]
 
 
+@_metric
 def sim(saliency, magnitude):
     """Similarity: both scaled to sum 1 (negative values count as 0), then the sum of the smaller values; 1 is equal.
     Judd, Durand and Torralba, MIT-CSAIL-TR-2012-001; Bylinskii et al., TPAMI 2019."""
-    return _single(_sim, saliency, magnitude, binary=False)
+    mass, other = np.maximum(saliency, 0), np.maximum(magnitude, 0)
+    return np.minimum(mass / mass.sum(), other / other.sum()).sum()
 
 
+@_metric
 def spearman(a, b):
     """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank. Spearman, 1904."""
-    return _single(_spearman, a, b, binary=False)
+    return cc(*map(_ranks, (a, b)))
+
+
+def _ranks(values):
+    """The ranks of values (N,), equal ones sharing their mean rank, less a constant."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[place]
+
+
+BINARY = {"auc": auc, "nss": nss, "mass_accuracy": mass_accuracy, "rank_accuracy": rank_accuracy}
+GRADED = {"cc": cc, "sim": sim}
 
 
 def _mean(values):
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
+    values = [value for value in values if not np.isnan(value)]
+    return float(np.mean(values)) if values else float("nan")
 
 
-def _against(name, span, maps, reference, magnitude=None):
-    """Metrics of `maps` (R, N) against a reference (R, N) bool and a magnitude (R, N), means over the rows with one."""
-    has_reference = _varies(reference)
-    row = {f"{name}_share_{span}": _mean(reference.sum(axis=1)[has_reference] / max(reference.shape[1], 1))}
-    for metric, function in BINARY.items():
-        row[f"{metric}_{name}_{span}"] = _mean(_score(function, maps, reference))
-    for metric, function in GRADED.items() if magnitude is not None else ():
-        row[f"{metric}_{name}_{span}"] = _mean(_score(function, maps, magnitude)[has_reference])
+def _against(name, maps, references, magnitudes=None):
+    """Metrics METRIC_`name` against references (T, H, W) bool and magnitudes, means over the frames with a reference.
+
+    maps, references and magnitudes may also hold one item, all frames of a clip together.
+    """
+    seen = [t for t, reference in enumerate(references) if _varies(reference)]
+    row = {f"{name}_share": _mean([references[t].mean() for t in seen])}
+    for metrics, others in ((BINARY, references), (GRADED, magnitudes)):
+        for metric, function in metrics.items() if others is not None else ():
+            row[f"{metric}_{name}"] = _mean([function(maps[t], others[t]) for t in seen])
     return row
 
 
@@ -213,27 +157,22 @@ def map_metrics(saliency, flow, masks=None):
     frame t, so that the last frame is not compared with it; masks (T, H, W) bool, the person's pixels, where known.
     """
     saliency, flow = np.asarray(saliency), np.asarray(flow)
-    length = len(saliency)
-    if saliency.ndim != 3 or flow.shape != (length - 1, *saliency.shape[1:]):
+    if saliency.ndim != 3 or flow.shape != (len(saliency) - 1, *saliency.shape[1:]):
         raise ValueError(f"the map is {saliency.shape} and the flow {flow.shape}; give (T, H, W) and (T-1, H, W)")
-    frames, speed = _Maps(saliency.reshape(length, -1)), np.zeros(saliency.shape)
-    speed[:-1] = flow
-    speed = speed.reshape(length, -1)  # (T, H*W), nothing moves in the last frame: it has no reference
-    row = _against("flow", "frame", frames, speed > MOVING, speed)
-    flow = flow.reshape(1, -1)  # (1, (T-1)*H*W)
-    row |= _against("flow", "clip", _Maps(saliency[:-1].reshape(1, -1)), flow > MOVING, flow)
-    has_reference = _varies(speed > MOVING)
-    row["frames_with_reference"] = int(has_reference.sum())
-    row["frames_constant"] = int((has_reference & ~frames.varies).sum())
-    totals = np.maximum(saliency, 0).sum(axis=(1, 2), dtype=np.float64)  # (T,)
-    row |= profile_metrics(totals, speed[:-1].sum(axis=1))
+    moving = flow > MOVING
+    seen = [t for t in range(len(flow)) if _varies(moving[t])]
+    row = {"frames_with_reference": len(seen), "frames_constant": sum(not _varies(saliency[t]) for t in seen)}
+    row |= profile_metrics(np.maximum(saliency, 0).sum((1, 2), dtype=np.float64), flow.sum((1, 2), dtype=np.float64))
+    against = {"flow": (saliency[:-1], moving, flow)}
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
         if masks.shape != saliency.shape:
             raise ValueError(f"the map is {saliency.shape} but the masks {masks.shape}; give a mask for every frame")
-        row |= _against("mask", "frame", frames, masks.reshape(length, -1))
-        row |= _against("mask", "clip", _Maps(saliency.reshape(1, -1)), masks.reshape(1, -1))
-        row["time_auroc_visible"] = auroc_in_time(saliency.sum(axis=(1, 2), dtype=np.float64), masks.any(axis=(1, 2)))
+        against["mask"] = saliency, masks
+        row["time_auroc_visible"] = auc(saliency.sum((1, 2), dtype=np.float64), masks.any((1, 2)))
+    for name, arrays in against.items():
+        for span, parts in (("frame", arrays), ("clip", [array[None] for array in arrays])):
+            row |= {f"{metric}_{span}": value for metric, value in _against(name, *parts).items()}
     return row
 
 
@@ -297,7 +236,7 @@ def format_table(rows, columns, sort_by=None):
     def order(row):
         value = row.get(sort_by)
         value = value["mean"] if isinstance(value, dict) else value
-        return (1, 0) if value is None or value != value else (0, -value)
+        return np.inf if value is None or np.isnan(value) else -value
 
     table = [list(columns), *([_cell(row.get(c)) for c in columns] for row in sorted(rows, key=order))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

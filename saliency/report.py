@@ -10,7 +10,6 @@ the script makes text of it.
 
 import base64
 import json
-import os
 import zlib
 from pathlib import Path
 from string import Template
@@ -22,14 +21,15 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from tqdm import tqdm
 
+from data.files import read_json, whole_file
 from saliency.explain import BASELINES
-from saliency.figures import DIVERGING, HEAT, MOST_FEATURES, PERCENTILE, colour_limit
+from saliency.figures import DIVERGING, HEAT, MOST_FEATURES, PERCENTILE, colour_limit, montage, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
 
 PAGE = "report.html"
 SOURCES = ("report.html", "report.css", "report.js", "report_panel.js")
 PICTURE_BYTES = 36_000_000  # of all clips together; a third more as base64, so that 100 clips stay below 60 MB
-QUALITIES = (90, 80, 70, 60, 50, 40, 30, 20)  # of JPEG: the first that fits is taken
+QUALITIES = (90, 75, 60, 45, 30, 20)  # of JPEG: the first that fits is taken
 NO_MAPS = {"frames", "patch_delta", "features"}
 UNITS = {name: method.line for name, method in METHODS.items()} | {
     "gradient": "|dS/dx|, change of the score per unit of the normalised input",
@@ -47,24 +47,17 @@ def write_report(frame_results, feature_results=None):
     feature_saliency.py leave them. Features are shown with the clip of the same class and name. What cannot be read
     is named on the page. FileNotFoundError where `frame_results` holds no saliency.npz.
     """
-    folder = Path(frame_results)
-    features = Path(feature_results) if feature_results else None
-    paths = sorted(path for path in folder.glob("*/*/saliency.npz") if not path.parent.name.startswith("."))
+    folder, features = Path(frame_results), Path(feature_results) if feature_results else None
+    paths = sorted(folder.glob("*/[!.]*/saliency.npz"))
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
     html, css, *scripts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SOURCES)
     before, after = Template(html).substitute(style=css, script="".join(scripts), data="\0").split("\0")
-    temporary = folder / f".report.part{os.getpid()}.html"
-    try:
-        with temporary.open("w", encoding="utf-8") as page:
-            page.write(before)
-            clips, problems = _write_clips(page, paths, features)
-            page.write(_line(_run(folder, features, clips, problems)).rstrip() + after)
-            page.flush()
-            os.fsync(page.fileno())
-        return temporary.replace(folder / PAGE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:
+        page.write(before)
+        clips, problems = _write_clips(page, folder, paths, features)
+        page.write(_line(_run(folder, features, clips, problems)).rstrip() + after)
+    return folder / PAGE
 
 
 def _line(content):
@@ -72,69 +65,55 @@ def _line(content):
     return json.dumps(content, allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
-def _write_clips(page, paths, features):
+def _write_clips(page, folder, paths, features):
     """Write a line per clip; returns what the gallery says of each, and a sentence for each that cannot be read."""
-    clips, problems, allowed = [], [], PICTURE_BYTES // len(paths)
+    clips, problems = [], []
     for path in tqdm(paths, "report", disable=None):
-        try:
-            arrays = _read(path)
-            about, line = _clip(arrays, allowed)
-        except ValueError as error:
-            problems.append(f"{path.parent.name}: {path} cannot be shown: {error}")
-            continue
-        own = features / path.relative_to(path.parents[2]) if features else None
-        if own and own.is_file():
-            try:
-                line["features"] = _features(_read(own), len(arrays["frames"]))
-            except ValueError as error:
-                problems.append(f"{path.parent.name}: {own} cannot be shown: {error}")
-        page.write(_line(line))
-        clips.append({"clip": path.parent.name, **about})
-    if features:
-        known = {path.relative_to(path.parents[2]) for path in paths}
-        alone = [path for path in features.glob("*/*/saliency.npz") if path.relative_to(features) not in known]
-        if alone:
-            problems.append(f"{len(alone)} clips have feature saliency but no frame saliency and are not shown")
+        about, line = _from_file(path, problems, _clip, PICTURE_BYTES // len(paths)) or ({}, None)
+        own = features and features / path.relative_to(folder)
+        if line and own and own.is_file():
+            line["features"] = _from_file(own, problems, _features, about["shape"][0])
+        if line:
+            page.write(_line(line))
+            clips.append({"clip": path.parent.name, **about})
+    known = {path.relative_to(folder) for path in paths}
+    alone = [path for path in (features.glob("*/*/saliency.npz") if features else ())
+             if path.relative_to(features) not in known]
+    if alone:
+        problems.append(f"{len(alone)} clips have feature saliency but no frame saliency and are not shown")
     return clips, problems
 
 
-def _read(path):
-    """The arrays of an .npz file; ValueError where it is not a whole one."""
+def _from_file(path, problems, function, *more):
+    """function(the arrays of an .npz file, *more), None and a sentence in `problems` where that is not possible."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return function({name: archive[name] for name in archive.files}, *more)
     except UNREADABLE as error:
-        raise ValueError("it is not a whole .npz file; compute it again") from error
+        problems.append(f"{path.parent.name}: {path} cannot be shown ({error}); compute it again")
+        return None
 
 
 def _run(folder, features, clips, problems):
-    metrics = _json(folder / "metrics.json", problems)
-    feature_metrics = _json(features / "metrics.json", problems) if features else {}
-    return {
-        "clips": clips,
-        "problems": problems,
-        "metrics": metrics.get("clips", {}),
-        "summary": metrics.get("summary", {}),
-        "feature_metrics": feature_metrics.get("clips", {}),
-        "feature_summary": feature_metrics.get("summary", {}),
-        "recipe": _json(folder / "opts.json", problems),
-        "feature_recipe": _json(features / "opts.json", problems) if features else {},
-        "baselines": BASELINES,
-        "percentile": PERCENTILE,
+    run = {
+        "clips": clips, "problems": problems, "baselines": BASELINES, "percentile": PERCENTILE,
         "colours": {name: [to_hex(colour) for colour in colormaps[scale](np.linspace(0, 1, 256))]
                     for name, scale in (("heat", HEAT), ("diverging", DIVERGING))},
     }
+    for prefix, place in (("", folder), ("feature_", features)):
+        metrics, recipe = (_json(place and place / name, problems) for name in ("metrics.json", "opts.json"))
+        run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
+                f"{prefix}recipe": recipe}
+    return run
 
 
 def _json(path, problems):
-    """The object in a JSON file, NaN as None; empty where there is no such file, or none that can be read."""
+    """The object in a JSON file; empty where there is no such file, or none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: None)
-    except FileNotFoundError:
-        return {}
+        content = read_json(path) if path and path.is_file() else {}
     except (OSError, ValueError) as error:
-        problems.append(f"{path} is not valid JSON ({error})")
-        return {}
+        problems.append(str(error))
+        content = {}
     return content if isinstance(content, dict) else {}
 
 
@@ -153,23 +132,20 @@ def _clip(arrays, allowed):
             and len(values) == len(frames) - (name == "flow")}
     order = sorted(maps, key=lambda name: (name == "flow", name != "gradient", name != "tsr"))
     maps = {name: maps[name] for name in order}
-    scales = {name: _scale(values) for name, values in maps.items()}
-    levels = {name: _levels(values, scales[name]) for name, values in maps.items()}
-    sheets = _compress({"frames": frames, **levels}, allowed)
-    about = {name: _number(values) if values.dtype.kind in "fiu" else str(values)
-             for name, values in arrays.items() if values.ndim == 0}
+    sheet, *sheets = _compress([frames, *map(_levels, maps.values())], allowed)
     motion = maps.get("flow", next(iter(maps.values()), frames.astype(float)))
     best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
     over = next((name for name in maps if name != "flow"), None)
-    picture = _overlay(frames[best], levels[over][best], scales[over]["signed"]) if over else frames[best]
+    picture = overlay(frames[best], maps[over][best], colour_limit(maps[over]))[..., ::-1] if over else frames[best]
+    about = {name: _number(values) if values.dtype.kind in "fiu" else str(values)
+             for name, values in arrays.items() if values.ndim == 0}
     about |= {"thumbnail": _encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over, "shape": frames.shape}
-    line = {
-        "frames": sheets.pop("frames"),
-        "maps": [{"name": name, "unit": UNITS.get(name, ""), "sheet": sheets[name], "count": len(values),
-                  **scales[name], "totals": _totals(values)} for name, values in maps.items()],
+    return about, {
+        "frames": sheet,
+        "maps": [{"name": name, "unit": UNITS.get(name, ""), "sheet": own, "count": len(values), **_scale(values),
+                  "totals": _totals(values)} for own, (name, values) in zip(sheets, maps.items(), strict=True)],
         "time_contribution": _contribution(arrays, len(frames)),
     }
-    return about, line
 
 
 def _scale(values):
@@ -189,37 +165,21 @@ def _totals(values):
     return [_number(total) for total in np.abs(values).reshape(len(values), -1).sum(1, dtype=np.float64)]
 
 
-def _levels(values, scale):
+def _levels(values):
     """Grey levels uint8 of a map, same shape: 0..255 for 0..limit, or 1..255 for -limit..limit. NaN counts as 0."""
+    scale = _scale(values)
     zero, span = (128, 127) if scale["signed"] else (0, 255)
-    share = np.clip(np.nan_to_num(values) / scale["limit"], -1, 1)
-    return np.rint(zero + span * share).clip(0, 255).astype(np.uint8)
-
-
-def _overlay(frame, levels, signed):
-    """A frame (H, W) under its map, as the panel draws it at an opacity of 60 %: (H, W, 3) uint8 BGR."""
-    weight = ((np.abs(levels - 128.0) / 127 if signed else levels / 255) ** 0.6)[..., None]  # (H, W, 1)
-    colour = 255 * colormaps[DIVERGING if signed else HEAT](levels)[..., 2::-1]  # (H, W, 3)
-    return np.rint(frame[..., None] * (1 - weight) + colour * weight).astype(np.uint8)
+    return np.rint(zero + span * np.clip(np.nan_to_num(values) / scale["limit"], -1, 1)).clip(0, 255).astype(np.uint8)
 
 
 def _compress(stacks, allowed):
-    """Each stack (T, H, W) uint8 as the address of one sheet, in the best quality that `allowed` bytes permit."""
-    sheets = {name: _sheet(stack) for name, stack in stacks.items()}
+    """Each stack (T, H, W) uint8 as the address of one picture, in the best quality that `allowed` bytes permit."""
+    sheets = [montage(stack, int(np.ceil(np.sqrt(len(stack)))), border=0) for stack in stacks]
     for quality in QUALITIES:
-        encoded = {name: _encode(sheet, ".jpg", quality) for name, sheet in sheets.items()}
-        if sum(map(len, encoded.values())) * 3 / 4 <= allowed:
+        encoded = [_encode(sheet, quality=quality) for sheet in sheets]
+        if sum(map(len, encoded)) * 3 / 4 <= allowed:
             break
     return encoded
-
-
-def _sheet(stack):
-    """Tiles row by row, in as many columns as the root of their number: (T, H, W) -> (rows * H, columns * W)."""
-    columns = int(np.ceil(np.sqrt(len(stack))))
-    stack = np.pad(stack, ((0, -len(stack) % columns), (0, 0), (0, 0)))
-    count, height, width = stack.shape
-    stack = stack.reshape(count // columns, columns, height, width).swapaxes(1, 2)  # (rows, H, columns, W)
-    return stack.reshape(count // columns * height, columns * width)
 
 
 def _encode(picture, suffix=".jpg", quality=85):
@@ -230,17 +190,16 @@ def _encode(picture, suffix=".jpg", quality=85):
 
 def _features(arrays, length):
     """The feature part of a clip's line: heat maps, features down and time across, the first one's largest on top."""
-    maps = {name: (values, _scale(values)) for name, values in arrays.items() if name not in NO_MAPS and values.size
+    maps = {name: values for name, values in arrays.items() if name not in NO_MAPS and values.size
             and np.issubdtype(values.dtype, np.floating) and values.ndim == 2 and len(values) == length}
     if not maps:
         raise ValueError(f"it holds no map (T, F) of the {length} frames")
-    first = next(iter(maps.values()))[0]
+    first = next(iter(maps.values()))
     order = np.argsort(-np.nan_to_num(np.abs(first)).sum(0), kind="stable")[:MOST_FEATURES]
     return {
         "count": first.shape[1],
-        "maps": [{"name": name, "unit": FEATURE_UNITS.get(name, ""), **scale, "rows": len(order),
-                  "sheet": _encode(_levels(values[:, order], scale).T, ".png")}
-                 for name, (values, scale) in maps.items()],
+        "maps": [{"name": name, "unit": FEATURE_UNITS.get(name, ""), **_scale(values), "rows": len(order),
+                  "sheet": _encode(_levels(values)[:, order].T, ".png")} for name, values in maps.items()],
         "totals": _totals(first),
         "time_contribution": _contribution(arrays, length),
     }

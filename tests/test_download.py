@@ -20,9 +20,9 @@ RANGES = b"\r\nperson01_walking_d1\t\tframes\t1-75, 152-225\r\nperson01_running_
 FIRST = "person01_walking_d1_uncomp.avi"
 
 
-def archive(action="walking", count=12, extra=()):
+def archive(action="walking", count=12, extra=(), seed=0):
     """A zip like KTH's with `count` small videos (3 persons); `extra` holds further (name or ZipInfo, content)."""
-    noise = random.Random(0)
+    noise = random.Random(seed)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name in sorted(video_names(action))[:count]:
@@ -64,8 +64,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if not server.hides_length:
             self.send_header("Content-Length", str(len(content) - start))
-        if server.etag:
-            self.send_header("ETag", server.etag)
         self.end_headers()
         rest = content[start:]
         self.wfile.write(rest[: len(rest) // 2] if fault in ("break", "stall") else rest)
@@ -87,7 +85,7 @@ def server(monkeypatch):
     server.url = f"http://127.0.0.1:{server.server_port}/kth"
     server.files = {"walking.zip": ARCHIVE, "running.zip": archive("running"), "00sequences.txt": RANGES}
     server.faults, server.requests, server.pauses = [], [], []
-    server.etag, server.ignores_range, server.hides_length = '"one"', False, False
+    server.ignores_range, server.hides_length = False, False
     monkeypatch.setattr(download_kth, "time", SimpleNamespace(sleep=server.pauses.append))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server
@@ -128,7 +126,7 @@ def test_videos_and_ranges_are_put_in_place_and_then_kept(server, tmp_path, caps
     assert "non-commercial" in out and "ICPR 2004" in out
     server.requests.clear()
     main(["--url", server.url, "--output", str(tmp_path / "kth")])
-    assert server.requests == [] and capsys.readouterr().out.count("nothing to fetch") == 3
+    assert server.requests == [] and capsys.readouterr().out.count("nothing to fetch") == 2
 
 
 @pytest.mark.parametrize("fault", ["break", "stall"])
@@ -153,7 +151,7 @@ def test_a_later_run_goes_on_with_what_arrived(server, tmp_path, capsys):
     server.faults = ["break"] + ["vanish"] * 9
     line = refusal(server, tmp_path, capsys, "--retries", "2")
     half = len(ARCHIVE) // 2
-    assert "given up after 3 failures in a row (Remote end closed connection without response)" in line
+    assert "given up after 3 failures (Remote end closed connection without response)" in line
     assert f"{half} bytes stay, run the same command to go on" in line
     assert server.pauses == [2, 4] and (tmp_path / "walking.zip.part").stat().st_size == half
     server.faults, server.requests = [], []
@@ -169,33 +167,29 @@ def test_a_server_that_ignores_range_is_read_from_the_start(server, tmp_path):
 
 def test_a_server_that_ignores_range_and_always_breaks_off_is_given_up(server, tmp_path, capsys):
     server.faults, server.ignores_range = ["break"] * 50, True
-    assert "given up after 4 failures in a row" in refusal(server, tmp_path, capsys, "--retries", "3")
+    assert "given up after 4 failures" in refusal(server, tmp_path, capsys, "--retries", "3")
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("change", ["etag", "size", "shorter"])
-def test_the_rest_of_a_changed_file_is_not_glued_on(server, tmp_path, capsys, change):
+@pytest.mark.parametrize("other", [archive(seed=1), archive(count=3)], ids=["other", "shorter"])
+def test_the_parts_of_two_files_are_not_taken_for_one(server, tmp_path, capsys, other):
     server.faults = ["break"] + ["vanish"] * 9
     refusal(server, tmp_path, capsys)
-    other = archive(extra=[("new.txt", b"new" * 100)]) if change == "size" else ARCHIVE
-    if change == "etag":
-        server.etag = '"two"'
-    if change == "shorter":  # than what is here: the server answers 416
-        other = archive(count=3)
-    server.files["walking.zip"], server.faults, server.requests = other, [], []
+    server.files["walking.zip"], server.faults = other, []
+    assert "useless bytes" in refusal(server, tmp_path, capsys)
+    assert not list(tmp_path.rglob("*.avi")) and not leftovers(tmp_path)
     download(server, tmp_path)
-    assert [first for name, first in server.requests if name == "walking.zip"] == [len(ARCHIVE) // 2, None]
-    assert not leftovers(tmp_path) and (change == "shorter" or is_whole(tmp_path, other))
+    assert list(tmp_path.rglob("*.avi")) and not leftovers(tmp_path)
 
 
-def test_another_address_starts_anew(server, tmp_path, capsys):
+def test_another_address_goes_on_with_what_arrived(server, tmp_path, capsys):
     server.faults = ["break"] + ["vanish"] * 9
     refusal(server, tmp_path, capsys)
     server.faults, server.requests = [], []
     server.files |= {f"mirror/{name}": content for name, content in server.files.items()}
     server.url += "/mirror"
     download(server, tmp_path)
-    assert server.requests[0] == ("mirror/walking.zip", None) and is_whole(tmp_path)
+    assert server.requests[0] == ("mirror/walking.zip", len(ARCHIVE) // 2) and is_whole(tmp_path)
 
 
 def test_a_server_that_does_not_tell_the_length(server, tmp_path):
@@ -281,7 +275,7 @@ def test_any_damage_is_noticed(tmp_path):
     for place in [*noise.sample(range(len(small) - 300), 200), *range(len(small) - 300, len(small))]:
         path.write_bytes(small[:place] + bytes([noise.randrange(256)]) + small[place + 1 :])
         try:
-            videos, _ = check_archive(path, "walking")
+            videos = check_archive(path, "walking")
         except ValueError:
             continue
         with zipfile.ZipFile(path) as file:
@@ -293,7 +287,7 @@ def test_other_files_are_left_out_and_missing_ones_counted(server, tmp_path, cap
     server.files["walking.zip"] = archive(count=9, extra=extra)
     download(server, tmp_path)
     assert len(list((tmp_path / "walking").iterdir())) == 9
-    assert "lacks 3 and holds 3 other files" in capsys.readouterr().out
+    assert "lacks 3" in capsys.readouterr().out
 
 
 def test_videos_in_a_folder_of_the_archive_are_found(server, tmp_path):
@@ -333,18 +327,18 @@ def test_interrupted_while_unpacking(server, tmp_path, monkeypatch, capsys):
     assert end.value.code == 130 and len(list((tmp_path / "walking").iterdir())) == 3
     server.requests.clear()
     download(server, tmp_path)
-    assert is_whole(tmp_path) and server.requests == [("00sequences.txt", None)] and not leftovers(tmp_path)
+    assert is_whole(tmp_path) and server.requests[0] == ("walking.zip", len(ARCHIVE)) and not leftovers(tmp_path)
 
 
 def test_a_page_in_place_of_the_ranges_is_refused(server, tmp_path, capsys):
     server.files["00sequences.txt"] = b"<html>please log in</html>"
-    assert "is not KTH's list of ranges" in refusal(server, tmp_path, capsys)
+    assert "useless bytes" in refusal(server, tmp_path, capsys)
     assert not (tmp_path / "00sequences.txt").exists() and not leftovers(tmp_path)
 
 
 def test_an_endless_answer_is_cut_off(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(download_kth, "MAX_ARCHIVE", 1000)
-    assert "larger than 1000 bytes" in refusal(server, tmp_path, capsys)
+    assert "more than 1000 come" in refusal(server, tmp_path, capsys)
     assert not list(tmp_path.rglob("*.avi")) and not leftovers(tmp_path)
 
 
@@ -352,8 +346,9 @@ def test_an_endless_answer_is_cut_off(server, tmp_path, capsys, monkeypatch):
     "arguments, sentence",
     [
         (["--url", "file:///etc"], "is not an address of the form https://host/folder"),
-        (["--url", "http://host:99999/kth"], "is not an address"),
-        (["--url", "http://a b"], "is not an address"),
+        (["--url", "http://127.0.0.1:99999/kth"], "no connection"),
+        (["--url", "http://127.0.0.1:x/kth"], "no connection"),
+        (["--url", "http://a b"], "no connection"),
         (["--url", "kth.se"], "is not an address"),
         (["--classes", "dancing"], "invalid choice: 'dancing'"),
         (["--timeout", "0"], "--timeout"),
@@ -380,4 +375,4 @@ def test_fetch_alone(server, tmp_path):
     fetch(server.url + "/walking.zip", tmp_path / "file.part", timeout=1)
     assert (tmp_path / "file.part").read_bytes() == ARCHIVE
     fetch(server.url + "/walking.zip", tmp_path / "file.part")
-    assert len(server.requests) == 2  # a whole file is not asked for again
+    assert (tmp_path / "file.part").read_bytes() == ARCHIVE and len(server.requests) == 3  # the third is answered 416

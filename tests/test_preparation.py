@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from data.files import sole_writer
 from data.isolated import run_isolated
 from data.video import cv2, masks_path, read_masks, read_video, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
+from tests.damage import write_uncompressed
 from utils import annotate_kth, extract_frames, trim_videos
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,22 +204,6 @@ def test_frames_are_resized_while_decoding(tmp_path):
     assert np.abs(whole[..., 0].astype(int) - frames).mean() < 3
 
 
-def write_uncompressed(path, frames, upside_down=True):
-    """An AVI of raw 24-bit frames: (N, H, W, 3) uint8 RGB, as other programs write them (bottom row first)."""
-    def chunk(name, *parts):
-        return name + struct.pack("<I", sum(map(len, parts))) + b"".join(parts)
-
-    _, height, width, _ = frames.shape
-    rows = np.pad(frames[..., ::-1].reshape(len(frames), height, -1), [(0, 0), (0, 0), (0, -3 * width % 4)])
-    stored = [np.ascontiguousarray(frame[::-1] if upside_down else frame).tobytes() for frame in rows]
-    shape = struct.pack("<IiiHHI20x", 40, width, height if upside_down else -height, 1, 24, 0)
-    stream = b"vids" + struct.pack("<4sIIIIIIIIII8x", b"DIB ", 0, 0, 0, 1, 25, 0, len(frames), len(stored[0]), 0, 0)
-    main = struct.pack("<10I16x", 40000, 0, 0, 16, len(frames), 0, 1, len(stored[0]), width, height)
-    strl = chunk(b"LIST", b"strl", chunk(b"strh", stream), chunk(b"strf", shape))
-    movi = chunk(b"LIST", b"movi", *(chunk(b"00db", frame) for frame in stored))
-    path.write_bytes(chunk(b"RIFF", b"AVI ", chunk(b"LIST", b"hdrl", chunk(b"avih", main), strl), movi))
-
-
 @pytest.mark.parametrize("width", [16, 18, 1])
 def test_uncompressed_video(tmp_path, width):
     """The form of AVI that OpenCV's own conversion dies of."""
@@ -365,8 +349,8 @@ def test_unreadable_videos_are_counted(raw, tmp_path, capsys):
     masks_path(folder / "person01_walking_d1_uncomp.avi").write_text("not masks")
     trim(tmp_path / "raw", tmp_path / "out")
     printed = capsys.readouterr()
-    assert "running: 3 videos, 6 clips written, 0 kept from before, 0 videos skipped, 0 ranges" in printed.out
-    assert "walking: 7 videos, 3 clips written, 0 kept from before, 5 videos skipped, 1 ranges" in printed.out
+    assert "running: 3 videos trimmed, 0 kept from before, 0 skipped" in printed.out
+    assert "walking: 2 videos trimmed, 0 kept from before, 5 skipped" in printed.out and "9 clips of" in printed.out
     for reason in ("person11_walking_d1_uncomp.avi: range 51-80 lies beyond the last frame", "(0 bytes) holds no frame",
                    "(693 bytes) holds no frame", "it has 9 frames and 10 are needed", "nothing moves in it",
                    "holds no masks"):  # fmt: skip
@@ -374,7 +358,7 @@ def test_unreadable_videos_are_counted(raw, tmp_path, capsys):
     assert len(printed.err.strip().split("\n")) == 6
     for path in folder.glob("*.avi"):
         path.write_bytes(b"")
-    assert "none of the 7 videos gave a clip" in refused(
+    assert "none of the 7 videos could be trimmed" in refused(
         capsys, trim, tmp_path / "raw", tmp_path / "none", "--classes", "walking"
     )
 
@@ -386,7 +370,7 @@ def test_a_decoder_that_aborts(raw, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(trim_videos, "read_video", read)
     trim(raw, tmp_path, "--classes", "walking")
     printed = capsys.readouterr()
-    assert "walking: 3 videos, 4 clips written, 0 kept from before, 1 videos skipped" in printed.out
+    assert "walking: 2 videos trimmed, 0 kept from before, 1 skipped" in printed.out
     assert "walking/person01_walking_d1_uncomp.avi: the process working on it died (Aborted)" in printed.err
 
 
@@ -427,7 +411,7 @@ def test_trimming_goes_on_where_it_was_killed(raw, trimmed, tmp_path, capsys):
     (tmp_path / "out" / ".trim.part123.json").write_text("{")
     trim(raw, tmp_path / "out")
     out = capsys.readouterr().out
-    assert "running: 3 videos, 0 clips written, 6 kept" in out and "walking: 3 videos, 6 clips written, 0 kept" in out
+    assert "running: 0 videos trimmed, 3 kept" in out and "walking: 3 videos trimmed, 0 kept" in out
     assert bytes_of(tmp_path / "out") == bytes_of(trimmed)
     after = times_of(tmp_path / "out")
     assert all(after[path] == before[path] for path in before if path.parent.name == "running")
@@ -455,7 +439,7 @@ def test_overwrite_starts_again(raw, tmp_path, capsys):
     trim(raw, tmp_path, "--windows=2", "--classes", "walking")
     trim(raw, tmp_path, "--overwrite", "--classes", "walking")
     assert len(list(tmp_path.glob("*/*.avi"))) == 6 and not list(tmp_path.glob("*/*_1_1.*"))
-    assert "6 clips written, 0 kept" in capsys.readouterr().out
+    assert "3 videos trimmed, 0 kept" in capsys.readouterr().out
 
 
 def test_a_replaced_video_is_cut_again(tmp_path, capsys):
@@ -464,7 +448,7 @@ def test_a_replaced_video_is_cut_again(tmp_path, capsys):
     write_video(tmp_path / "raw" / "walking" / "person11_walking_d1_uncomp.avi", passing(seed=1)[0])
     capsys.readouterr()
     trim(tmp_path / "raw", tmp_path / "out")
-    assert "2 clips written, 0 kept" in capsys.readouterr().out
+    assert "1 videos trimmed, 0 kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{}", '{"options": {}, "videos": [1]}',
@@ -484,7 +468,7 @@ def test_folder_of_something_else(raw, tmp_path, capsys, record):
 def test_clip_names_that_clash(tmp_path, capsys):
     for name in ("1.avi", "1.mp4"):
         write_video(tmp_path / "raw" / "wave" / name, passing(20, [(5, 15)])[0])
-    assert "clips named 1;" in refused(capsys, trim, tmp_path / "raw", tmp_path / "out")
+    assert "clips named wave_1;" in refused(capsys, trim, tmp_path / "raw", tmp_path / "out")
     (tmp_path / "raw" / "sit").mkdir()
     line = refused(capsys, trim, tmp_path / "raw", tmp_path / "out", "--classes", "sit")
     assert "no videos in the class folders" in line
@@ -638,8 +622,8 @@ def test_split_by_group_and_by_video(tmp_path, capsys):
     parts = {subset: {clip.rsplit("_", 1)[0] for clip in clips} for subset, clips in subsets_of(read).items()}
     assert {subset: len(groups) for subset, groups in parts.items()} == {"training": 12, "validation": 4, "testing": 4}
     assert not (parts["training"] & parts["validation"] or parts["training"] & parts["testing"])
-    printed = capsys.readouterr().out
-    assert "wave: 20 clips without person or group are split by video; that may leak" in printed
+    printed, warned = capsys.readouterr()
+    assert "warning: wave: 20 clips without person or group are split by video; a person or a scene" in warned
     assert "training: 18 Walking, 12 wave\nvalidation: 6 Walking, 4 wave\ntesting: 6 Walking, 4 wave" in printed
     assert annotate(tmp_path, tmp_path / "b.json") == read != annotate(tmp_path, tmp_path / "c.json", "--seed=1")
     (tmp_path / "none" / "trim.json").write_text("[1]")

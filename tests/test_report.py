@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from data.files import write_json
 from saliency import report
-from saliency.figures import HEAT, colour_limit
+from saliency.figures import HEAT, colour_limit, montage
 from saliency.flow import frame_difference, optical_flow
 from saliency.metrics import centre_map, map_metrics, random_map, summarise
 from saliency.report import write_report
@@ -78,8 +79,8 @@ def save_metrics(folder, clips):
                 "centre": centre_map(shape), "frame_difference": frame_difference(arrays["frames"])}
         rows[name] = {method: map_metrics(values, arrays["flow"]) for method, values in maps.items()}
     summary = {method: summarise([row[method] for row in rows.values()], 200) for method in maps}
-    (folder / "metrics.json").write_text(json.dumps({"clips": rows, "summary": summary}))
-    (folder / "opts.json").write_text(json.dumps(RECIPE))
+    write_json(folder / "metrics.json", {"clips": rows, "summary": summary})
+    write_json(folder / "opts.json", RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +98,7 @@ def run(tmp_path_factory):
     save_features(folder.parent / "features/class/clip000/saliency.npz", 8)
     save_features(folder.parent / "features/class/clip009/saliency.npz", 8)
     rows = [{"time_spearman_flow": 0.4321, "last_quarter_share": 0.5}]
-    (folder.parent / "features/metrics.json").write_text(
-        json.dumps({"clips": {"a walk": rows[0]}, "summary": summarise(rows * 2)}))
+    write_json(folder.parent / "features/metrics.json", {"clips": {"a walk": rows[0]}, "summary": summarise(rows * 2)})
     (folder / "class/clip007").mkdir()
     (folder / "class/clip007/saliency.npz").write_bytes(b"PK cut short")
     return write_report(folder, folder.parent / "features"), clips
@@ -111,19 +111,18 @@ def test_the_page_is_one_file_that_asks_for_nothing(run):
     assert EVIL not in text and text.count("<script") == text.count("</script>") == 2
 
 
-def test_a_sheet_has_the_scale_of_its_clip():
+def test_a_map_has_the_scale_of_its_clip():
     values = np.ones((5, 8, 8)) * np.array([0, 1, 2, 4, 4])[:, None, None]
-    scale = report._scale(values)
-    assert scale == {"limit": 4.0, "signed": False, "beyond": False}
-    sheet = report._sheet(report._levels(values, scale))  # 2 rows of 3 tiles
+    assert report._scale(values) == {"limit": 4.0, "signed": False, "beyond": False}
+    sheet = montage(report._levels(values), 3, border=0)  # 2 rows of 3 tiles
     assert sheet[::8, ::8].tolist() == [[0, 64, 128], [255, 255, 0]]
     signed = np.array([-4.0, 0, 2, np.nan])
-    assert report._levels(signed, report._scale(signed)).tolist()[1:] == [128, 192, 128]
+    assert report._levels(signed).tolist()[1:] == [128, 192, 128]
 
 
 def test_pictures_are_compressed_until_they_fit():
-    noise = {"frames": np.random.default_rng(0).integers(0, 256, (9, 40, 40), dtype=np.uint8)}
-    best, tight = (len(report._compress(noise, allowed)["frames"]) for allowed in (10**6, 7000))
+    noise = [np.random.default_rng(0).integers(0, 256, (9, 40, 40), dtype=np.uint8)]
+    best, tight = (len(report._compress(noise, allowed)[0]) for allowed in (10**6, 7000))
     assert tight * 3 / 4 <= 7000 < best * 3 / 4
 
 

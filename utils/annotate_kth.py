@@ -2,8 +2,9 @@
 
     data/kth/image_data/<class>/<clip>/  ->  data/kth/annotation/kth1.json
 
-Clips named as KTH names them are split by person. Of other names, those with a UCF-like group (_g07_) are split by
-group, clips in trim.json by the video they were cut from, the rest one by one.
+Clips named as KTH names them are split by person. Of other names, those with a group as in UCF101 (_g07_, which may
+be a person or a scene) are split by group, over all classes alike; clips in trim.json by the video they were cut from,
+the rest one by one.
 """
 
 import random
@@ -70,11 +71,12 @@ def split_persons(persons, validation=None, testing=None):
 
 
 def split_groups(groups, seed):
-    """{group: subset} at random, one fifth for validation and one for testing. ValueError for less than 3 groups."""
-    groups = sorted(set(groups))
+    """{group: subset} drawn from seed and name, a fifth each for validation and testing. ValueError for less than 3."""
+    groups = sorted(set(groups), key=lambda group: random.Random(f"{seed} {group}").random())
     if len(groups) < 3:
-        raise ValueError(f"{len(groups)} groups or videos ({', '.join(groups)}) cannot fill {len(SUBSETS)} subsets")
-    random.Random(seed).shuffle(groups)
+        raise ValueError(
+            f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} subsets; add some"
+        )
     counts = {subset: max(1, round(fraction * len(groups))) for subset, fraction in FRACTIONS.items()}
     subsets = [subset for subset, count in counts.items() for _ in range(count)]
     return dict(zip(groups, subsets + ["training"] * (len(groups) - len(subsets)), strict=True))
@@ -88,19 +90,17 @@ def assign(clips, sources, validation=None, testing=None, seed=0):
         raise ValueError("persons are named for a subset and no clip has a name like person01_walking_d1_1")
     by_person = split_persons(persons, validation, testing) if persons else {}
     subsets = {clip: by_person[name[0]] for clip, name in names.items() if name}
+    group_of = {clip: found[1] for clip in clips if clip not in subsets and (found := GROUP.search(clip))}
+    if group_of:
+        by_group = split_groups(group_of.values(), seed)
+        subsets |= {clip: by_group[group] for clip, group in group_of.items()}
     for label in sorted(set(clips.values())):
-        group_of, leaks = {}, 0
-        for clip in clips:
-            if clips[clip] == label and not names[clip]:
-                group = GROUP.search(clip)
-                group_of[clip] = group[1] if group else sources.get(clip, clip)
-                leaks += not group
-        if group_of:
-            by_group = split_groups(group_of.values(), seed)
-            subsets |= {clip: by_group[group] for clip, group in group_of.items()}
-        if leaks:
-            print(f"{label}: {leaks} clips without person or group are split by video; that may leak: if one person or "
-                  "one scene is in several videos, it may be on both sides")
+        video_of = {clip: sources.get(clip, clip) for clip in clips if clips[clip] == label and clip not in subsets}
+        if video_of:
+            by_video = split_groups(video_of.values(), seed)
+            subsets |= {clip: by_video[video] for clip, video in video_of.items()}
+            opts.warn(f"{label}: {len(video_of)} clips without person or group are split by video; a person or a scene "
+                      "that is in several videos can be on both sides, name groups in the files (_g01_) to prevent it")
     return subsets
 
 

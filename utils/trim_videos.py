@@ -7,185 +7,98 @@ inside the picture. Ranges come from KTH's 00sequences.txt; without it they are 
 """
 
 import sys
-import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import read_json, sole_writer, write_json
-from data.isolated import n_cores, run_isolated
+from data.files import sole_writer, write_json
+from data.isolated import n_cores
 from data.kth import read_sequences, sequence_name
 from data.video import VIDEO_SUFFIXES, cv2, masks_path, read_masks, read_video, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
+from utils.batch import open_record, work_through, write_entry
 
-RECORD = "trim.json"  # in the trimmed folder: the options, and where each clip starts
-RECORD_INTERVAL = 2  # seconds between two writings of it
+RECORD = "trim.json"  # in the trimmed folder: the options, and of each video its size and where each clip starts
+FIELDS = {"bytes": int, "clips": dict, "problems": list}
 
 
-def cut(video, trimmed_path, options):
-    """Cut one entry of `list_videos`; runs in a process of its own.
+def cut(key, videos, raw_path, trimmed_path, options):
+    """Cut one of the videos of `list_videos`; runs in a process of its own.
 
-    Returns ({clip: its first frame in the video, 1-based}, [why a range was passed over]). ValueError where the video
-    gives no clip.
+    Returns its entry in the record: {"bytes": its size, "clips": {clip: its first frame in the video, 1-based},
+    "problems": [why a range was passed over]}. ValueError where the video gives no clip.
     """
+    name, ranges = videos[key]
     n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
-    frames, fps = read_video(video["path"], size=size)  # (N, H, W, 3)
-    masks = read_masks(masks_path(video["path"]))
+    frames, fps = read_video(raw_path / key, size=size)  # (N, H, W, 3)
+    masks = read_masks(masks_path(raw_path / key))
     if masks is not None and len(masks) != len(frames):
         raise ValueError(f"it has {len(frames)} frames and its masks are for {len(masks)}")
     if len(frames) < n_frames + (start or 1) - 1:
         raise ValueError(f"it has {len(frames)} frames and {n_frames + (start or 1) - 1} are needed")
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])  # (N, H, W)
     moving = find_motion(grey)
-    ranges = [(start, start + n_frames - 1)] if start else video["ranges"] or find_ranges(moving)
+    ranges = [(start, start + n_frames - 1)] if start else ranges or find_ranges(moving)
     if not ranges:
         raise ValueError("nothing moves in it; --start N cuts it all the same")
-    clips, problems = {}, []
+    entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": []}
     for k, (first, last) in enumerate(ranges, start=1):
         if (first + last) / 2 > len(frames):
-            problems.append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
+            entry["problems"].append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
             continue
         starts = place_windows(first, min(last, len(frames)), moving, n_frames, options["windows"])
         for w, begin in enumerate(starts, start=1):
-            clip = f"{video['name']}_{k}" + (f"_{w}" if options["windows"] > 1 else "")
-            path = trimmed_path / video["class"] / f"{clip}.avi"
+            clip = f"{name}_{k}" + (f"_{w}" if options["windows"] > 1 else "")
+            path = trimmed_path / Path(key).parent / f"{clip}.avi"
             window = slice(begin, begin + n_frames)
             if masks is not None:  # before the clip: a clip that is there is complete
                 resized = [cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for m in masks[window]]
                 write_masks(masks_path(path), resized)
             write_video(path, (frames if options["color"] else grey)[window], fps)
-            clips[clip] = begin + 1
-    if not clips:
-        raise ValueError(problems[0])
-    return clips, problems
+            entry["clips"][clip] = begin + 1
+    if not entry["clips"]:
+        raise ValueError(entry["problems"][0])
+    return entry
 
 
 def list_videos(raw_path, classes=None, sequences=None):
-    """The videos in the class folders: [{"path", "key": class/file, "class", "bytes", "name": of its clips, "ranges"}].
+    """The videos in the class folders, {class/file: (name of its clips, ranges or None where they are to be found)}.
 
-    Ranges are None where they are to be found. Clips are named after the video; where several classes have a video of
-    one name, after class and video. ValueError where there is no video.
+    Clips are named after the video; where several videos have one name, after class and video. ValueError where there
+    is no video.
     """
-    help_text = "get KTH with utils/download_kth.py or make videos with utils/synthesize_kth.py"
-    if not raw_path.is_dir():
-        raise ValueError(f"no folder of videos at {raw_path}; {help_text}")
-    folders = [folder for folder in sorted(raw_path.glob("[!.]*")) if folder.is_dir()]
-    found = {
-        folder.name: [path for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in VIDEO_SUFFIXES]
-        for folder in folders
-    }
-    absent = sorted(set(classes or found) - set(found))
-    if absent:
-        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(found) or 'no class folders'}")
-    shared = Counter(stem for paths in found.values() for stem in {path.stem for path in paths})
-    videos = []
-    for name in dict.fromkeys(classes or found):
-        for path in found[name]:
+    folders = [folder.name for folder in sorted(raw_path.glob("[!.]*")) if folder.is_dir()]
+    absent = sorted(set(classes or []) - set(folders))
+    if folders and absent:
+        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}")
+    paths = [path for path in sorted(raw_path.glob("[!.]*/[!.]*")) if path.suffix.lower() in VIDEO_SUFFIXES]
+    names = Counter(path.stem for path in paths)
+    videos = {}
+    for path in paths:
+        if path.parent.name in (classes or folders):
             stem = sequence_name(path.stem)
-            clip = stem if shared[path.stem] == 1 else f"{name}_{stem}"
-            videos.append({"path": path, "key": f"{name}/{path.name}", "class": name, "bytes": path.stat().st_size,
-                           "name": clip, "ranges": (sequences or {}).get(stem)})  # fmt: skip
+            clip = stem if names[path.stem] == 1 else f"{path.parent.name}_{stem}"
+            videos[f"{path.parent.name}/{path.name}"] = clip, (sequences or {}).get(stem)
     if not videos:
-        raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ and so on); {help_text}")
-    twice = [name for name, count in Counter(video["name"] for video in videos).items() if count > 1]
-    if twice:
-        raise ValueError(f"several videos in {raw_path} would give clips named {twice[0]}; rename one of them")
+        raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); get KTH with "
+                         "utils/download_kth.py or make videos with utils/synthesize_kth.py")
+    clip, count = Counter(name for name, _ in videos.values()).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"several videos in {raw_path} would give clips named {clip}; rename one of them")
     return videos
 
 
-def open_record(trimmed_path, options, overwrite):
-    """What trim.json holds of complete videos: {"options", "videos": {class/file: {"bytes", "clips", "problems"}}}.
-
-    With `overwrite` the clips are removed and the record is empty. ValueError where the folder was made with other
-    options, or by something else.
-    """
-    path, fresh = trimmed_path / RECORD, {"options": options, "videos": {}}
-    clips = [*trimmed_path.glob("*/*.avi"), *trimmed_path.glob("*/*.masks.npz")]
-    if not path.is_file():
-        if clips:
-            raise ValueError(f"{trimmed_path} holds clips and no {RECORD}; move them or give another --trimmed_path")
-        return fresh
-    if overwrite:
-        for clip in clips:
-            clip.unlink()
-        return fresh
-    record = read_json(path)
-    if not _is_record(record):
-        raise ValueError(f"{path} is not a record of this script; start again with --overwrite")
-    made_with = record["options"]
-    for name, value in options.items():
-        if made_with.get(name) != value:
-            raise ValueError(
-                f"{trimmed_path} was made with {name} {made_with.get(name)}, now it is {value}: give the same options, "
-                "another --trimmed_path, or --overwrite"
-            )
-    return record
-
-
-def _is_record(content):
-    def has(part, **types):
-        return isinstance(part, dict) and all(isinstance(part.get(name), kind) for name, kind in types.items())
-
-    entry = {"bytes": int, "clips": dict, "problems": list}
-    return has(content, options=dict, videos=dict) and all(has(part, **entry) for part in content["videos"].values())
-
-
-def is_complete(video, record, trimmed_path):
-    """Whether the record tells of this very file and its clips are all there."""
-    entry = record["videos"].get(video["key"])
-    if entry is None or entry["bytes"] != video["bytes"]:
-        return False
-    endings = (".avi", ".masks.npz") if masks_path(video["path"]).is_file() else (".avi",)
-    return all((trimmed_path / video["class"] / (clip + end)).is_file() for clip in entry["clips"] for end in endings)
-
-
-def trim_all(videos, trimmed_path, options, overwrite, workers, time_limit):
-    """Cut the videos whose clips are not all there. Returns (entries of the record, keys kept, {key: error})."""
-    with sole_writer(trimmed_path):
-        record = open_record(trimmed_path, options, overwrite)
-        write_json(trimmed_path / RECORD, record)
-        entries = record["videos"]
-        kept = {video["key"] for video in videos if is_complete(video, record, trimmed_path)}
-        todo = [video for video in videos if video["key"] not in kept]
-        work = partial(cut, trimmed_path=trimmed_path, options=options)
-        errors, written = {}, time.monotonic()
-        try:
-            results = run_isolated(work, todo, workers, time_limit)
-            for video, result, error in tqdm(results, total=len(todo), desc="trimming", unit="video", disable=None):
-                if error:
-                    errors[video["key"]] = error
-                    continue
-                clips, problems = result
-                entries[video["key"]] = {"bytes": video["bytes"], "clips": clips, "problems": problems}
-                if time.monotonic() - written > RECORD_INTERVAL:
-                    write_json(trimmed_path / RECORD, record)
-                    written = time.monotonic()
-        finally:
-            write_json(trimmed_path / RECORD, record | {"videos": dict(sorted(entries.items()))})
-    return entries, kept, errors
-
-
-def report(videos, entries, kept, errors):
-    """Print what became of the videos, by class. ValueError where there is not one clip."""
-    for video in videos:
-        key = video["key"]
-        for reason in [errors[key]] if key in errors else entries[key]["problems"]:
-            opts.warn(f"{key}: {reason}")
-    for name in sorted({video["class"] for video in videos}):
-        keys = [video["key"] for video in videos if video["class"] == name]
-        good = [key for key in keys if key not in errors]
-        n_clips = {state: sum(len(entries[key]["clips"]) for key in good if (key in kept) == state) for state in (0, 1)}
-        n_passed = sum(len(entries[key]["problems"]) for key in good)
-        print(f"{name}: {len(keys)} videos, {n_clips[0]} clips written, {n_clips[1]} kept from before, "
-              f"{len(keys) - len(good)} videos skipped, {n_passed} ranges passed over")  # fmt: skip
-    if len(errors) == len(videos):
-        key, error = next(iter(errors.items()))
-        raise ValueError(f"none of the {len(videos)} videos gave a clip; {key}: {error}")
+def is_complete(key, entry, raw_path, trimmed_path):
+    """Whether the record's entry tells of this very file and its clips are all there."""
+    path = raw_path / key
+    endings = (".avi", ".masks.npz") if masks_path(path).is_file() else (".avi",)
+    return entry and entry["bytes"] == path.stat().st_size and all(
+        (trimmed_path / Path(key).parent / (clip + end)).is_file() for clip in entry["clips"] for end in endings
+    )
 
 
 def trim(args):
@@ -197,11 +110,24 @@ def trim(args):
     videos = list_videos(args.raw_path, args.classes, sequences)
     options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
                "start": args.start, "ranges": sequences is not None}  # fmt: skip
-    report(videos, *trim_all(videos, args.trimmed_path, options, args.overwrite, args.workers, args.time_limit))
+    places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
+    with sole_writer(args.trimmed_path):
+        record_path = args.trimmed_path / RECORD
+        record = open_record(record_path, options, FIELDS, args.overwrite)
+        write_json(record_path, record)
+        entries = record["videos"]
+        kept = {key for key in videos if is_complete(key, entries.get(key), **places)}
+        work_through(list(videos), kept, partial(cut, videos=videos, options=options, **places), args.workers,
+                     args.time_limit, "trimmed", partial(write_entry, record_path, record))
+    made = {key: entries[key] for key in videos if key in entries}
+    for key, entry in made.items():
+        for problem in entry["problems"]:
+            opts.warn(f"{key}: {problem}")
     if not args.start:
-        n_unknown = sum(video["ranges"] is None for video in videos)
+        n_unknown = sum(ranges is None for _, ranges in videos.values())
         print(f"ranges of {len(videos) - n_unknown} videos from {path}, of {n_unknown} videos found from motion")
-    print(f"clips of {args.n_frames} frames are in {args.trimmed_path}; next: utils/generate_data.sh")
+    print(f"{sum(len(entry['clips']) for entry in made.values())} clips of {args.n_frames} frames are in "
+          f"{args.trimmed_path}; next: utils/generate_data.sh")
 
 
 def build_parser():
