@@ -16,6 +16,8 @@ from tqdm import tqdm
 import opts
 from data.clips import fit, normalise, read_frames, resize
 from data.files import read_json, sole_writer, whole_folder, write_json
+from data.recipe import keep_recipe
+from model import processes
 from model.folding import folded
 from saliency.feature_tsr import feature_rescaling
 from saliency.figures import feature_heatmap, feature_profile, save_figure
@@ -24,6 +26,7 @@ from saliency.gradient import SCORES
 from saliency.methods import FEATURE_METHODS
 from saliency.metrics import format_table, profile_metrics, summarise
 from saliency.report import write_report
+from saliency.summary import checked
 from saliency.tsr import FILLS
 
 
@@ -51,26 +54,15 @@ def work(args):
     opts.check_target(args, info)
     clips = opts.open_clips(args, info)
     model = folded(model)
-    with sole_writer(args.result_path):
-        if not args.overwrite:
-            opts.check_same_recipe(args.result_path / "opts.json", args)
-        write_json(args.result_path / "opts.json", opts.recipe(args))
-        rows, kept = {}, 0
-        for clip in tqdm(clips, unit="clip", disable=None):
-            folder = args.result_path / (clip.label or "video") / clip.name
-            if (folder / "saliency.npz").is_file() and not args.overwrite:
-                kept += 1
-            else:
-                try:
-                    frames = resize(fit(read_frames(clip), info.sample_duration), info.sample_size)
-                except (ValueError, OSError) as error:
-                    opts.warn(f"{clip.name} is left out: {error}")
-                    continue
-                with whole_folder(folder) as temporary:
-                    explain_clip(args, model, info, device, clip, frames, temporary)
-            rows[clip.name] = read_json(folder / "metrics.json")
+    with processes.held_by_first(sole_writer(args.result_path)):
+        processes.by_first(keep_recipe, args.result_path, vars(args))
+        found = processes.spread(lambda clip: explained(args, model, info, device, clip), clips)
+        rows = {clip.name: row for clip, (row, _) in zip(clips, found, strict=True) if row is not None}
+        kept = sum(before for _, before in found)
         if not rows:
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
+        if not processes.first():
+            return
         summary = summarise(list(rows.values()))
         write_json(args.result_path / "metrics.json", {"clips": rows, "summary": summary})
     frame_results = args.result_path.absolute().with_name("frame_saliency")
@@ -81,6 +73,21 @@ def work(args):
     print("mean over clips with its 95 % interval, clips drawn anew")
     print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(clips) - len(rows)} left out; "
           f"in {args.result_path}")
+
+
+def explained(args, model, info, device, clip):
+    """The figures of a clip, None where it cannot be read, and whether its results were there before."""
+    folder = args.result_path / (clip.label or "video") / clip.name
+    kept = (folder / "saliency.npz").is_file() and not args.overwrite
+    if not kept:
+        try:
+            frames = resize(fit(read_frames(clip), info.sample_duration), info.sample_size)
+        except (ValueError, OSError) as error:
+            opts.warn(f"{clip.name} is left out: {error}")
+            return None, False
+        with whole_folder(folder) as temporary:
+            explain_clip(args, model, info, device, clip, frames, temporary)
+    return checked(read_json(folder / "metrics.json"), folder / "metrics.json", methods=False), kept
 
 
 def explain_clip(args, model, info, device, clip, frames, folder):

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 import opts
 from data.clips import fit, normalise, read_frames, resize
 from data.files import sole_writer, whole_file, write_json
+from data.recipe import keep_recipe
 from data.video import cv2, write_video
+from model import processes
 from model.folding import folded
 from saliency.figures import confusion_matrix, save_figure
 
@@ -37,13 +38,14 @@ def work(args):
     model, info, device = opts.open_model(args)
     clips = opts.open_clips(args, info)
     model = folded(model)
-    with sole_writer(args.result_path):
-        if not args.overwrite:
-            opts.check_same_recipe(args.result_path / "opts.json", args)
-        write_json(args.result_path / "opts.json", opts.recipe(args))
-        predictions = classify(model, info, device, clips)
+    with processes.held_by_first(sole_writer(args.result_path)):
+        processes.by_first(keep_recipe, args.result_path, vars(args))
+        found = processes.spread(lambda clip: classify(model, info, device, clip), clips)
+        predictions = [(clip, values) for clip, values in zip(clips, found, strict=True) if values is not None]
         if not predictions:
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
+        if not processes.first():
+            return
         write_predictions(args.result_path / "predictions.csv", info.classes, predictions)
         if args.video:
             for path in args.video:
@@ -54,18 +56,17 @@ def work(args):
 
 
 @torch.no_grad()
-def classify(model, info, device, clips):
-    """[(clip, probabilities (classes,))] of the clips that can be read."""
-    predictions = []
-    for clip in tqdm(clips, unit="clip", disable=None):
-        try:
-            frames = resize(fit(read_frames(clip), info.sample_duration), info.sample_size)
-        except (ValueError, OSError) as error:
-            opts.warn(f"{clip.name} is left out: {error}")
-            continue
-        scores = model(normalise(frames, info.mean, info.std)[None].to(device))[0]
-        predictions.append((clip, scores.softmax(0).cpu().numpy()))
-    return predictions
+def classify(model, info, device, clip):
+    """The probabilities (classes,) of a clip, None where it cannot be read."""
+    try:
+        frames = resize(fit(read_frames(clip), info.sample_duration), info.sample_size)
+    except (ValueError, OSError) as error:
+        opts.warn(f"{clip.name} is left out: {error}")
+        return None
+    scores = model(normalise(frames, info.mean, info.std)[None].to(device))[0]
+    if not torch.isfinite(scores).all():
+        raise ValueError(f"{clip.name}: the model's scores are not finite; check its weights, train it again")
+    return scores.softmax(0).cpu().numpy()
 
 
 def write_predictions(path, classes, predictions):
@@ -96,18 +97,23 @@ def report(folder, classes, predictions):
 
 def annotate(path, info, predictions, folder):
     """Print the class of each window of a video and write a copy of it with the class on its frames."""
-    written = []
+    if predictions:
+        write_video(folder / f"{path.stem}_classified.mp4", written_on(path, info, predictions))
+
+
+def written_on(path, info, predictions):
+    """Yield the frames of the windows, twice as large and with the class on them."""
+    end = 0  # of the window before; the last one may overlap it
     for clip, probabilities in predictions:
         name, probability = info.classes[probabilities.argmax()], probabilities.max()
         print(f"{path.name} frames {clip.first + 1}-{clip.first + clip.length}: {name} ({probability:.2f})")
-        for frame in read_frames(clip):
+        for frame in read_frames(clip)[max(end - clip.first, 0):]:
             frame = cv2.resize(frame, None, fx=2, fy=2)
             for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
                 cv2.putText(frame, f"{name} {probability:.2f}", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour,
                             thickness, cv2.LINE_AA)
-            written.append(frame)
-    if written:
-        write_video(folder / f"{path.stem}_classified.mp4", written)
+            yield frame
+        end = clip.first + clip.length
 
 
 def main(argv=None):

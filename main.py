@@ -6,30 +6,38 @@ Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.j
 stopped.
 """
 
+import copy
 import csv
+import shutil
 import sys
+import time
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 import opts
 from data.clips import IMAGENET_MEAN, IMAGENET_STD, ClipDataset, check_size, find_clips, has_subset
 from data.files import sole_writer, whole_file, write_json
+from data.recipe import checked_recipe
+from model import processes
 from model.backbones import BACKBONES
-from model.checkpoint import MODELS, ModelInfo, load_model
-from model.training import MirroredClips, evaluate, fit, keep_vectors
+from model.checkpoint import MODELS, ModelInfo, load_model, start_from
+from model.training import Head, MirroredClips, evaluate, fit, keep_vectors, own_loader
 from saliency.figures import confusion_matrix, save_figure, training_curves
 
-WRITTEN = ("last.pth", "best.pth", "log.csv", "curves.png", "metrics.json", "confusion_validation.png",
+WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_validation.png",
            "confusion_testing.png")
+CURVES_INTERVAL = 10  # seconds between two drawings of curves.png, each of which takes half of one
 
 
 def build_parser():
     parser = opts.Parser("Train a CNN-LSTM to tell the classes of a data set of clips apart.")
     opts.add_data_options(parser)
     model = parser.add_argument_group("model")
-    model.add_argument("--model", choices=tuple(MODELS), default="cnnlstm")
+    model.add_argument("--model", choices=tuple(MODELS), default="cnnlstm",
+                       help="cnnlstm_attn: input-cell attention, cnnlstm_cbam: a ResNet with CBAM (needs --finetune)")
     model.add_argument("--backbone", choices=BACKBONES, default="resnet18", metavar="NAME",
                        help="torchvision network on each frame: resnet18, mobilenet_v2 ... (an unknown name lists all)")
     model.add_argument("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH", help="its start")
@@ -37,7 +45,11 @@ def build_parser():
                        help="train the backbone too (much slower); without it the features are computed once and kept")
     model.add_argument("--num_layers", type=opts.positive_int, default=1, help="layers of the LSTM")
     model.add_argument("--hidden_size", type=opts.positive_int, default=256, help="units of each LSTM layer")
+    model.add_argument("--attention_rows", type=opts.positive_int, help="of cnnlstm_attn: ways of looking back, 20")
+    model.add_argument("--attention_size", type=opts.positive_int, help="of cnnlstm_attn: units that score them, 50")
     model.add_argument("--dropout", type=opts.fraction, default=0.5, help="in the classifier")
+    model.add_argument("--pretrain_path", type=Path, metavar="PATH",
+                       help="start from the weights of a checkpoint; the last layer is new if its classes are others")
     training = parser.add_argument_group("training")
     training.add_argument("--sample_size", type=opts.positive_int, default=150, help="side of the frames in pixels")
     training.add_argument("--sample_duration", type=opts.positive_int, default=30, help="frames per clip")
@@ -45,46 +57,73 @@ def build_parser():
     training.add_argument("--n_epochs", type=opts.positive_int, default=50)
     training.add_argument("--lr_rate", type=opts.not_negative, default=1e-4, help="Adam's learning rate")
     training.add_argument("--weight_decay", type=opts.not_negative, default=1e-3)
+    training.add_argument("--save_interval", type=opts.positive_int, metavar="N", help="keep every Nth as epoch_N.pth")
+    training.add_argument("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")
+    training.add_argument("--tensorboard", action="store_true", help="a log for TensorBoard, if that is installed")
+    opts.add_normalisation_options(parser.add_argument_group(
+        "preparation of pixels", "None of these given: ImageNet's mean and deviation. Otherwise, as in the original "
+        "projects, --mean_dataset activitynet and --norm_value 1 unless given."
+    ))
     opts.add_device_options(parser)
     opts.add_result_options(parser, None)
     return parser
 
 
 def work(args):
+    if args.tensorboard and not find_spec("tensorboard"):
+        raise ValueError("--tensorboard was given, TensorBoard is not installed; leave it out or install tensorboard")
     device = opts.device(args)
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
     check_size(args.sample_duration, args.sample_size)
-    classes, datasets = load_subsets(args)
-    torch.manual_seed(args.seed)
-    model = MODELS[args.model](
-        len(classes), args.backbone, args.backbone_weights, hidden_size=args.hidden_size, num_layers=args.num_layers,
-        dropout=args.dropout,
-    ).to(device)
-    check_backbone(model, args)
-    prepared = args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD
-    info = ModelInfo(args.model, model.config, classes, *prepared)
-    with sole_writer(folder):
-        if not args.overwrite:
-            opts.check_same_recipe(folder / "opts.json", args)
+    mean, std = opts.normalisation(args) or (IMAGENET_MEAN, IMAGENET_STD)
+    classes, datasets = load_subsets(args, mean, std)
+    model = build_model(args, classes).to(device)
+    check_backbone(model, args, len(datasets["training"]))
+    info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std)
+    with processes.held_by_first(sole_writer(folder)):
+        recipe = checked_recipe(folder, vars(args))
         if args.finetune:
             datasets["training"] = MirroredClips(datasets["training"])
         else:
             datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
                         for name, dataset in datasets.items()}
-        if args.overwrite:
-            for name in WRITTEN:
-                (folder / name).unlink(missing_ok=True)
-        write_json(folder / "opts.json", opts.recipe(args))
-        history = fit(
-            model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune,
-            n_epochs=args.n_epochs, batch_size=args.batch_size, lr_rate=args.lr_rate, weight_decay=args.weight_decay,
-            seed=args.seed, device=device, workers=args.num_workers,
-        )
-        write_log(folder, history)
+        processes.by_first(begin, folder, recipe, args.overwrite)
+        with run_log(folder, args.tensorboard) if processes.first() else nullcontext(len) as log:
+            fit(
+                model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune,
+                n_epochs=args.n_epochs, batch_size=args.batch_size, lr_rate=args.lr_rate,
+                weight_decay=args.weight_decay, seed=args.seed, device=device, workers=args.num_workers,
+                save_interval=args.save_interval, log_interval=args.log_interval, log=log,
+            )
         report(args, folder, datasets, device)
 
 
-def load_subsets(args):
+def begin(folder, recipe, overwrite):
+    for path in (path for name in WRITTEN for path in folder.glob(name) if overwrite):
+        path.unlink()
+    write_json(folder / "opts.json", recipe)
+
+
+def build_model(args, classes):
+    """The model to train: new, or with the weights of --pretrain_path."""
+    if args.model == "cnnlstm_cbam" and not args.finetune:
+        raise ValueError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
+    given = {name: getattr(args, name) for name in ("attention_rows", "attention_size")}
+    sizes = {name: size for name, size in given.items() if size}
+    if sizes and args.model != "cnnlstm_attn":
+        raise ValueError(f"--{min(sizes)} belongs to --model cnnlstm_attn, {args.model} has no such size; leave it out")
+    torch.manual_seed(args.seed)
+    model = MODELS[args.model](
+        len(classes), args.backbone, "none" if args.pretrain_path else args.backbone_weights,
+        hidden_size=args.hidden_size, num_layers=args.num_layers, dropout=args.dropout, **sizes,
+    )
+    if args.pretrain_path:
+        same = start_from(args.pretrain_path, model, classes)
+        print(f"weights from {args.pretrain_path}" + ("" if same else ", a new last layer: its classes are others"))
+    return model
+
+
+def load_subsets(args, mean, std):
     """The class names, and a data set for each subset that has clips."""
     datasets = {}
     for name in ("training", "validation", "testing"):
@@ -99,46 +138,81 @@ def load_subsets(args):
                 f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                 f"{', '.join(classes)}; leave the flag out"
             )
-        datasets[name] = ClipDataset(
-            clips, classes, args.sample_size, args.sample_duration, IMAGENET_MEAN, IMAGENET_STD
-        )
+        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, mean, std)
         counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
     return classes, datasets
 
 
-def check_backbone(model, args):
-    """Refuse frames that are too small for the backbone."""
-    size = args.sample_size
+def check_backbone(model, args, n_clips):
+    """Refuse frames that are too small for the backbone, and batches that are too small to train it."""
+    size, place = args.sample_size, next(model.parameters()).device
+    n_frames = args.sample_duration * (n_clips % args.batch_size or args.batch_size)  # in the smallest batch
     try:
         with torch.no_grad():
-            model.eval().describe(torch.zeros(1, 1, 3, size, size, device=next(model.parameters()).device))
+            frames = torch.zeros(min(n_frames, 2), 1, 3, size, size, device=place)
+            copy.deepcopy(model).train(args.finetune).describe(frames)
     except RuntimeError as error:
         raise ValueError(
             f"--sample_size {size}: {args.backbone} cannot take frames of that size ({str(error)[:120]}); give another"
         ) from error
+    except ValueError as error:  # of batch norm
+        raise ValueError(
+            f"--finetune: a batch would hold a single frame ({n_clips} clips of one frame, in batches of "
+            f"{args.batch_size}), too few for batch norm; give another --batch_size or a longer --sample_duration"
+        ) from error
 
 
-def write_log(folder, history):
-    with whole_file(folder / "log.csv") as path, path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, history[0])
-        rows.writeheader()
-        rows.writerows(history)
-    save_figure(training_curves(history), folder / "curves.png")
+@contextmanager
+def run_log(folder, tensorboard):
+    """Yields a function of the rows so far, which keeps log.csv, curves.png and what TensorBoard reads."""
+    seen, drawn = [], time.monotonic()
+    if tensorboard:
+        from torch.utils.tensorboard import SummaryWriter
+
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # all rows are written anew
+        events = SummaryWriter(folder / "tensorboard")
+
+    def draw():
+        save_figure(training_curves(seen), folder / "curves.png")
+
+    def log(history):
+        nonlocal drawn
+        with whole_file(folder / "log.csv") as path, path.open("w", newline="") as file:
+            rows = csv.DictWriter(file, history[0])
+            rows.writeheader()
+            rows.writerows(history)
+        for row in history[len(seen):] if tensorboard else ():
+            for name, value in row.items():
+                part, _, quantity = name.partition("_")  # train_loss
+                if quantity:
+                    events.add_scalar(f"{quantity}/{part}", value, row["epoch"])
+            events.flush()
+        seen[:] = history
+        if time.monotonic() - drawn > CURVES_INTERVAL:
+            draw()
+            drawn = time.monotonic()
+
+    try:
+        yield log
+    finally:
+        if seen:
+            draw()
 
 
 def report(args, folder, datasets, device):
     """Accuracy and confusion of the best epoch's model on validation and testing, printed and kept."""
     model, info = load_model(folder / "best.pth", device)
-    forward = model if args.finetune else lambda vectors: model.classify(model.project(vectors))
+    forward = model if args.finetune else Head(model)
     metrics = {"best_epoch": info.epoch}
     for name in (name for name in datasets if name != "training"):
-        loader = DataLoader(datasets[name], args.batch_size, num_workers=args.num_workers)
+        loader = own_loader(datasets[name], args.batch_size, args.num_workers)
         loss, accuracy, confusion = evaluate(forward, loader, device, len(info.classes))
         metrics[name] = {"loss": loss, "accuracy": accuracy, "confusion": confusion.tolist()}
-        save_figure(confusion_matrix(confusion.numpy(), info.classes), folder / f"confusion_{name}.png")
+        figure = confusion_matrix(confusion.numpy(), info.classes)
+        processes.by_first(save_figure, figure, folder / f"confusion_{name}.png")
         print(f"{name}: accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}), best epoch {info.epoch}")
-    write_json(folder / "metrics.json", metrics)
+    processes.by_first(write_json, folder / "metrics.json", metrics)
     print(f"model, curves and figures: {folder}")
 
 

@@ -1,48 +1,60 @@
 """Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
 
 import argparse
-import hashlib
-import platform
+import math
 import re
-import subprocess
 import sys
 import warnings
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 
-from data.files import read_json
+from model import processes
 
-DATASETS = ("kth",)
+DATASETS = ("kth", "folder")
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
-PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")
-# Options that may differ between the runs that share a result folder: they do not change what is computed.
-INCIDENTAL = {
-    "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
-    "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws",
-}
-INPUTS = ("annotation_path", "resume_path", "backbone_weights")  # files whose content a result depends on
+NORMALISATION = ("mean_dataset", "no_mean_norm", "std_norm", "norm_value", "unit_pixels")
 LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
 OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there is one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that shows defaults and complains in one line."""
 
     def __init__(self, description):
-        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                         allow_abbrev=False)
+        super().__init__(description=description, formatter_class=Formatter, allow_abbrev=False)
+
+    def exit(self, status=0, message=None):
+        if message:
+            processes.tell(message.rstrip(), processes.ENDED)
+        sys.exit(status)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def run(parser, work, argv=None):
+    """What `run_alone` does, in each of the processes that torchrun starts, if it does."""
+    with processes.together():
+        return run_alone(parser, work, argv)
+
+
+def run_alone(parser, work, argv):
     """Parse `argv`, call work(args) and return its result.
 
     ValueError and OSError carry a sentence for the user (what was given, what was found, what to do): it is printed
     as one line on stderr and the process ends with status 2. So it does where memory runs out.
     """
     args = parser.parse_args(argv)
+    for name in ("annotation_path", "video_path") if "dataset" in args else ():
+        if getattr(args, name) == parser.get_default(name):
+            setattr(args, name, Path(str(getattr(args, name)).replace("kth", args.dataset)))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: warn(message)
@@ -53,6 +65,8 @@ def run(parser, work, argv=None):
             text = text.splitlines()[-1].partition(": ")[2]
         parser.exit(2, f"{parser.prog}: error: {one_line(text) or type(error).__name__}\n")
     except Exception as error:
+        if processes.is_loss(error):
+            parser.exit(2, f"{parser.prog}: error: another process of this run has ended; see what it told\n")
         if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         advice = "choose smaller sizes (clips, batches, layers), or a machine with more"
@@ -91,7 +105,8 @@ def fraction(text):
 
 def add_data_options(parser):
     group = parser.add_argument_group("data")
-    group.add_argument("--dataset", choices=DATASETS, default="kth", help="which data set")
+    group.add_argument("--dataset", choices=DATASETS, default="kth",
+                       help="folder: any class folders of videos; its default paths say folder instead of kth")
     group.add_argument("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
     group.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
     group.add_argument("--n_classes", type=positive_int, default=None, help="checked against the data and the model")
@@ -110,10 +125,33 @@ def add_model_options(parser):
     """For the scripts that use a trained model."""
     from model.checkpoint import MODELS  # takes seconds: only for the scripts that need it anyway
 
-    group = parser.add_argument_group("model")
-    group.add_argument("--model", choices=tuple(MODELS), default=None, help="checked against the checkpoint")
-    group.add_argument("--resume_path", type=Path, default=PRETRAINED, help="checkpoint written by main.py")
-    group.add_argument("--sample_size", type=positive_int, default=None, help="checked against the checkpoint")
+    group = parser.add_argument_group("model", "A checkpoint of main.py describes itself, flags may only repeat it; a "
+                                      "file of the original projects holds weights alone, flags tell the rest.")
+    group.add_argument("--model", choices=tuple(MODELS), help="which kind of model")
+    group.add_argument("--resume_path", type=Path, default=PRETRAINED, help="checkpoint")
+    group.add_argument("--sample_size", type=positive_int, help="side of the frames in pixels")
+    group.add_argument("--sample_duration", type=positive_int, help="frames per clip")
+    group.add_argument("--classes", nargs="+", metavar="NAME", help="in the order of the scores")
+    group.add_argument("--unit_pixels", action="store_true", default=None,
+                       help="pixels in 0..1 whatever --norm_value says, as in interpretability_of_lstm's later main.py")
+    add_normalisation_options(group)
+
+
+def add_normalisation_options(group):
+    from model.legacy import MEANS
+
+    group.add_argument("--mean_dataset", choices=tuple(MEANS), help="whose mean is subtracted from the pixels")
+    group.add_argument("--no_mean_norm", action="store_true", default=None, help="subtract none, unless --std_norm")
+    group.add_argument("--std_norm", action="store_true", default=None, help="divide by the standard deviation as well")
+    group.add_argument("--norm_value", type=positive_int, help="1: pixels, mean, deviation in 0..255; 255: in 0..1")
+
+
+def normalisation(args):
+    """(mean, std) per RGB channel, for pixels in 0..1, that the flags ask for; None where there is no such flag."""
+    from model import legacy
+
+    given = {name: getattr(args, name) for name in NORMALISATION if getattr(args, name, None) is not None}
+    return legacy.normalisation(**given) if given else None
 
 
 def add_target_options(parser, scores):
@@ -139,7 +177,7 @@ def choose_target(args, clip, predicted):
 def add_device_options(parser):
     group = parser.add_argument_group("device")
     group.add_argument("--use_cuda", action="store_true", help="compute on a GPU")
-    group.add_argument("--gpu", type=int, default=None, help="which GPU (implies --use_cuda)")
+    group.add_argument("--gpu", type=int, default=None, help="which GPU (implies --use_cuda); with torchrun the first")
 
 
 def add_result_options(parser, default):
@@ -150,49 +188,68 @@ def add_result_options(parser, default):
 
 
 def device(args):
-    """The torch device that the options ask for."""
+    """The torch device that the options ask for; processes that torchrun started take the next GPUs, and meet here."""
     import torch
 
     if not args.use_cuda and args.gpu is None:
+        processes.join(torch.device("cpu"))
         return torch.device("cpu")
-    index = args.gpu or 0
+    index = (args.gpu or 0) + processes.local_rank()
     if not torch.cuda.is_available():
         raise ValueError("--use_cuda was given, PyTorch finds no CUDA device here; leave --use_cuda and --gpu out")
     if not 0 <= index < torch.cuda.device_count():
         raise ValueError(f"--gpu {index} was given, there are {torch.cuda.device_count()} GPUs, numbered from 0")
+    processes.join(torch.device("cuda", index))
     return torch.device("cuda", index)
 
 
 def check_against_checkpoint(args, info):
     """A flag that contradicts the checkpoint is an error, not a silent choice."""
-    facts = {"model": info.model, "n_classes": len(info.classes), "sample_size": info.sample_size}
+    facts = {"model": info.model, "n_classes": len(info.classes), "classes": info.classes,
+             "sample_size": info.sample_size, "sample_duration": info.sample_duration}
     for name, fact in facts.items():
         given = getattr(args, name)
-        if given is not None and given != fact:
+        if given not in (None, fact):
             raise ValueError(
                 f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave the flag out"
             )
+    asked, fact = normalisation(args), info.mean + info.std
+    if asked and not all(map(math.isclose, asked[0] + asked[1], fact)):
+        given, fact = ([round(value, 4) for value in values] for values in (asked[0] + asked[1], fact))
+        raise ValueError(
+            f"the flags of normalisation give mean and deviation {given} for pixels in 0..1, which contradicts the "
+            f"checkpoint {args.resume_path}, which has {fact}; leave them out"
+        )
+
+
+def tell_assumed(args, info):
+    """Print what was assumed of a file of the original projects; returns info, with class names of the annotation."""
+    from data.annotation import read_annotation
+
+    names = read_annotation(args.annotation_path).labels if args.annotation_path.is_file() else []
+    if not args.classes and len(names) == len(info.classes):  # as the originals do, whose files have no names
+        info = replace(info, classes=names, assumed=info.assumed | {"classes": names})
+    facts = {name: "" if value is True else " ".join(value) if name == "classes" else value
+             for name, value in info.assumed.items() if value is not False}
+    print(f"{args.resume_path} holds weights alone; what is assumed beside them can be given: "
+          + " ".join(f"--{name} {value}".strip() for name, value in facts.items()))
+    return info
 
 
 def open_model(args):
     """The trained model on the chosen device, its ModelInfo, and the device; flags are checked against it."""
-    import torch
-
     from data.clips import check_size
     from model.checkpoint import load_model
+    from model.legacy import ASSUMED
 
     chosen = device(args)
     if args.resume_path == PRETRAINED:
         print(f"model: {PRETRAINED.name}, which comes with the project (what it is: {PRETRAINED.with_suffix('.md')})")
-    model, info = load_model(args.resume_path, chosen)
+    model, info = load_model(args.resume_path, chosen, **{name: getattr(args, name) for name in ASSUMED})
+    if info.assumed:
+        info = tell_assumed(args, info)
     check_against_checkpoint(args, info)
     check_size(info.sample_duration, info.sample_size)
-    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ValueError(
-            f"{args.resume_path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); "
-            "its training diverged, train again with a lower --lr_rate"
-        )
     return model, info, chosen
 
 
@@ -203,9 +260,12 @@ def open_clips(args, info):
     if args.video and args.clips:
         raise ValueError("--clips names clips of the data set, --video takes none of it; leave one of them out")
     if args.video:
-        return clips_of_videos(args.video, info.sample_duration, args.limit)
+        clips, problems = clips_of_videos(args.video, info.sample_duration, args.limit)
+        for problem in problems:
+            warn(problem)
+        return clips
     labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
-    if labels != info.classes:
+    if sorted(labels) != sorted(info.classes):
         raise ValueError(
             f"{args.annotation_path} has the classes {', '.join(labels)}, the checkpoint {args.resume_path} knows "
             f"{', '.join(info.classes)}; give the data that it was trained for"
@@ -215,65 +275,5 @@ def open_clips(args, info):
     return clips
 
 
-def recipe(args):
-    """What a result was made with: options, versions, commit where there is one. Plain JSON values."""
-    return {
-        "options": {name: _plain(value) for name, value in sorted(vars(args).items())},
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
-        "inputs": {name: _digest(getattr(args, name)) for name in INPUTS if Path(getattr(args, name, "")).is_file()},
-    }
-
-
-def _digest(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-
-
-def _version(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # OpenCV has several names
-        return None
-
-
-def _commit():
-    try:
-        git = ["git", "rev-parse", "HEAD"]
-        found = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    except OSError:  # no git here
-        return None
-    return found.stdout.strip() or None
-
-
-def check_same_recipe(path, args):
-    """Refuse to mix results made with different options in one folder."""
-    if not path.is_file():
-        return
-    content, now = read_json(path), recipe(args)
-    content = content if isinstance(content, dict) else {}
-    before, files = content.get("options"), content.get("inputs", {})
-    if not isinstance(before, dict) or not isinstance(files, dict):
-        raise ValueError(f"{path} does not tell how its folder was made; give another --result_path, or --overwrite")
-    for name in sorted(now["options"].keys() - INCIDENTAL):
-        given = now["options"][name]
-        if name in before and before[name] != given:
-            raise ValueError(
-                f"{path.parent} was made with --{name} {before[name]}, now {given} is given; give the same "
-                "options, another --result_path, or --overwrite"
-            )
-    for name, digest in now["inputs"].items():
-        if files.get(name, digest) != digest:
-            raise ValueError(
-                f"{path.parent} was made when --{name} {now['options'][name]} had another content; give another "
-                "--result_path, or --overwrite"
-            )
-
-
-def _plain(value):
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 def warn(message):
-    print(f"warning: {one_line(message)}", file=sys.stderr)
+    processes.tell(f"warning: {one_line(message)}")

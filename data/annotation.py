@@ -69,4 +69,6 @@ def write_annotation(path, labels, clips):
     database = {
         clip: {"subset": subset, "annotations": {"label": label}} for clip, (subset, label) in clips.items()
     }
+    for leftover in Path(path).parent.glob(f".{Path(path).stem}.part[0-9]*"):  # of a run that was killed
+        leftover.unlink(missing_ok=True)
     write_json(path, {"labels": list(labels), "database": database})

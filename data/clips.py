@@ -6,6 +6,7 @@
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 import torch
 
 from data.annotation import SUBSETS, read_annotation
-from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks
+from data.isolated import n_cores, run_isolated
+from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks, stack
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+TIME_LIMIT = 300  # seconds that decoding a video may take; see data.isolated
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,38 @@ def has_subset(annotation_path, subset):
 
 
 def clips_of_videos(paths, duration, limit=None):
-    """Cut video files into consecutive windows of `duration` frames; a video shorter than that is one clip."""
+    """Cut video files into windows of `duration` frames, one after the other; the last one ends with the video and may
+    overlap the one before. A video shorter than that is one clip.
+
+    Returns (clips, problems): problems are sentences about videos that cannot be decoded. ValueError where none can.
+    Here and in `read_frames` they are decoded in processes of their own, so that one whose decoder dies costs no more.
+    """
     clips, seen = [], {}
     for path in map(Path, paths):
         if path.stem in seen:
             raise ValueError(f"{seen[path.stem]} and {path} have one name, as their results would; give one at a time")
         seen[path.stem] = path
-        count = sum(1 for _ in iterate_video(path))
-        for first in range(0, max(count - duration, 0) + 1, duration):
+        if not path.is_file():
+            raise FileNotFoundError(f"no video at {path}")
+    counted = {path: found for path, *found in run_isolated(_count, list(seen.values()), n_cores(), TIME_LIMIT)}
+    bad = [f"{path}: {counted[path][1]}" for path in seen.values() if counted[path][1]]
+    problems = [f"{len(bad)} of {len(seen)} videos cannot be decoded and are left out: {'; '.join(bad)}"] if bad else []
+    if len(bad) == len(seen):
+        raise ValueError(f"none of the {len(seen)} videos can be decoded: {bad[0]}")
+    for path in seen.values():
+        count = counted[path][0]
+        last = max((count or 0) - duration, 0)  # where the last window starts
+        for first in [*range(0, last, duration), last] if count else ():
             clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, min(duration, count)))
-    return clips[:limit]
+    return clips[:limit], problems
+
+
+def _count(path):
+    return sum(1 for _ in iterate_video(path))
+
+
+def _window(clip):
+    return stack(islice(iterate_video(clip.path), clip.first, clip.first + clip.length), clip.path)
 
 
 def check_size(duration, size):
@@ -107,7 +132,10 @@ def check_size(duration, size):
 def read_frames(clip):
     """The frames of a clip, (T, H, W, 3) uint8 RGB. ValueError or FileNotFoundError where one cannot be read."""
     if clip.length is not None:
-        return np.stack(list(islice(iterate_video(clip.path), clip.first, clip.first + clip.length)))
+        ((_, frames, error),) = run_isolated(_window, [clip], 1, TIME_LIMIT)
+        if error:
+            raise ValueError(error)
+        return frames
     images = sorted(clip.path.glob("image_*.jpg"))
     count = clip.path / "n_frames"
     if count.is_file():
@@ -117,15 +145,37 @@ def read_frames(clip):
         if len(images) < int(text):
             raise ValueError(f"{clip.path} holds {len(images)} images, n_frames says {text}; extract the clip again")
         images = images[:int(text)]
-    frames = [read_image(path) for path in images]
-    if len({frame.shape for frame in frames}) > 1:
-        raise ValueError(f"{clip.path} holds images of different sizes; extract the clip again")
-    return np.stack(frames)
+    return stack(map(read_image, images), clip.path)
 
 
 def read_clip_masks(clip):
     """The person masks (T, H, W) bool of a synthetic clip, None where there are none."""
     return None if clip.length is not None else read_masks(clip.path / "masks.npz")
+
+
+def load(clip, duration, size):
+    """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool, or None, as a model of that size reads them."""
+    frames, masks = read_frames(clip), read_clip_masks(clip)
+    if masks is not None and len(masks) != len(frames):
+        raise ValueError(f"{clip.path} has {len(frames)} frames and masks for {len(masks)}; extract the clip again")
+    frames = resize(fit(frames, duration), size)
+    return frames, None if masks is None else resize_masks(fit(masks, duration), size)
+
+
+def training_frames(annotation_path, video_path, number, duration, size):
+    """Yield the frames (T, H, W, 3) of about `number` clips spread over the training subset, as far as there are any.
+
+    A clip that cannot be read gives a warning.
+    """
+    try:
+        _, clips, _ = find_clips(annotation_path, video_path, "training")
+    except ValueError:
+        return
+    for clip in clips[::max(1, len(clips) // number)]:
+        try:
+            yield resize(fit(read_frames(clip), duration), size)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"training clip {clip.name} is left out of the centre map: {error}", stacklevel=2)
 
 
 def fit(frames, duration):

@@ -12,6 +12,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from model.cnn_lstm import CNNLSTM
 
+GATE = ".cbam.spatial.2"  # the sigmoid of a block's spatial attention, by the end of its name
 OPEN = 3.0  # a new gate lets sigmoid(3) = 95 % of anything through: weights trained without it keep their meaning
 
 
@@ -84,19 +85,21 @@ class CNNLSTMCBAM(CNNLSTM):
 def spatial_attention(model, clip):
     """Where the last block looks: the spatial attention of its CBAM for each frame of a normalised clip.
 
-    clip (T, C, H, W) -> (T, H', W') in 0..1, in eval mode. The model is left as it was. ValueError without CBAM.
+    clip (T, C, H, W) -> (T, H', W') in 0..1, in eval mode. The model, folded or not, is left as it was. ValueError
+    without CBAM.
     """
-    blocks = [module for module in model.modules() if isinstance(module, CBAM)]
-    if not blocks:
+    gates = [module for name, module in model.named_modules() if name.endswith(GATE)]
+    if not gates:
         raise ValueError(f"a {type(model).__name__} has no spatial attention; train one with --model cnnlstm_cbam")
     modes = [(module, module.training) for module in model.modules()]
     maps = []
-    hook = blocks[-1].spatial.register_forward_hook(lambda module, inputs, output: maps.append(output[:, 0]))
+    hooks = [gate.register_forward_hook(lambda module, inputs, output: maps.append(output[:, 0])) for gate in gates]
     try:
         with torch.no_grad():
             model.eval().describe(clip[None])
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         for module, training in modes:
             module.training = training
-    return maps[0]
+    return maps[-1]

@@ -62,7 +62,7 @@ def read_checkpoint(path, **assumed):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another --resume_path")
+        raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another path")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -95,11 +95,39 @@ def load_model(path, device="cpu", **assumed):
     if info.model not in MODELS:
         raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:
-        model = MODELS[info.model](**info.config)
-        model.load_state_dict(content["state_dict"])
-    except (TypeError, RuntimeError) as error:
+        with torch.device("meta"):  # sizes that a file claims and does not hold take no memory
+            model = MODELS[info.model](**info.config)
+        wanted = model.state_dict()
+        state = {name: value.to(wanted[name].dtype) if name in wanted and value.shape == wanted[name].shape else value
+                 for name, value in content["state_dict"].items()}
+        model.load_state_dict(state, assign=True)
+    except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
+    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(
+            f"{path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); its training "
+            "diverged, train again with a lower --lr_rate"
+        )
     return model.to(device).eval(), info
+
+
+def start_from(path, model, classes):
+    """Give a new model the weights of a checkpoint, all but those of its last layer where that knows other classes.
+
+    Returns whether it knows the same. ValueError where they do not fit.
+    """
+    content = read_checkpoint(path)
+    same = content["classes"] == classes
+    own = {} if same else {name: weight for name, weight in model.state_dict().items() if "classifier.4." in name}
+    try:
+        model.load_state_dict({**content["state_dict"], **own})
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"--pretrain_path {path} does not fit ({str(error)[:160]}); give the --model, --backbone and sizes of its "
+            "training"
+        ) from error
+    return same
 
 
 def _check(path, info):
@@ -111,13 +139,17 @@ def _check(path, info):
     config = info.config if isinstance(info.config, dict) else {}
     facts = {
         "model": isinstance(info.model, str),
-        "config": isinstance(info.config, dict) and "backbone_weights" not in config,  # they are in the state dict
+        "config": isinstance(info.config, dict) and "backbone_weights" not in config  # they are in the state dict
+        and all(isinstance(value, int | float | str) for value in config.values())
+        and config.get("num_layers", 1) in range(1, 1000),
         "classes": isinstance(info.classes, list) and all(isinstance(name, str) for name in info.classes)
         and config.get("num_classes") == len(info.classes),
         "sample_size": isinstance(info.sample_size, int) and info.sample_size > 0,
         "sample_duration": isinstance(info.sample_duration, int) and info.sample_duration > 0,
         "mean": numbers(info.mean),
         "std": numbers(info.std) and all(value > 0 for value in info.std),
+        "epoch": isinstance(info.epoch, int),
+        "assumed": isinstance(info.assumed, dict),
     }
     wrong = [name for name, good in facts.items() if not good]
     if wrong:

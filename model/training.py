@@ -7,10 +7,12 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset, RandomSampler, WeightedRandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Subset, WeightedRandomSampler
 from tqdm import tqdm
 
+from model import processes, whole_batch
 from model.checkpoint import read_checkpoint, save_checkpoint
 from model.folding import folded
 
@@ -53,52 +55,84 @@ class Vectors(Dataset):
         return self.vectors[index, self.view[index]], self.labels[index]
 
 
+class Head(nn.Module):
+    """A model from the backbone's vectors on: (B, T, P) -> (B, classes)."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, vectors):
+        return self.model.classify(self.model.project(vectors))
+
+
+class ShareSampler(BatchSampler):
+    """Batches of indices, of each the share of this process."""
+
+    def __iter__(self):
+        return (batch[whole_batch.share(len(batch))] for batch in super().__iter__())
+
+
+def own_loader(dataset, batch_size=1, workers=0):
+    """A loader of this process's share of a data set, in order."""
+    return DataLoader(Subset(dataset, processes.own(len(dataset))), batch_size, num_workers=workers)
+
+
 @torch.no_grad()
 def keep_vectors(model, dataset, device, mirrored=False, workers=0, name=""):
     """Run the backbone over a data set once; with `mirrored`, over the mirrored clips too. Returns Vectors."""
-    vectors, labels = [], []
-    loader = DataLoader(dataset, num_workers=workers)
-    fast = folded(model)
-    for clip, label in tqdm(loader, desc=f"{name} features", unit="clip", disable=None):
+    vectors, fast = [], folded(model)
+    for clip, _ in tqdm(own_loader(dataset, workers=workers), desc=f"{name} features", unit="clip", disable=None):
         views = torch.cat([clip, clip.flip(-1)]) if mirrored else clip  # (views, T, C, H, W)
         frames = views.flatten(0, 1)[:, None].to(device)  # (views * T, 1, C, H, W)
         described = torch.cat([fast.describe(some) for some in frames.split(FRAMES)])
         vectors.append(described.cpu().view(*views.shape[:2], -1))
-        labels.append(label)
-    return Vectors(torch.stack(vectors), torch.cat(labels))
+    return Vectors(torch.stack(processes.merged(vectors)), torch.as_tensor(dataset.labels))
 
 
 def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_size, lr_rate, weight_decay, seed,
-        device, workers=0):
+        device, workers=0, save_interval=None, log_interval=None, log=lambda history: None):
     """Train on from folder/last.pth, or from the start; keep last.pth after each epoch and best.pth by validation.
 
     training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items. Without
-    validation (None) the last epoch's model is the best.
+    validation (None) the last epoch's model is the best. Every `save_interval` epochs the model stays as epoch_N.pth,
+    every `log_interval` batches a line is printed, after each epoch `log` is called with the rows so far, which are
+    then in last.pth (and at the start, with those of an earlier run).
     Returns the rows of the log, a dict per epoch. ValueError where last.pth is of another run, and where training
     diverges; the state before is then kept.
     """
-    forward = model if finetune else lambda vectors: model.classify(model.project(vectors))
+    forward = model if finetune else Head(model)
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
     history = _resume(folder / "last.pth", model, info, optimizer)
-    loader = validation and DataLoader(validation, batch_size, num_workers=workers)
+    if history:
+        log(history)
+    distributed = whole_batch.distributed(forward, parameters)
+    loader = validation and own_loader(validation, batch_size, workers)
     with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
-            loss, accuracy = train_epoch(forward, parameters, batches, optimizer, device)
+            loss, accuracy = train_epoch(distributed, parameters, batches, optimizer, device, log_interval, epoch)
             model.eval()
             history.append({"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy})
             if loader:
                 held_out, share, _ = evaluate(forward, loader, device, len(info.classes))
                 history[-1] |= {"validation_loss": held_out, "validation_accuracy": share}
             info = replace(info, epoch=epoch)
-            if history[-1] is best_epoch(history):
-                save_checkpoint(folder / "best.pth", model, info)
-            save_checkpoint(folder / "last.pth", model, info, optimizer=optimizer.state_dict(), history=history)
+            processes.by_first(_keep, folder, model, info, optimizer, history, save_interval)
+            log(history)
             progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
             progress.update(1)
     return history
+
+
+def _keep(folder, model, info, optimizer, history, save_interval):
+    if history[-1] is best_epoch(history):
+        save_checkpoint(folder / "best.pth", model, info)
+    if save_interval and info.epoch % save_interval == 0:
+        save_checkpoint(folder / f"epoch_{info.epoch}.pth", model, info)
+    save_checkpoint(folder / "last.pth", model, info, optimizer=optimizer.state_dict(), history=history)
 
 
 def best_epoch(history):
@@ -111,7 +145,7 @@ def best_epoch(history):
 def epoch_batches(dataset, batch_size, seed, epoch, workers=0):
     """A loader over one epoch, all of whose chance comes from (seed, epoch): order, mirroring, dropout.
 
-    Where classes are uneven each is drawn as often as the others.
+    Where classes are uneven each is drawn as often as the others. Of each batch it gives the share of this process.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     torch.manual_seed(generator.initial_seed())
@@ -122,16 +156,22 @@ def epoch_batches(dataset, batch_size, seed, epoch, workers=0):
         sampler = WeightedRandomSampler((1.0 / counts[labels]).tolist(), len(labels), generator=generator)
     else:
         sampler = RandomSampler(dataset, generator=generator)
-    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=workers)
+    return DataLoader(dataset, batch_sampler=ShareSampler(sampler, batch_size, drop_last=False), num_workers=workers)
 
 
-def train_epoch(forward, parameters, loader, optimizer, device):
-    """One pass over the loader. Returns (mean loss, accuracy). ValueError where loss or gradients are not finite."""
-    total, correct, loss_sum = 0, 0, 0.0
-    for inputs, labels in loader:
+def train_epoch(forward, parameters, loader, optimizer, device, log_interval=None, epoch=None):
+    """One pass over the loader. Returns (mean loss, accuracy). ValueError where loss or gradients are not finite.
+
+    Every `log_interval` batches the mean loss of these is printed.
+    """
+    total, correct, loss_sum, losses = 0, 0, 0.0, []
+    n_clips, batch_size = len(loader.dataset), loader.batch_sampler.batch_size
+    for start, (inputs, labels) in zip(range(0, n_clips, batch_size), loader, strict=True):
         inputs, labels = inputs.to(device), labels.to(device)
+        n_whole = min(batch_size, n_clips - start)
+        counts = len(labels) * whole_batch.begin_batch(n_whole)  # n_whole in the mean over processes
         scores = forward(inputs)
-        loss = cross_entropy(scores, labels)
+        loss = cross_entropy(scores, labels) * (counts / n_whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
@@ -141,23 +181,32 @@ def train_epoch(forward, parameters, loader, optimizer, device):
                 "before, start again with a lower --lr_rate"
             )
         optimizer.step()
-        total += len(labels)
-        correct += (scores.argmax(1) == labels).sum().item()
-        loss_sum += loss.item() * len(labels)
+        total += counts
+        correct += (scores.argmax(1) == labels).sum().item() * counts / len(labels)
+        losses.append(loss.item())
+        loss_sum += losses[-1] * n_whole
+        if log_interval and len(losses) % log_interval == 0:
+            mean = sum(processes.gather(sum(losses[-log_interval:]))) / processes.world() / log_interval
+            tqdm.write(f"epoch {epoch}, batch {len(losses)} of {len(loader)}: loss {mean:.4f}")
     if not all(torch.isfinite(weight).all() for weight in parameters):
         raise ValueError("training diverged (weights are not finite); start again with a lower --lr_rate")
+    total, correct, loss_sum = map(sum, zip(*processes.gather((total, correct, loss_sum)), strict=True))
     return loss_sum / total, correct / total
 
 
 @torch.no_grad()
 def evaluate(forward, loader, device, n_classes):
-    """(mean loss, accuracy, confusion (true class, predicted class)) over a loader. ValueError for an infinite loss."""
+    """(mean loss, accuracy, confusion (true class, predicted class)) over a loader, or those of all processes.
+
+    ValueError for an infinite loss.
+    """
     confusion = torch.zeros(n_classes, n_classes, dtype=torch.long)
     loss_sum = 0.0
     for inputs, labels in loader:
         scores = forward(inputs.to(device)).cpu()
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
         confusion.index_put_((labels, scores.argmax(1)), torch.ones_like(labels), accumulate=True)
+    loss_sum, confusion = map(sum, zip(*processes.gather((loss_sum, confusion)), strict=True))
     if not math.isfinite(loss_sum):
         raise ValueError(f"training diverged (loss {loss_sum} on held-out clips); start again with a lower --lr_rate")
     total = confusion.sum().item()
@@ -169,13 +218,37 @@ def _resume(path, model, info, optimizer):
     if not path.is_file():
         return []
     checkpoint = read_checkpoint(path)
+    fresh = _settings(optimizer)
     try:
         if checkpoint["classes"] != info.classes:
             raise ValueError(f"it knows {', '.join(checkpoint['classes'])}, the data has {', '.join(info.classes)}")
         model.load_state_dict(checkpoint["state_dict"])
         optimizer.load_state_dict(checkpoint["optimizer"])
+        if not (_settings(optimizer) == fresh and _fits(optimizer) and _is_log(checkpoint["history"])):
+            raise ValueError("its optimizer or its log cannot go on")
         return checkpoint["history"]
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(
             f"{path} is of another run ({str(error)[:120]}); give another --result_path, or --overwrite to start again"
         ) from error
+
+
+def _settings(optimizer):
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+
+
+def _fits(optimizer):
+    """Whether what Adam remembers of each parameter has its shape."""
+    def shapes(state):
+        return {name: getattr(value, "shape", None) for name, value in state.items()}
+
+    return all(shapes(state) == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+               for parameter, state in optimizer.state.items())
+
+
+def _is_log(history):
+    """Whether these are rows of numbers, one for each epoch from the first on."""
+    return isinstance(history, list) and all(
+        isinstance(row, dict) and row.get("epoch") == number and row.keys() == history[0].keys()
+        and all(isinstance(value, int | float) for value in row.values()) for number, row in enumerate(history, start=1)
+    )

@@ -5,6 +5,7 @@ from torch import nn
 from model.backbones import build_backbone
 from model.cbam import CBAM, CNNLSTMCBAM, add_cbam, spatial_attention
 from model.cnn_lstm import CNNLSTM
+from model.folding import folded
 
 
 def at_random(module):
@@ -77,6 +78,7 @@ def test_spatial_attention_is_the_last_block_s_and_leaves_nothing():
     assert model.training and model.backbone.layer2.training and not model.backbone.layer1.training
     assert all(value.equal(state[key]) for key, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+    torch.testing.assert_close(spatial_attention(folded(model), clip), picture, rtol=0, atol=1e-4)
     model.eval()
     with torch.no_grad():
         model.backbone.layer4[1].cbam.spatial[1].bias.fill_(0)

@@ -3,19 +3,24 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import opts
-from data.clips import ClipDataset, find_clips
+from data import recipe as recipes
+from data.annotation import read_annotation
+from data.clips import ClipDataset, find_clips, read_frames
 from data.files import read_json
-from data.video import read_masks, read_video
+from data.video import read_masks, read_video, write_video
 from model.checkpoint import load_model
+from model.legacy import MEANS
 from saliency.gradient import drawn_map, feature_gradient, frame_gradient
 from saliency.metrics import auc
-from tests.conftest import DURATION, SIZE, bytes_of, data_options, refused, run_command, train_options
+from tests.conftest import DURATION, SIZE, bytes_of, data_options, moving_block, refused, run_command, train_options
+from tests.test_legacy import Original
+from tests.test_legacy import saved as saved_original
 
 SCRIPTS = ("inference", "frame_saliency", "feature_saliency")
 CLIP = "person22_walking_d1_1"
@@ -285,6 +290,101 @@ def test_results_of_another_model_are_not_mixed(data_set, trained, tmp_path, cap
     run_command("inference", *options, "--overwrite")
 
 
+def test_videos_of_one_name_in_two_folders_are_not_mixed(data_set, trained, tmp_path, capsys):
+    other = tmp_path / "other" / data_set.video.name
+    write_video(other, np.full((DURATION, SIZE, SIZE), 90, np.uint8))
+    options = ["--resume_path", trained / "best.pth", "--result_path", tmp_path / "results", "--limit", 1]
+    run_command("frame_saliency", *options, "--video", data_set.video)
+    write_video(tmp_path / "run.avi", np.full((DURATION, SIZE, SIZE), 60, np.uint8))
+    run_command("frame_saliency", *options, "--video", tmp_path / "run.avi")
+    before = bytes_of(tmp_path / "results")
+    assert "when --video walk had another content" in refused(capsys, "frame_saliency", *options, "--video", other)
+    assert bytes_of(tmp_path / "results") == before
+
+
+def test_the_last_window_of_a_video_ends_with_it(trained, tmp_path):
+    frames = np.arange(DURATION + 2, dtype=np.uint8)[:, None, None].repeat(SIZE, 1).repeat(SIZE, 2) * 20
+    write_video(tmp_path / "long.avi", frames)
+    run_command("inference", "--video", tmp_path / "long.avi", "--resume_path", trained / "best.pth", "--result_path",
+                tmp_path / "results")
+    assert [row["clip"] for row in table(tmp_path / "results" / "predictions.csv")] == ["long_00001", "long_00003"]
+    copy, _ = read_video(tmp_path / "results" / "long_classified.mp4")
+    np.testing.assert_allclose(copy[:, -8:].mean((1, 2, 3)), frames.mean((1, 2)), atol=8)  # each frame once
+
+
+def test_cbam_shows_where_it_looks(data_set, tmp_path):
+    run_command("main", *train_options(data_set, tmp_path, "--model", "cnnlstm_cbam", "--backbone", "resnet18",
+                                       "--finetune", "--n_epochs", 1, "--sample_duration", 2))
+    run_command("frame_saliency", *data_options(data_set), "--resume_path", tmp_path / "best.pth", "--result_path",
+                tmp_path / "maps", "--limit", 1, "--no_overlay")
+    assert (tmp_path / "maps" / "walking" / CLIP / "attention.png").stat().st_size > 10_000
+
+
+def test_videos_in_class_folders_go_the_same_way(tmp_path, monkeypatch, capsys):
+    """Names that are not KTH's, default places, colour: from videos to maps without a path."""
+    monkeypatch.chdir(tmp_path)
+    for label, speed in (("hop", 3), ("slide", 1)):
+        for group in range(1, 6):
+            frames, _ = moving_block(speed, group, 14)
+            frames[..., 2] //= 2  # yellow
+            write_video(Path("data/raw_dataset/folder") / label / f"v_{label}_g{group:02d}_c01.avi", frames)
+    run_command("utils.trim_videos", "--raw_path", "data/raw_dataset/folder", "--trimmed_path", "data/folder_trimmed",
+                "--color", "--start", 1, "--n_frames", DURATION, "--size", SIZE, SIZE)
+    run_command("utils.extract_frames", "--trimmed_path", "data/folder_trimmed", "--image_path",
+                "data/folder/image_data")
+    run_command("utils.annotate_kth", "--trimmed_path", "data/folder_trimmed", "--image_path", "data/folder/image_data",
+                "--annotation_path", "data/folder/annotation/folder1.json")
+    read = read_annotation("data/folder/annotation/folder1.json")
+    groups = {subset: {clip.split("_")[2] for clip, (own, _) in read.clips.items() if own == subset}
+              for subset in ("training", "validation", "testing")}
+    assert [len(group) for group in groups.values()] == [3, 1, 1] and len(set.union(*groups.values())) == 5
+    run_command("main", "--dataset", "folder", "--backbone", "squeezenet1_1", "--backbone_weights", "none",
+                "--n_epochs", 1, "--hidden_size", 8, "--sample_size", SIZE, "--sample_duration", DURATION)
+    for script in SCRIPTS:
+        run_command(script, "--dataset", "folder", "--resume_path", "snapshots/folder_cnnlstm_squeezenet1_1/best.pth",
+                    "--limit", 1)
+    clip = f"v_hop_{min(groups['testing'])}_c01_1"
+    assert [row["clip"] for row in table(Path("results/inference/predictions.csv"))] == [clip]
+    assert {"gradient", "flow"} < saved(Path("results/frame_saliency/hop") / clip).keys()
+    assert {"gradient", "features"} < saved(Path("results/feature_saliency/hop") / clip).keys()
+    frames = read_frames(find_clips(*(Path("data/folder") / part for part in ("annotation/folder1.json", "image_data")),
+                                    names=[clip])[1][0])
+    assert frames[..., 0].mean() > 1.5 * frames[..., 2].mean()
+
+
+def test_a_file_of_the_original_in_all_scripts(data_set, tmp_path, capsys):
+    """Without class names, sizes or normalisation in it: its scores are those of the network that it was saved from."""
+    torch.manual_seed(0)
+    original = Original(nested=True).eval()
+    torch.save(saved_original(original, "module."), tmp_path / "model.pth")
+    _, clips, _ = find_clips(data_set.annotation, data_set.images, names=[CLIP])
+    pixels, mean = torch.from_numpy(read_frames(clips[0])).permute(0, 3, 1, 2), torch.tensor(MEANS["kinetics"])
+    with torch.no_grad():
+        expected, of_unit_pixels = (original((each - mean[:, None, None])[None])[0].softmax(0).numpy()
+                                    for each in (pixels, pixels / 255))
+    options = [*data_options(data_set), "--resume_path", tmp_path / "model.pth", "--clips", CLIP, "--sample_size", SIZE,
+               "--sample_duration", DURATION, "--mean_dataset", "kinetics"]
+    for script in SCRIPTS:
+        run_command(script, *options, "--result_path", tmp_path / script)
+        told = [line for line in capsys.readouterr().out.splitlines() if "is assumed" in line]
+        assert len(told) == 1 and told[0].endswith(
+            f" --classes running walking --sample_size {SIZE} --sample_duration {DURATION} --mean_dataset kinetics "
+            "--norm_value 1"
+        )
+    row = table(tmp_path / "inference" / "predictions.csv")[0]
+    np.testing.assert_allclose([float(row["running"]), float(row["walking"])], expected, atol=2e-6)
+    for script in SCRIPTS[1:]:
+        arrays = saved(tmp_path / script / "walking" / CLIP)
+        assert arrays["predicted"] == ["running", "walking"][expected.argmax()]
+        np.testing.assert_allclose(arrays["probability"], expected.max(), atol=2e-6)
+    run_command("inference", *options, "--classes", "walking", "running", "--unit_pixels", "--result_path",
+                tmp_path / "other")
+    row = table(tmp_path / "other" / "predictions.csv")[0]
+    np.testing.assert_allclose([float(row["walking"]), float(row["running"])], of_unit_pixels, atol=2e-6)
+    line = refused(capsys, "inference", *options, "--classes", "a", "b", "c", "--result_path", tmp_path / "other")
+    assert "the file's classifier has 2 classes, 3 names were given (a, b, c)" in line
+
+
 def test_an_interrupted_run_says_how_to_go_on(data_set, trained, tmp_path, capsys, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
@@ -301,9 +401,9 @@ def test_the_recipe_without_git_and_packages(monkeypatch):
     def absent(*args, **options):
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(opts.subprocess, "run", absent)
-    monkeypatch.setattr(opts, "PACKAGES", ("torch", "no-such-package"))
-    recipe = opts.recipe(opts.argparse.Namespace(seed=1))
+    monkeypatch.setattr(recipes.subprocess, "run", absent)
+    monkeypatch.setattr(recipes, "PACKAGES", ("torch", "no-such-package"))
+    recipe = recipes.recipe({"seed": 1})
     assert recipe["commit"] is None
     assert recipe["versions"]["no-such-package"] is None
     assert json.dumps(recipe)

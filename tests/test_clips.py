@@ -128,13 +128,18 @@ def test_masks_of_a_clip(data_set, tmp_path):
 def test_windows_of_a_video(tmp_path):
     for name, length in {"long": 20, "short": 4}.items():
         write_video(tmp_path / f"{name}.avi", numbered(length, 16) * 10)
-    clips = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], 6)
+    clips, problems = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], 6)
+    assert problems == []
     assert [(clip.name, clip.first, clip.length, clip.label) for clip in clips] == [
-        ("long_00001", 0, 6, None), ("long_00007", 6, 6, None), ("long_00013", 12, 6, None), ("short_00001", 0, 4, None)
+        ("long_00001", 0, 6, None), ("long_00007", 6, 6, None), ("long_00013", 12, 6, None),
+        ("long_00015", 14, 6, None),  # ends with the video
+        ("short_00001", 0, 4, None),
     ]
+    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 10)[0]] == [0, 10]
+    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 20)[0]] == [0]
     np.testing.assert_allclose(read_frames(clips[1])[:, 0, 0, 0], np.arange(60, 120, 10), atol=3)
-    assert len(read_frames(clips[3])) == 4
-    assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)) == 2
+    assert len(read_frames(clips[4])) == 4
+    assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)[0]) == 2
 
 
 @pytest.mark.parametrize(("length", "duration", "kept"), [

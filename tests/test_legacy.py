@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from data.clips import normalise
+from data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.checkpoint import ModelInfo, load_model, save_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.legacy import MEANS, STD, converted, normalisation
@@ -127,10 +127,15 @@ def test_the_default_normalisation_worked_out_by_hand():
     assert std == pytest.approx([1 / 255] * 3)
 
 
+def test_imagenet_s_normalisation_is_the_default_of_training():
+    mean, std = normalisation("imagenet", std_norm=True, norm_value=255)
+    assert (mean, std) == (pytest.approx(IMAGENET_MEAN), pytest.approx(IMAGENET_STD))
+
+
 def test_what_does_not_fit_is_refused_in_a_sentence(original, tmp_path):
     with pytest.raises(ValueError, match=r"classifier has 2 classes, 3 names were given \(a, b, c\)"):
         converted(saved(original), classes=["a", "b", "c"])
-    with pytest.raises(ValueError, match="unknown --mean_dataset 'ucf'; known are: activitynet, kinetics"):
+    with pytest.raises(ValueError, match="unknown --mean_dataset 'ucf'; known are: activitynet, kinetics, imagenet"):
         converted(saved(original), mean_dataset="ucf")
     with pytest.raises(ValueError, match="--norm_value 0 was given"):
         converted(saved(original), norm_value=0)

@@ -1,6 +1,7 @@
 """Training: resumed runs are those never stopped, chance comes from the seed, and what must not change does not."""
 
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import main
-from model.checkpoint import MODELS, ModelInfo, read_checkpoint
+from data.annotation import read_annotation, write_annotation
+from model.checkpoint import MODELS, ModelInfo, load_model, read_checkpoint
+from model.legacy import normalisation
 from model.training import (
     MirroredClips,
     Vectors,
@@ -20,7 +23,7 @@ from model.training import (
     keep_vectors,
     train_epoch,
 )
-from tests.conftest import run_command, train_options
+from tests.conftest import refused, run_command, train_options
 
 CPU = torch.device("cpu")
 INFO = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 6, [0.5] * 3, [0.5] * 3)
@@ -110,6 +113,93 @@ def test_a_resumed_run_equals_one_never_stopped(data_set, tmp_path, monkeypatch,
     assert written(tmp_path / "parts") == written(tmp_path / "whole")
     for name in ("last.pth", "best.pth"):
         assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))
+
+
+def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, monkeypatch):
+    """Dead between last.pth and the log of the second epoch; TensorBoard's log, here a stand-in, has every row once."""
+    shown = []
+
+    class Writer:
+        def __init__(self, folder):
+            shown.clear()
+
+        def add_scalar(self, name, value, epoch):
+            shown.append((name, float(value), epoch))
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    monkeypatch.setattr(main, "find_spec", lambda name: True)
+    options = train_options(data_set, tmp_path, "--n_epochs", 3, "--tensorboard", "--save_interval", 2)
+    written_log = main.whole_file
+
+    def dies(path):
+        if path.exists():
+            raise KeyboardInterrupt
+        return written_log(path)
+
+    monkeypatch.setattr(main, "whole_file", dies)
+    with pytest.raises(SystemExit):
+        run_command("main", *options)
+    assert len(read_checkpoint(tmp_path / "last.pth")["history"]) == 2
+    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1"]
+    assert (tmp_path / "curves.png").is_file() and (tmp_path / "epoch_2.pth").is_file()
+    monkeypatch.setattr(main, "whole_file", written_log)
+    run_command("main", *options)
+    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1", "2", "3"]
+    history = read_checkpoint(tmp_path / "last.pth")["history"]
+    names = {"train_loss": "loss/train", "train_accuracy": "accuracy/train", "validation_loss": "loss/validation",
+             "validation_accuracy": "accuracy/validation"}
+    assert shown == [(name, row[key], row["epoch"]) for row in history for key, name in names.items()]
+    assert same(load_model(tmp_path / "epoch_2.pth")[1].epoch, 2) and not (tmp_path / "epoch_3.pth").exists()
+    run_command("main", *options, "--overwrite", "--n_epochs", 1)
+    assert not (tmp_path / "epoch_2.pth").exists()
+
+
+def test_tensorboard_that_is_not_installed_is_one_line(data_set, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(main, "find_spec", lambda name: None)
+    line = refused(capsys, "main", *train_options(data_set, tmp_path, "--tensorboard"))
+    assert "TensorBoard is not installed" in line and not list(tmp_path.iterdir())
+
+
+def test_the_loss_is_printed_every_so_many_batches(capsys):
+    model, batches = toy().eval(), DataLoader(vectors(40), 8)
+
+    def forward(inputs):
+        return model.classify(model.project(inputs))
+
+    losses = [torch.nn.functional.cross_entropy(forward(inputs), labels).item() for inputs, labels in batches]
+    standing = torch.optim.SGD(model.parameters(), lr=0.0)
+    train_epoch(forward, list(model.parameters()), batches, standing, CPU, 2, 7)
+    assert capsys.readouterr().out == (f"epoch 7, batch 2 of 5: loss {sum(losses[:2]) / 2:.4f}\n"
+                                       f"epoch 7, batch 4 of 5: loss {sum(losses[2:4]) / 2:.4f}\n")
+
+
+def test_flags_of_normalisation_and_sizes_are_in_the_checkpoint(data_set, tmp_path):
+    run_command("main", *train_options(data_set, tmp_path, "--n_epochs", 1, "--model", "cnnlstm_attn", "--std_norm",
+                                       "--attention_rows", 3, "--attention_size", 5, "--mean_dataset", "kinetics"))
+    model, info = load_model(tmp_path / "best.pth")
+    assert (info.config["attention_rows"], info.config["attention_size"]) == (3, 5)
+    assert model.attention.score[0].out_features == 5 and model.attention.rows == 3
+    assert (info.mean, info.std) == normalisation("kinetics", std_norm=True)
+
+
+def test_training_starts_from_the_weights_of_another_run(data_set, trained, tmp_path, capsys):
+    options = ["--pretrain_path", trained / "best.pth", "--n_epochs", 1, "--lr_rate", 0]
+    run_command("main", *train_options(data_set, tmp_path / "same", *options))
+    start = read_checkpoint(trained / "best.pth")["state_dict"]
+    assert same(read_checkpoint(tmp_path / "same" / "last.pth")["state_dict"], start)
+    assert "a new last layer" not in capsys.readouterr().out
+    labels, clips = read_annotation(data_set.annotation)
+    write_annotation(tmp_path / "three.json", ["flying", *labels], clips)
+    run_command("main", *train_options(data_set, tmp_path / "three", "--annotation_path", tmp_path / "three.json",
+                                       *options))
+    state = read_checkpoint(tmp_path / "three" / "last.pth")["state_dict"]
+    assert len(state["classifier.4.weight"]) == 3
+    assert same({name: weight for name, weight in state.items() if "classifier.4." not in name},
+                {name: weight for name, weight in start.items() if "classifier.4." not in name})
+    assert "a new last layer: its classes are others" in capsys.readouterr().out
 
 
 def test_more_epochs_later_are_the_same_epochs(tmp_path):
