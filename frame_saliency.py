@@ -8,6 +8,7 @@ run in metrics.json and metrics.csv. Run again to go on where it stopped.
 
 import csv
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,18 @@ import torch
 from tqdm import tqdm
 
 import opts
-from data.clips import find_clips, fit, normalise, read_clip_masks, read_frames, resize, resize_masks
+from data.clips import load, normalise, resize, training_frames
 from data.files import read_json, sole_writer, whole_file, whole_folder, write_json
+from data.recipe import keep_recipe
 from data.video import write_video
+from model import processes
+from model.cbam import spatial_attention
 from model.folding import folded
 from saliency import sanity, summary
 from saliency.deletion import deletion_metrics
 from saliency.explain import explain, measure
 from saliency.figures import frame_grid, overlay_frames, sanity_curves, save_figure, time_strip
-from saliency.flow import grey, optical_flow
+from saliency.flow import grey, mean_flow, optical_flow
 from saliency.gradient import SCORES
 from saliency.methods import METHODS
 from saliency.report import write_report
@@ -43,6 +47,7 @@ def build_parser():
     lines = "; ".join(f"{name}: {METHODS[name].line}" for name in names)
     maps.add_argument("--method", choices=names, default="gradient", help=f"attribution behind the map. {lines}")
     maps.add_argument("--compare", choices=names, nargs="+", default=[], metavar="METHOD", help="measure these as well")
+    maps.add_argument("--layer", metavar="NAME", help="module for grad_cam; default: before the global pooling")
     maps.add_argument("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur of maps in pixels")
     maps.add_argument("--figure_format", choices=("png", "pdf", "svg"), default="png")
     maps.add_argument("--no_overlay", action="store_true", help="no overlay.mp4, which takes seconds per clip")
@@ -73,95 +78,87 @@ def work(args):
         raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     clips = opts.open_clips(args, info)
     plain, model = model, folded(model)
-    with sole_writer(args.result_path):
-        if not args.overwrite:
-            opts.check_same_recipe(args.result_path / "opts.json", args)
-        write_json(args.result_path / "opts.json", opts.recipe(args))
-        mean_flow = training_flow(args, info)
-        rows, skipped, kept = {}, [], 0
-        for clip in tqdm(clips, unit="clip", disable=None):
-            folder = args.result_path / (clip.label or "video") / clip.name
-            if (folder / "saliency.npz").is_file() and not args.overwrite:
-                kept += 1
-            else:
-                try:
-                    frames, masks = load(clip, info)
-                except (ValueError, OSError) as error:
-                    skipped.append(clip.name)
-                    opts.warn(f"{clip.name} is left out: {error}")
-                    continue
-                with whole_folder(folder) as temporary:
-                    explain_clip(args, model, info, device, clip, frames, masks, mean_flow, temporary)
-            rows[clip.name] = read_json(folder / "metrics.json")
+    with processes.held_by_first(sole_writer(args.result_path)):
+        processes.by_first(keep_recipe, args.result_path, vars(args))
+        centre = cache(lambda: training_flow(args, info))
+        found = processes.spread(lambda clip: explained(args, model, info, device, clip, centre), clips)
+        rows = {clip.name: row for clip, (row, _) in zip(clips, found, strict=True) if row is not None}
+        kept = sum(before for _, before in found)
         if not rows:
             raise ValueError(f"none of the {len(clips)} clips could be read, see the warnings above")
+        if not processes.first():
+            return
         checks = check_sanity(args, plain, info, device, [clip for clip in clips if clip.name in rows])
         summarise_run(args, rows, checks)
         features = args.result_path.absolute().with_name("feature_saliency")
         page = write_report(args.result_path, features if features.is_dir() else None)
-    print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(skipped)} left out; "
+    print(f"{len(rows) - kept} clips explained, {kept} kept from before, {len(clips) - len(rows)} left out; "
           f"to look at: {page}")
 
 
-def load(clip, info):
-    """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool or None, as the model sees them."""
-    frames, masks = read_frames(clip), read_clip_masks(clip)
-    if masks is not None and len(masks) != len(frames):
-        raise ValueError(f"{clip.path} has {len(frames)} frames and masks for {len(masks)}; extract the clip again")
-    frames = resize(fit(frames, info.sample_duration), info.sample_size)
-    return frames, None if masks is None else resize_masks(fit(masks, info.sample_duration), info.sample_size)
+def explained(args, model, info, device, clip, centre):
+    """The figures of a clip, None where it cannot be read, and whether its results were there before."""
+    folder = args.result_path / (clip.label or "video") / clip.name
+    kept = (folder / "saliency.npz").is_file() and not args.overwrite
+    if not kept:
+        try:
+            frames, masks = load(clip, info.sample_duration, info.sample_size)
+        except (ValueError, OSError) as error:
+            opts.warn(f"{clip.name} is left out: {error}")
+            return None, False
+        with whole_folder(folder) as temporary:
+            explain_clip(args, model, info, device, clip, frames, masks, centre(), temporary)
+    return summary.checked(read_json(folder / "metrics.json"), folder / "metrics.json"), kept
 
 
 def training_flow(args, info):
     """Mean flow (H, W) of training clips, the centre map; None where there are none, as with --video."""
     if args.video or not args.annotation_path.is_file():
         return None
-    try:
-        _, clips, _ = find_clips(args.annotation_path, args.video_path, "training")
-    except ValueError:
-        return None
-    flows = []
-    for clip in clips[::max(1, len(clips) // CENTRE_CLIPS)]:
-        try:
-            flows.append(optical_flow(grey(load(clip, info)[0])).sum(0) / info.sample_duration)
-        except (ValueError, OSError) as error:
-            opts.warn(f"training clip {clip.name} is left out of the centre map: {error}")
-    return np.mean(flows, axis=0) if flows else None
+    return mean_flow(training_frames(
+        args.annotation_path, args.video_path, CENTRE_CLIPS, info.sample_duration, info.sample_size
+    ))  # fmt: skip
 
 
 def chosen_methods(args):
-    return list(dict.fromkeys(["gradient", args.method, *args.compare]))
+    return list(dict.fromkeys(["gradient", args.method, *args.compare, *["tsr"] * args.tsr]))
 
 
-def tsr_options(args):
-    """Keyword arguments of temporal_saliency_rescaling, None without --tsr."""
+def method_options(args, progress=None):
+    """Keyword arguments of the methods that have options of their own."""
     return {
-        "patch": args.tsr_patch, "quantile": args.tsr_quantile, "fill": args.tsr_fill, "step": args.tsr_step,
-        "tolerance": args.tsr_tolerance, "memory_gb": args.memory_gb,
-    } if args.tsr else None  # fmt: skip
+        "grad_cam": {"layer": args.layer},
+        "tsr": {"patch": args.tsr_patch, "quantile": args.tsr_quantile, "fill": args.tsr_fill, "step": args.tsr_step,
+                "tolerance": args.tsr_tolerance, "memory_gb": args.memory_gb, "progress": progress},
+    }  # fmt: skip
 
 
-def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, folder):
-    """Compute and write all there is of one clip into `folder`."""
+def classify(args, model, info, device, clip, frames):
+    """The clip as the model reads it, its probabilities, and the classes' names: predicted, and to be explained."""
     tensor = normalise(frames, info.mean, info.std).to(device)
     with torch.no_grad():
         probabilities = model(tensor[None])[0].softmax(0)
     predicted = info.classes[int(probabilities.argmax())]
-    target = opts.choose_target(args, clip, predicted)
-    tsr, methods = tsr_options(args), chosen_methods(args)
-    with tqdm(unit="perturbation", leave=False, desc="TSR", disable=None if tsr else True) as progress:
+    return tensor, probabilities, predicted, opts.choose_target(args, clip, predicted)
+
+
+def explain_clip(args, model, info, device, clip, frames, masks, centre, folder):
+    """Compute and write all there is of one clip into `folder`."""
+    tensor, probabilities, predicted, target = classify(args, model, info, device, clip, frames)
+    index = info.classes.index(target)
+    with tqdm(unit="perturbation", leave=False, desc="TSR", disable=None if args.tsr else True) as progress:
         maps, arrays, facts = explain(
-            model, tensor, info.classes.index(target), methods, args.score, args.smooth, tsr, progress.update
+            model, tensor, index, chosen_methods(args), args.score, args.smooth, method_options(args, progress.update)
         )
     pictures, flow = grey(frames), optical_flow(grey(frames))
     np.savez_compressed(
         folder / "saliency.npz", frames=pictures, flow=flow, **maps, **arrays, **facts, clip=clip.name,
         label=clip.label or "", predicted=predicted, target=target, score=args.score,
-        probability=float(probabilities[info.classes.index(target)]),
+        probability=float(probabilities[index]),
     )  # fmt: skip
-    rows = measure(maps, pictures, flow, masks, mean_flow, args.smooth, args.seed)
+    rows = measure(maps, pictures, flow, masks, centre, args.smooth, args.seed)
     if args.deletion:
-        found = deletion_metrics(model, tensor, info.classes.index(target), maps, args.tsr_patch, seed=args.seed)
+        found = deletion_metrics(model, tensor, index, maps, args.tsr_patch, seed=args.seed)
         rows = {name: row | found.get(name, {}) for name, row in rows.items()}
     write_json(folder / "metrics.json", rows)
     title = f"{clip.name}: {clip.label or 'no label'}, predicted {predicted} ({probabilities.max():.2f})"
@@ -170,6 +167,11 @@ def explain_clip(args, model, info, device, clip, frames, masks, mean_flow, fold
     strip = time_strip(pictures, arrays.get("time_contribution"), totals, title)
     save_figure(strip, folder / f"time.{args.figure_format}")
     save_figure(frame_grid(pictures, maps[shown], flow, title, shown), folder / f"frames.{args.figure_format}")
+    if info.model == "cnnlstm_cbam":
+        attention = resize(spatial_attention(model, tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
+        grid = frame_grid(pictures, attention, flow, f"{clip.name}; middle: spatial attention of CBAM's last block",
+                          f"attention, {attention.min():.3f} to {attention.max():.3f}")
+        save_figure(grid, folder / f"attention.{args.figure_format}")
     if not args.no_overlay:
         write_video(folder / "overlay.mp4", overlay_frames(pictures, maps[shown], enlarge=2), fps=8)
 
@@ -179,18 +181,15 @@ def check_sanity(args, model, info, device, clips):
     path = args.result_path / "metrics.json"
     if not args.sanity:
         before = read_json(path) if path.is_file() and not args.overwrite else {}
-        return {name: before[name] for name in sanity.REPORT if name in before}
+        return {name: before[name] for name in sanity.REPORT if isinstance(before, dict) and name in before}
     examples, clips = [], clips[:args.sanity_clips]
     for clip in clips:
-        frames, _ = load(clip, info)
-        tensor = normalise(frames, info.mean, info.std).to(device)
-        with torch.no_grad():
-            predicted = info.classes[int(model(tensor[None])[0].argmax())]
-        target = info.classes.index(opts.choose_target(args, clip, predicted))
-        examples.append(sanity.Example(tensor, target, optical_flow(grey(frames))))
+        frames, _ = load(clip, info.sample_duration, info.sample_size)
+        tensor, _, _, target = classify(args, model, info, device, clip, frames)
+        examples.append(sanity.Example(tensor, info.classes.index(target), optical_flow(grey(frames))))
     total = len(examples) * (len(sanity.stages(model)) + 2 + args.sanity_draws)
     with tqdm(total=total, unit="clip", desc="sanity", disable=None) as progress:
-        found = sanity.check(model, examples, chosen_methods(args), args.score, args.smooth, tsr_options(args),
+        found = sanity.check(model, examples, chosen_methods(args), args.score, args.smooth, method_options(args),
                              args.sanity_draws, args.seed, progress.update)
     found["sanity"]["clips"] = [clip.name for clip in clips]
     return found
@@ -205,8 +204,10 @@ def summarise_run(args, rows, checks):
     save_figure(summary.bars(over_clips), folder / f"methods.{args.figure_format}")
     print(summary.tables(over_clips))
     if args.sanity:
-        curves = sanity_curves(checks["sanity"]["stages"], checks["sanity"]["correlations"])
-        save_figure(curves, folder / f"sanity.{args.figure_format}")
+        for kind, name, title in (("correlations", "sanity", "over the whole clip"),
+                                  ("within_frames", "sanity_within_frames", "within each frame, mean over frames")):
+            curves = sanity_curves(checks["sanity"]["stages"], checks["sanity"][kind], title)
+            save_figure(curves, folder / f"{name}.{args.figure_format}")
         print(summary.sanity_tables(checks))
 
 

@@ -1,6 +1,7 @@
 """Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
 
 import argparse
+import errno
 import math
 import re
 import sys
@@ -63,6 +64,8 @@ def run_alone(parser, work, argv):
         text = str(error).rstrip()
         if "Traceback (" in text:  # from a process that loads clips: its last line is the sentence
             text = text.splitlines()[-1].partition(": ")[2]
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            text += "; what is complete is kept: make room and run the same command to go on"
         parser.exit(2, f"{parser.prog}: error: {one_line(text) or type(error).__name__}\n")
     except Exception as error:
         if processes.is_loss(error):

@@ -50,15 +50,17 @@ def whole_folder(path):
     path = Path(path)
     _make(path.parent)
     temporary = _temporary(path)
+    before = temporary.with_name(temporary.name + ".old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
+        if path.exists():  # out of sight before it is taken apart, which a kill could interrupt
+            path.replace(before)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
 
 
 def read_json(path):

@@ -8,7 +8,7 @@ import os
 import struct
 import zlib
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -93,34 +93,44 @@ def read_video(path, max_frames=None, size=None):
     Returns (frames (N, H, W, 3) uint8 RGB, fps). FileNotFoundError where there is no file, ValueError where nothing
     in it decodes or where the frames would take more than `MAX_BYTES` of memory.
     """
-    frames, n_bytes = [], 0
     with _opened(path) as capture:
-        for frame in islice(_decoded(capture, path, size), max_frames):
-            n_bytes += frame.nbytes
-            if n_bytes > MAX_BYTES:
-                raise ValueError(f"{path}: {len(frames)} frames fill {MAX_BYTES >> 30} GiB and more follow; cut it")
-            frames.append(frame)
+        frames = stack(islice(_decoded(capture, path, size), max_frames), path)
         fps = capture.get(cv2.CAP_PROP_FPS)
-    return np.stack(frames), fps if 1 <= fps < 1000 else KTH_FPS
+    return frames, fps if 1 <= fps < 1000 else KTH_FPS
+
+
+def stack(frames, path):
+    """An iterable of frames (H, W, 3) as one array. ValueError for none, several sizes, or more than `MAX_BYTES`."""
+    kept, n_bytes = [], 0
+    for frame in frames:
+        n_bytes += frame.nbytes
+        if n_bytes > MAX_BYTES:
+            raise ValueError(f"{path}: {len(kept)} frames fill {MAX_BYTES >> 30} GiB and more follow; cut it")
+        kept.append(frame)
+    if len({frame.shape for frame in kept}) != 1:
+        raise ValueError(f"{path} holds {'frames of different sizes' if kept else 'no frame'}; make it again")
+    return np.stack(kept)
 
 
 def write_video(path, frames, fps=KTH_FPS, quality=95):
-    """Write (N, H, W, 3) or (N, H, W) uint8 frames as .avi (motion JPEG) or .mp4 (VP9), whole or not at all."""
-    path = Path(path)
+    """Write one or more frames, (H, W, 3) or (H, W) uint8, as .avi (motion JPEG) or .mp4 (VP9), whole or not at all."""
+    path, frames, count = Path(path), iter(frames), 0
     backend, codec = CODECS[path.suffix]
-    height, width = frames[0].shape[:2]
+    first = next(frames)
+    height, width = first.shape[:2]
     with whole_file(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), backend, cv2.VideoWriter_fourcc(*codec), fps, (width, height))
         if not writer.isOpened():
             raise OSError(f"OpenCV cannot write {codec} video to {path}")
         writer.set(cv2.VIDEOWRITER_PROP_QUALITY, quality)
-        for frame in frames:
+        for frame in chain([first], frames):
+            count += 1
             writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if frame.ndim == 2 else cv2.COLOR_RGB2BGR))
         writer.release()
         with _opened(temporary) as capture:
             n_written = sum(iter(capture.grab, False))
-        if n_written < len(frames):  # OpenCV does not tell when the disk is full
-            raise OSError(f"only {n_written} of {len(frames)} frames of {path} could be written; is the disk full?")
+        if n_written < count:  # OpenCV does not tell when the disk is full
+            raise OSError(f"only {n_written} of {count} frames of {path} could be written; is the disk full?")
 
 
 def masks_path(video_path):
@@ -149,11 +159,25 @@ def write_masks(path, masks):
         np.savez_compressed(temporary, masks=np.asarray(masks, dtype=bool))
 
 
+@contextmanager
+def _quiet():
+    """Keep C libraries, such as the one that reads JPEG, from writing to stderr during the block."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def read_image(path):
     """One picture, (H, W, 3) uint8 RGB. ValueError where it is broken, also where a JPEG ends before its end mark."""
     content = Path(path).read_bytes()
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+        with _quiet():
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as error:  # its header claims a size beyond all bounds
         raise ValueError(f"{path} ({len(content)} bytes) claims to be too large a picture; remove it") from error
     cut_short = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-32:]

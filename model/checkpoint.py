@@ -4,6 +4,7 @@
     info.classes, info.sample_size, info.mean
 """
 
+import io
 import math
 import os
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -45,9 +46,11 @@ def save_checkpoint(path, model, info, **training):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part{os.getpid()}")
+    content = io.BytesIO()  # torch hides what goes wrong with a file, a full disk for one
     try:
+        torch.save({"format": FORMAT, "state_dict": model.state_dict(), **asdict(info), **training}, content)
         with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, "state_dict": model.state_dict(), **asdict(info), **training}, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -140,7 +143,7 @@ def _check(path, info):
     facts = {
         "model": isinstance(info.model, str),
         "config": isinstance(info.config, dict) and "backbone_weights" not in config  # they are in the state dict
-        and all(isinstance(value, int | float | str) for value in config.values())
+        and all(type(value) in (int, float, str) for value in config.values())
         and config.get("num_layers", 1) in range(1, 1000),
         "classes": isinstance(info.classes, list) and all(isinstance(name, str) for name in info.classes)
         and config.get("num_classes") == len(info.classes),

@@ -1,6 +1,6 @@
 """Everything the project has to say of one clip: maps, their agreement with motion and person, and the arrays to keep.
 
-    arrays, maps, facts = explain(model, clip, target, ["gradient", "smoothgrad"], tsr={"patch": 10})
+    maps, arrays, facts = explain(model, clip, target, ["gradient", "tsr"], options={"tsr": {"patch": 10}})
     rows = measure(maps, frames, flow, masks)          # {"gradient": {"auc_flow_frame": ...}, ..., "random": {...}}
 """
 
@@ -9,29 +9,24 @@ import numpy as np
 from saliency.flow import cv2, frame_difference
 from saliency.methods import METHODS
 from saliency.metrics import centre_map, map_metrics, random_map
-from saliency.tsr import temporal_saliency_rescaling
 
 BASELINES = ("random", "centre", "frame_difference")
 
 
-def explain(model, clip, target, methods, score="logit", smooth=0.0, tsr=None, tsr_progress=None):
+def explain(model, clip, target, methods, score="logit", smooth=0.0, options=None):
     """Attribute the score of class `target` on one normalised clip (T, C, H, W) to its pixels.
 
-    methods: names in METHODS. smooth: standard deviation, in pixels, of a Gaussian over each map. tsr: keyword
-    arguments of temporal_saliency_rescaling, or None for none.
-    Returns (maps, arrays, facts): maps {method: (T, H, W) float32, not negative}; arrays of TSR to keep beside them,
-    time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns); facts {name: number}.
+    methods: names in METHODS. smooth: standard deviation, in pixels, of a Gaussian over each map. options: {method:
+    its keyword arguments}.
+    Returns (maps, arrays, facts): maps {method: (T, H, W) float32, not negative}; arrays {name: what the methods want
+    kept beside them}; facts {name: number}.
     """
     maps, arrays, facts = {}, {}, {}
     for name in methods:
-        attribution = METHODS[name].attribute(model, clip, target, score)
+        attribution = METHODS[name].attribute(model, clip, target, score, **(options or {}).get(name, {}))
         maps[name] = blur(attribution.map.cpu().numpy(), smooth)
+        arrays |= {key: value.cpu().numpy() for key, value in attribution.arrays.items()}
         facts |= {f"{name}_{fact}": value for fact, value in attribution.facts.items()}
-    if tsr is not None:
-        result = temporal_saliency_rescaling(model, clip, target, score=score, progress=tsr_progress, **tsr)
-        maps["tsr"] = blur(result.tsr.numpy(), smooth)
-        arrays = {name: getattr(result, name).numpy() for name in ("time_delta", "time_contribution", "patch_delta")}
-        facts["tsr_error_bound"] = result.error_bound
     return maps, arrays, facts
 
 

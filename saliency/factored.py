@@ -8,13 +8,14 @@ changes f_t alone. Every g_s changes with it, but no J_s except J_t. So the chan
 
 needs, for each of P perturbations,
 
-1. one frame through E and one pass of H on features, in large batches, which gives all g_s, (P, T, D);
+1. one frame through E and one pass of H on features, in large batches, which gives all g_s, (P, T, D); the first layers
+   of E only where the box reaches (model/local.py);
 2. for s = t: one backward of that frame;
 3. for s != t: J_s' g_s only. The deviations of g_s from the unperturbed one span r <= min(P, D) directions, so r
    vector-Jacobian products per frame and a matrix product (P, r) @ (r, pixels) give all P of them.
 
 Counts for T=30, 120x120, 2,016 patches: the literal loop does 2,016 x 30 = 60,480 frame passes forward and as many
-backward; this does about 2,100 forward and 2,016 + 30 r backward.
+backward; this does about 2,100 forward and 2,016 + 30 r backward, each of them in three quarters of the time.
 
 Which r is enough is the business of saliency/lowrank.py. One isotropic probe per frame bounds the error of leaving the
 frame out altogether: in an LSTM most frames hardly change. The bound that was reached is reported with the result.

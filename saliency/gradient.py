@@ -36,11 +36,13 @@ def target_score(scores, target, score="logit"):
 
 
 def frame_gradient(model, clip, target, score="logit"):
-    """dS/dx of one normalised clip (T, C, H, W), signed, same shape; S is the score of class `target`."""
+    """dS/dx of one normalised clip (T, C, H, W), signed, same shape; S is the score of class `target`.
+
+    ValueError where clip, score or gradient are not finite, here as below.
+    """
     with untouched(model), torch.enable_grad():
         frames = clip.detach().clone().requires_grad_(True)
-        value = target_score(model(frames[None]), target, score).sum()
-        return torch.autograd.grad(value, frames)[0]
+        return _gradient(target_score(model(frames[None]), target, score).sum(), frames)
 
 
 def feature_gradient(model, clip, target, score="logit"):
@@ -55,8 +57,16 @@ def head_gradient(model, features, target, score="logit"):
     """dS/df of each of a batch of feature sequences (B, T, D), by one pass of the head: (B, T, D)."""
     with torch.enable_grad():
         features = features.detach().clone().requires_grad_(True)
-        value = target_score(model.classify(features), target, score).sum()
-        return torch.autograd.grad(value, features)[0]
+        return _gradient(target_score(model.classify(features), target, score).sum(), features)
+
+
+def _gradient(value, inputs):
+    """d value / d inputs. ValueError that names the first of inputs, value and gradient that is not finite."""
+    gradient = torch.autograd.grad(value, inputs)[0]
+    for name, tensor in {"input of the model": inputs, "score": value, "gradient of the score": gradient}.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"the {name} holds values that are not finite; check the model's weights and the clip")
+    return gradient
 
 
 def drawn_map(relevance):

@@ -2,7 +2,8 @@
 
     attribution = METHODS["smoothgrad"].attribute(model, clip, target)
     attribution.map           # (T, H, W), not negative, larger means more important
-    attribution.facts         # what the method has to say of itself, such as a completeness gap
+    attribution.facts         # numbers that the method has to say of itself, such as a completeness gap
+    attribution.arrays        # what else is worth keeping, such as TSR's time contribution
 
 `clip` is normalised, (T, C, H, W). Every method leaves the model as it found it. Own code rather than captum's: the
 methods that blank frames or blocks encode each frame by itself, once, which a library for any model cannot do.
@@ -13,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from torch.nn.functional import interpolate
 
-from saliency.gradient import drawn_map, feature_gradient, frame_gradient, target_score, untouched
+from saliency.gradient import drawn_map, feature_gradient, frame_gradient, head_gradient, target_score, untouched
 from saliency.tsr import background, patch_boxes, temporal_saliency_rescaling
 
 SAMPLES = 25  # SmoothGrad
@@ -30,6 +30,7 @@ BATCH = 32  # frames through the encoder at a time
 class Attribution:
     map: torch.Tensor
     facts: dict = field(default_factory=dict)
+    arrays: dict = field(default_factory=dict)
 
 
 class Method(NamedTuple):
@@ -84,26 +85,32 @@ def integrated_gradients(model, clip, target, score="logit", steps=STEPS):
 
 
 def grad_cam(model, clip, target, score="logit", layer=None):
-    """Channels of a convolution's output weighted by their mean gradient, positive part, enlarged to the frame.
+    """Channels of a layer's output weighted by their mean gradient, positive part, enlarged to the frame.
 
-    layer: the name of a module of the model; by default the last convolution.
+    layer: the name of a module of the model; by default what goes into the global pooling (the last output that still
+    has more than one place), which is the same whether batch norms are folded or not.
     """
     modules = dict(model.named_modules())
-    layer = layer or [name for name, module in modules.items() if isinstance(module, nn.Conv2d)][-1]
-    if layer not in modules:
+    if layer not in (None, *modules):
         raise ValueError(f"layer {layer!r}: no such module; the first are {', '.join(list(modules)[1:12])}")
     kept = []
-    # what follows gets a copy: a ReLU in place would overwrite the output
-    hook = modules[layer].register_forward_hook(lambda module, inputs, output: kept.append(output) or output.clone())
+
+    def keep(module, inputs, output):
+        if layer or (getattr(output, "ndim", 0) == 4 and output[0, 0].numel() > 1):
+            kept[:] = [output]
+        return output.clone() if layer else None  # a ReLU in place would overwrite the output
+
+    hooks = [module.register_forward_hook(keep) for module in ([modules[layer]] if layer else modules.values())]
     try:
         with untouched(model), torch.enable_grad():
             frames = clip.detach().clone().requires_grad_(True)
             value = target_score(model(frames[None]), target, score).sum()
+            if not kept or kept[0].ndim != 4:
+                raise ValueError(f"layer {layer!r} gives no maps (T, channels, h, w); Grad-CAM needs a convolution's")
             slopes = torch.autograd.grad(value, kept[0])[0]  # (T, K, h, w)
     finally:
-        hook.remove()
-    if slopes.ndim != 4:
-        raise ValueError(f"layer {layer!r} gives shape {tuple(slopes.shape)}; Grad-CAM needs a convolution's output")
+        for hook in hooks:
+            hook.remove()
     weighted = (slopes.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1, keepdim=True).relu()  # (T, 1, h, w)
     return Attribution(interpolate(weighted, clip.shape[-2:], mode="bilinear", align_corners=False)[:, 0])
 
@@ -148,8 +155,10 @@ def occlusion_block(model, clip, target, score="logit", block=BLOCK):
 
 
 def tsr(model, clip, target, score="logit", **options):
+    """The arrays are time_delta (T,), time_contribution (T,) and patch_delta (T, rows, columns)."""
     result = temporal_saliency_rescaling(model, clip, target, score=score, **options)
-    return Attribution(result.tsr, {"error_bound": result.error_bound})
+    arrays = {name: getattr(result, name) for name in ("time_delta", "time_contribution", "patch_delta")}
+    return Attribution(result.tsr, {"error_bound": result.error_bound}, arrays)
 
 
 def encode_frames(model, frames):
@@ -168,7 +177,7 @@ METHODS = {
     "smoothgrad": Method(smoothgrad, "mean gradient of noisy copies (Smilkov et al. 2017)"),
     "smoothgrad_x_difference": Method(smoothgrad_x_difference, "SmoothGrad times the difference from the background"),
     "integrated_gradients": Method(integrated_gradients, "path from the background (Sundararajan et al. 2017)"),
-    "grad_cam": Method(grad_cam, "weighted channels of the last convolution (Selvaraju et al. 2017)"),
+    "grad_cam": Method(grad_cam, "weighted channels of the last feature map (Selvaraju et al. 2017)"),
     "occlusion_frame": Method(occlusion_frame, "drop when a frame is blanked (Zeiler and Fergus 2014, in time)"),
     "occlusion_block": Method(occlusion_block, "drop when a space-time block is blanked (Zeiler and Fergus 2014)"),
     "tsr": Method(tsr, "temporal saliency rescaling of the gradient (Ismail et al. 2020)"),
@@ -176,17 +185,34 @@ METHODS = {
 
 
 def feature_gradient_x_input(model, clip, target, score="logit"):
-    with torch.no_grad():
-        features = model.encode(clip[None])[0]
-    return feature_gradient(model, clip, target, score) * features
+    return feature_gradient(model, clip, target, score) * clip_features(model, clip)
+
+
+def feature_smoothgrad(model, clip, target, score="logit", samples=SAMPLES, noise=NOISE, seed=0):
+    """Mean gradient over noisy copies of the features; the noise is that share of their range of values."""
+    features, generator = clip_features(model, clip), torch.Generator().manual_seed(seed)
+    drawn = torch.randn(samples, *features.shape, generator=generator, dtype=features.dtype).to(features.device)
+    with untouched(model):
+        copies = features + noise * (features.max() - features.min()) * drawn  # (samples, T, D)
+        return head_gradient(model, copies, target, score).mean(0)
+
+
+def feature_integrated_gradients(model, clip, target, score="logit", steps=STEPS):
+    """Along the straight path from each feature's median over the clip; the sum is the difference of the scores."""
+    features = clip_features(model, clip)
+    difference = features - background(features)
+    shares = (torch.arange(steps, device=features.device) + 0.5) / steps
+    with untouched(model):
+        path = background(features) + shares.to(features.dtype).view(-1, 1, 1) * difference  # (steps, T, D)
+        return head_gradient(model, path, target, score).mean(0) * difference
 
 
 @torch.no_grad()
 def feature_occlusion(model, clip, target, score="logit"):
     """Change of the score when one feature of one frame is replaced by its median over the clip, (T, D), signed."""
+    features = clip_features(model, clip)
+    filling = background(features)
     with untouched(model):
-        features = encode_frames(model, clip)
-        filling = background(features)
         whole = score_of(model, features[None], target, score)
         result = torch.empty_like(features)
         for t in range(len(features)):
@@ -196,8 +222,17 @@ def feature_occlusion(model, clip, target, score="logit"):
     return result
 
 
+@torch.no_grad()
+def clip_features(model, clip):
+    """(T, C, H, W) -> (T, D)."""
+    with untouched(model):
+        return encode_frames(model, clip)
+
+
 FEATURE_METHODS = {  # (model, clip, target, score) -> (T, D), signed
     "gradient": Method(feature_gradient, "dS/df"),
     "gradient_x_input": Method(feature_gradient_x_input, "f dS/df"),
+    "smoothgrad": Method(feature_smoothgrad, "mean dS/df of noisy features"),
+    "integrated_gradients": Method(feature_integrated_gradients, "path from the features' median over the clip"),
     "occlusion": Method(feature_occlusion, "drop of S when a feature of a frame becomes its median over the clip"),
 }

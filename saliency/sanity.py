@@ -116,15 +116,15 @@ def random_head_models(model, draws, seed=0):
         yield folded(twin).to(device)
 
 
-def check(model, examples, methods, score="logit", smooth=0.0, tsr=None, draws=3, seed=0, progress=None):
-    """Both checks for all methods, on a few Examples; methods, score, smooth and tsr as for saliency.explain.explain.
+def check(model, examples, methods, score="logit", smooth=0.0, options=None, draws=3, seed=0, progress=None):
+    """Both checks for all methods, on a few Examples; methods, score, smooth, options as for saliency.explain.explain.
 
     progress: called with the number of clips explained, of len(examples) * (len(stages(model)) + 2 + draws).
     Returns {"sanity": see `sanity_curves`, "random_head": see `random_head`, "sentences": what is amiss, in words}.
     """
     def maps_of(other):
         for example in examples:
-            yield explain(other, example.clip, example.target, methods, score, smooth, tsr)[0]
+            yield explain(other, example.clip, example.target, methods, score, smooth, options)[0]
             if progress:
                 progress(1)
 
@@ -145,8 +145,9 @@ def sanity_curves(model, maps_of, trained, seed=0):
     def compare(other):
         clip, frames = [], []
         for before, maps in zip(trained, maps_of(other), strict=True):
-            clip.append({name: spearman(before[name], maps[name]) for name in before})
-            frames.append({name: mean_of(list(map(spearman, before[name], maps[name]))) for name in before})
+            found = {name: correlations(before[name], maps[name]) for name in before}
+            clip.append({name: value for name, (value, _) in found.items()})
+            frames.append({name: value for name, (_, value) in found.items()})
         return summarise(clip), summarise(frames)
 
     rows = {"trained": compare(folded(model))}
@@ -162,26 +163,32 @@ def sanity_curves(model, maps_of, trained, seed=0):
 def random_head(model, maps_of, trained, flows, draws=3, seed=0):
     """Agreement with flow (AUC per frame) of the trained model's maps, beside that of models with a random head.
 
-    Returns {method: {"trained", "random_head", "difference", "correlation"}}, summaries over the clips with bootstrap
-    intervals; of the random heads each clip's mean over the draws; correlation: Spearman's, with the trained one's map.
+    Returns {method: {"trained", "random_head", "difference", "correlation", "within_frames"}}, summaries over the clips
+    with bootstrap intervals; of the random heads each clip's mean over the draws; the last two: with the trained
+    model's map, see `correlations`.
     """
     def agreement(maps, flow):
         return map_metrics(maps, flow)[METRIC]
 
-    found = {name: np.empty((2, draws, len(flows))) for name in trained[0]}
+    found = {name: np.empty((3, draws, len(flows))) for name in trained[0]}
     for draw, other in enumerate(random_head_models(model, draws, seed)):
         for i, maps in enumerate(maps_of(other)):
             for name, values in maps.items():
-                found[name][:, draw, i] = agreement(values, flows[i]), spearman(trained[i][name], values)
+                found[name][:, draw, i] = agreement(values, flows[i]), *correlations(trained[i][name], values)
     report = {}
-    for name, (agreements, correlations) in found.items():
+    for name, values in found.items():
         rows = []
         for i, maps in enumerate(trained):
-            own, chance = agreement(maps[name], flows[i]), mean_of(agreements[:, i])
+            own, (chance, over_clip, within) = agreement(maps[name], flows[i]), map(mean_of, values[:, :, i])
             rows.append({"trained": own, "random_head": chance, "difference": own - chance,
-                         "correlation": mean_of(correlations[:, i])})
+                         "correlation": over_clip, "within_frames": within})
         report[name] = summarise(rows)
     return report
+
+
+def correlations(before, after):
+    """Spearman's of two maps (T, H, W): over the whole clip, and the mean of those within each frame."""
+    return spearman(before, after), mean_of(list(map(spearman, before, after)))
 
 
 def mean_of(values):
@@ -190,16 +197,17 @@ def mean_of(values):
     return float(np.mean(values[np.isfinite(values)])) if np.isfinite(values).any() else float("nan")
 
 
-def sentences(correlations, heads):
+def sentences(curves, heads):
     """What is amiss with a method, one sentence each."""
     found = []
-    for name, values in correlations.items():
-        kept, last = heads[name]["correlation"]["mean"], values[-1]
+    for name, values in curves.items():
+        kept, within = (heads[name][kind]["mean"] for kind in ("correlation", "within_frames"))
+        last = values[-1]
         if last > UNCHANGED:
             found.append(f"{name} gives the same map when all weights are random: it tells nothing of the model")
         elif kept > KEPT:
-            found.append(f"{name} keeps {kept:.2f} of its map after the head is randomised: much of it comes from the "
-                         "backbone, not from what the classifier has learned")
+            found.append(f"{name} keeps {kept:.2f} of its map after the head is randomised ({within:.2f} within a "
+                         "frame, the rest is when): so much is not what the classifier has learned")
         if not np.isfinite(kept) or not np.isfinite(values).all():
             found.append(f"{name} gave constant maps, which have no rank correlation, in all clips of a stage")
     return found

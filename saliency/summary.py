@@ -13,8 +13,24 @@ TABLES = (  # columns of each table, sorted by the first
     ("auc_mask_frame", "mass_accuracy_mask_frame", "rank_accuracy_mask_frame", "mask_share_frame",
      "time_auroc_visible"),
     ("insertion_frame_auc", "deletion_frame_auc", "insertion_patch_auc", "deletion_patch_auc"),
+    ("insertion_patch_gain", "deletion_patch_gain", "insertion_frame_gain", "deletion_frame_gain"),
 )
 CSV_HEADER = ("method", "metric", "mean", "low", "high", "n", "n_nan")
+
+
+def checked(metrics, path, methods=True):
+    """What a clip's metrics.json at `path` holds, {method: {metric: number or None}}; without `methods`, one such row.
+
+    ValueError where it has another form.
+    """
+    def is_row(row):
+        values = row.values() if isinstance(row, dict) else [""]
+        return all(value is None or (isinstance(value, int | float) and abs(value) < 1e300) for value in values)
+
+    rows = [metrics] if not methods else metrics.values() if isinstance(metrics, dict) else [None]
+    if not rows or not all(is_row(row) and ("auc_flow_frame" in row or not methods) for row in rows):
+        raise ValueError(f"{path} does not hold the figures of a clip; remove {path.parent} and run again")
+    return metrics
 
 
 def over_clips(rows):
@@ -29,13 +45,15 @@ def csv_rows(summary):
             for method, metrics in summary.items() for metric, values in metrics.items()]  # fmt: skip
 
 
-def tables(summary):
-    """The summary as text: the columns of TABLES that it has."""
+def tables(summary, over="clips"):
+    """The summary as text: the columns of TABLES that it has. over: what the means are over."""
     rows = [{"method": method, **metrics} for method, metrics in summary.items()]
     known = {metric for metrics in summary.values() for metric in metrics}
     columns = [[column for column in table if column in known] for table in TABLES]
     text = [format_table(rows, ["method", *some]) for some in columns if some]
-    text.append(f"mean over clips [95 % interval, clips drawn anew]; {', '.join(BASELINES)} are baselines")
+    if "insertion_patch_gain" in known:
+        text.append("gain: how much better than deleting and inserting in random order, whose area is the row random")
+    text.append(f"mean over {over} [95 % interval, {over} drawn anew]; {', '.join(BASELINES)} are baselines")
     return "\n\n".join(text)
 
 
@@ -62,7 +80,8 @@ def sanity_tables(report):
         "\nthe same within each frame, mean over frames: what is not due to the profile in time",
         curves("within_frames"),
         "\nAUC against optical flow per frame, of the trained model and with a random head; only the difference is",
-        "evidence about the classifier. correlation: of the two maps",
-        format_table(heads, ["method", "trained", "random_head", "difference", "correlation"], sort_by="difference"),
+        "evidence about the classifier. correlation: of the two maps, and the same within each frame",
+        format_table(heads, ["method", "trained", "random_head", "difference", "correlation", "within_frames"],
+                     sort_by="difference"),
         *report["sentences"],
     ])  # fmt: skip

@@ -74,6 +74,7 @@ def temporal_saliency_rescaling(model, clip, target, *, patch=10, quantile=0.55,
         time_delta, bound = engine.changes(torch.arange(frames, device=clip.device), whole, filling, progress)
         contribution = min_max(time_delta, "no frame changes the map: time contributions are 0")
         important = contribution > contribution.quantile(quantile)
+        patch = min(patch, max(height, width))
         boxes, grid = patch_boxes(height, width, patch, clip.device)
         patch_delta = clip.new_zeros(frames, *grid)
         where = important.nonzero()[:, 0] if step == "full" else important.new_zeros(0, dtype=torch.long)

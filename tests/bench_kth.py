@@ -1,9 +1,9 @@
 """Leave one person out on prepared KTH clips: accuracy of each person, and how well maps agree with flow.
 
-    python3 -m tests.bench_kth --video_path data/kth/image_data --backbone mobilenet_v2 --backbone_weights PATH
+    python3 -m tests.bench_kth --backbone mobilenet_v2 --backbone_weights PATH --saliency 3 --options --tsr --deletion
 
 For each person a model is trained on all the others, without looking at the one left out, and then classifies that
-person's clips; with --saliency N, N of the clips are explained by every method. Folds that are complete are kept.
+person's clips; with --saliency N, N of the clips are explained by every method. What is complete is kept.
 """
 
 import argparse
@@ -15,10 +15,12 @@ import frame_saliency
 import inference
 import main as training
 from data.kth import parse_name
+from saliency.methods import METHODS
 from saliency.metrics import format_table, summarise
+from saliency.summary import tables
 from utils import annotate_kth
 
-COLUMNS = ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share")
+COMPARE = [name for name in METHODS if name != "tsr"]  # which takes minutes per clip: --options --tsr
 
 
 def build_parser():
@@ -30,8 +32,9 @@ def build_parser():
     parser.add_argument("--sample_size", default="150")
     parser.add_argument("--n_epochs", default="20")
     parser.add_argument("--saliency", type=int, default=0, metavar="N", help="clips of each person to explain")
-    parser.add_argument("--compare", nargs="+", default=["smoothgrad", "smoothgrad_x_difference"])
+    parser.add_argument("--compare", nargs="+", default=COMPARE, metavar="METHOD")
     parser.add_argument("--smooth", default="3")
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="all that follows: frame_saliency.py's")
     return parser
 
 
@@ -39,22 +42,23 @@ def fold(args, person):
     """Train without one person, then classify and explain that person's clips. Returns the accuracy's counts."""
     folder = args.result_path / f"person{person:02d}"
     data = ["--annotation_path", str(folder / "kth1.json"), "--video_path", str(args.video_path)]
-    annotate_kth.main([
-        "--image_path", str(args.video_path), "--annotation_path", str(folder / "kth1.json"),
-        "--validation_persons", "--testing_persons", str(person),
-    ])  # fmt: skip
-    training.main([
-        *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--n_epochs", args.n_epochs,
-        "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
-    ])  # fmt: skip
     model = [*data, "--resume_path", str(folder / "model" / "last.pth")]
-    inference.main([*model, "--result_path", str(folder / "inference")])
+    if not (folder / "inference" / "metrics.json").is_file():
+        annotate_kth.main([
+            "--image_path", str(args.video_path), "--annotation_path", data[1], "--validation_persons",
+            "--testing_persons", str(person),
+        ])  # fmt: skip
+        training.main([
+            *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--n_epochs",
+            args.n_epochs, "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
+        ])  # fmt: skip
+        inference.main([*model, "--result_path", str(folder / "inference")])
     if args.saliency:
         clips = list(json.loads((folder / "kth1.json").read_text())["database"])
         held_out = [clip for clip in clips if parse_name(clip)[0] == person]
         frame_saliency.main([
             *model, "--result_path", str(folder / "saliency"), "--compare", *args.compare, "--smooth", args.smooth,
-            "--no_overlay", "--clips", *held_out[:: -(-len(held_out) // args.saliency)],
+            "--no_overlay", *args.options, "--clips", *held_out[:: -(-len(held_out) // args.saliency)],
         ])  # fmt: skip
     return json.loads((folder / "inference" / "metrics.json").read_text())
 
@@ -76,9 +80,8 @@ def report(args, results):
             for method, metrics in json.loads(path.read_text())["summary"].items():
                 row = {metric: values["mean"] for metric, values in metrics.items()}
                 per_person.setdefault(method, []).append(row)
-        table = [{"method": method, **summarise(rows)} for method, rows in per_person.items()]
-        print(format_table(table, ["method", *COLUMNS]))
-        print(f"mean over {len(results)} persons, with its 95 % interval; maps blurred by {args.smooth} pixels")
+        print(tables({method: summarise(rows) for method, rows in per_person.items()}, "persons left out"))
+        print(f"{args.saliency} clips of each person, maps blurred by {args.smooth} pixels")
 
 
 def main(argv=None):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from saliency.flow import frame_difference, grey, optical_flow
+from saliency.flow import frame_difference, grey, mean_flow, optical_flow
 
 KTH = Path(__file__).resolve().parents[2] / "shared" / "kth"
 
@@ -100,3 +100,11 @@ def test_a_kth_walker_has_the_speed_at_which_he_crosses_the_picture():
     flow = optical_flow(frames[run])
     # arms and legs go faster than the body
     assert len(run) > 8 and np.median(flow[bodies[run[:-1]]]) == pytest.approx(step, rel=0.25)
+
+
+def test_mean_flow_is_over_time_and_over_clips():
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 255, (length, 40, 40), np.uint8) for length in (3, 5)]
+    expected = (optical_flow(clips[0]).sum(0) / 3 + optical_flow(clips[1]).sum(0) / 5) / 2
+    np.testing.assert_allclose(mean_flow(iter(clips)), expected, rtol=1e-6)
+    assert mean_flow([]) is None

@@ -8,7 +8,9 @@ from captum.attr import InputXGradient, IntegratedGradients, LayerAttribution, L
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM
+from model.folding import folded
 from saliency import feature_tsr, methods
+from saliency.explain import explain
 from saliency.feature_tsr import feature_rescaling
 from saliency.gradient import drawn_map, feature_gradient, frame_gradient
 from saliency.methods import FEATURE_METHODS, METHODS
@@ -61,6 +63,17 @@ def test_every_method_gives_a_map_and_leaves_the_model_alone(case, name):
 
 def test_methods_are_registered_under_their_own_names():
     assert all(getattr(methods, name) is method.attribute for name, method in METHODS.items())
+
+
+def test_explain_keeps_what_methods_have_to_say_and_gives_them_their_options(case):
+    model, clip = case
+    options = {"tsr": {"patch": 20, "step": "time"}, "integrated_gradients": {"steps": 2}}
+    maps, arrays, facts = explain(model, clip, 1, ["tsr", "integrated_gradients"], options=options)
+    expected = temporal_saliency_rescaling(model, clip, 1, **options["tsr"])
+    assert maps["tsr"] == pytest.approx(expected.tsr.numpy())
+    assert arrays["time_contribution"] == pytest.approx(expected.time_contribution.numpy())
+    assert arrays.keys() == {"time_delta", "time_contribution", "patch_delta"}
+    assert facts.keys() == {"tsr_error_bound", "integrated_gradients_completeness_gap"}
 
 
 def test_gradient_x_input_equals_captum(case):
@@ -125,15 +138,39 @@ def test_integrated_gradients_of_a_still_clip(case):
     assert math.isnan(attribution.facts["completeness_gap"])
 
 
-@pytest.mark.parametrize("layer", [None, "backbone.features.4.squeeze"])
+@pytest.mark.parametrize("layer", [None, "backbone.features.4.squeeze", "backbone.features.12.expand3x3"])
 def test_grad_cam_equals_captum(case, layer):
     model, clip = case
-    module = model.get_submodule(layer or "backbone.features.12.expand3x3")
+    module = model.get_submodule(layer or "backbone.classifier.2")
     cam = LayerGradCam(model, module).attribute(clip[None], target=1, relu_attributions=True)  # (T, 1, h, w)
     expected = LayerAttribution.interpolate(cam, (SIZE, SIZE), "bilinear")[:, 0]
     found = METHODS["grad_cam"].attribute(model, clip, 1, layer=layer).map
     torch.testing.assert_close(found, expected.detach())
     assert not module._forward_hooks
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2", "densenet121"])
+def test_grad_cam_sees_what_the_global_pooling_sees(backbone):
+    """Of a plain and of a folded model the same map: that of the features whose mean the rest reads."""
+    torch.manual_seed(0)
+    model = CNNLSTM(2, backbone, hidden_size=4, feature_size=6).eval()
+    for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    clip = torch.randn(3, 3, 64, 64)
+    found = METHODS["grad_cam"].attribute(model, clip, 1).map
+    assert found.max() > 0
+    torch.testing.assert_close(METHODS["grad_cam"].attribute(folded(model), clip, 1).map, found, rtol=1e-3, atol=1e-6)
+    pooled = {}
+    model.projection.register_forward_hook(lambda module, inputs, output: pooled.update(vector=inputs[0]))
+    scores = model(clip[None])[0]
+    slopes = torch.autograd.grad(scores[1], pooled["vector"])[0][0]  # (T, K)
+    maps = {"resnet18": lambda: model.backbone.layer4, "mobilenet_v2": lambda: model.backbone.features,
+            "densenet121": lambda: nn.Sequential(model.backbone.features, nn.ReLU())}[backbone]()  # fmt: skip
+    stem = clip if backbone != "resnet18" else nn.Sequential(*list(model.backbone.children())[:7])(clip)
+    weighted = torch.einsum("tk,tkhw->thw", slopes, maps(stem)).relu()[:, None] / 4  # the mean over 2 x 2 places
+    expected = nn.functional.interpolate(weighted, (64, 64), mode="bilinear")[:, 0]
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-6)
 
 
 def test_grad_cam_names_layers_that_cannot_serve(case):
@@ -201,8 +238,37 @@ def test_feature_methods_of_a_linear_model(linear):
     by_name = {name: method.attribute(model, clip, 0, "logit") for name, method in FEATURE_METHODS.items()}
     torch.testing.assert_close(by_name["gradient"], weights)
     torch.testing.assert_close(by_name["gradient_x_input"], weights * features)
-    torch.testing.assert_close(by_name["occlusion"], weights * (features - features.median(0).values))
+    torch.testing.assert_close(by_name["smoothgrad"], weights)
+    difference = weights * (features - features.median(0).values)
+    torch.testing.assert_close(by_name["occlusion"], difference)
+    torch.testing.assert_close(by_name["integrated_gradients"], difference)
     assert FEATURE_METHODS["gradient"].attribute is feature_gradient
+
+
+@pytest.mark.parametrize("kind", ["logit", "probability"])
+def test_feature_methods_along_paths_and_noise(case, kind):
+    """The attributions of a path sum to what the score gains along it; noise of 0 gives the gradient."""
+    model, clip = case
+    with torch.no_grad():
+        features = model.encode(clip[None])
+        ends = model.classify(torch.cat([features, background(features[0]).expand_as(features)]))
+    ends = (ends.softmax(1) if kind == "probability" else ends)[:, 1]
+    path = FEATURE_METHODS["integrated_gradients"].attribute(model, clip, 1, kind, steps=400)
+    torch.testing.assert_close(path.sum(), ends[0] - ends[1], rtol=1e-4, atol=1e-6)
+    noisy = FEATURE_METHODS["smoothgrad"].attribute
+    torch.testing.assert_close(noisy(model, clip, 1, kind, noise=0.0), feature_gradient(model, clip, 1, kind))
+    assert not torch.equal(noisy(model, clip, 1, kind, seed=1), noisy(model, clip, 1, kind, seed=2))
+
+
+@pytest.mark.parametrize("name", FEATURE_METHODS)
+def test_feature_methods_leave_the_model_alone(name):
+    torch.manual_seed(0)
+    model, clip = CNNLSTM(2, "resnet18", hidden_size=4, feature_size=6, dropout=0.5).train(), torch.randn(3, 3, 32, 32)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    found = [FEATURE_METHODS[name].attribute(model, clip, 1) for _ in range(2)]
+    assert found[0].shape == (3, 6) and found[0].any() and torch.equal(*found)  # no dropout
+    assert model.training and all(weight.requires_grad for weight in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_feature_occlusion_equals_a_loop(case):

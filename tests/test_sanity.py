@@ -8,7 +8,7 @@ from torch import nn
 from model.attention import CNNLSTMAttention
 from model.cbam import CNNLSTMCBAM
 from model.cnn_lstm import CNNLSTM
-from saliency import sanity
+from saliency import sanity, summary
 from saliency.metrics import spearman
 from saliency.sanity import Example, check, random_head_models, randomise, randomised_models, stages
 
@@ -140,7 +140,24 @@ def test_maps_that_do_not_change_are_called_out(monkeypatch):
 
 
 def test_a_method_that_keeps_its_map_is_named():
-    heads = {name: {"correlation": {"mean": kept}} for name, kept in (("smooth", 0.68), ("raw", 0.32))}
+    heads = {name: {"correlation": {"mean": kept}, "within_frames": {"mean": kept / 2}}
+             for name, kept in (("smooth", 0.68), ("raw", 0.32))}
     curves = {"smooth": [1.0, 0.7, 0.1], "raw": [1.0, 0.3, 0.1]}
     (sentence,) = sanity.sentences(curves, heads)
-    assert sentence.startswith("smooth keeps 0.68 of its map after the head is randomised")
+    assert sentence.startswith("smooth keeps 0.68 of its map after the head is randomised (0.34 within a frame")
+
+
+def test_a_profile_in_time_raises_the_correlation_over_the_clip_alone():
+    rng, profile = np.random.default_rng(0), np.linspace(1, 20, 8)[:, None, None]
+    over_clip, within = sanity.correlations(profile + rng.random((8, 9, 9)), profile + rng.random((8, 9, 9)))
+    assert over_clip > 0.9 and abs(within) < 0.1
+    assert sanity.correlations(profile * rng.random((8, 9, 9)), np.ones((8, 9, 9))) == pytest.approx(
+        (np.nan, np.nan), nan_ok=True)
+
+
+def test_the_printed_tables_hold_every_stage_and_both_correlations():
+    report = check(Linear().eval(), [example()], ["gradient"], draws=1)
+    text = summary.sanity_tables(report)
+    assert all(stage in text for stage in report["sanity"]["stages"])
+    head = report["random_head"]["gradient"]
+    assert f"{head['within_frames']['mean']:.3f}" in text and f"{head['correlation']['mean']:.3f}" in text
