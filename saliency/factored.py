@@ -34,6 +34,7 @@ from saliency.lowrank import Spectrum
 
 MEAN = math.sqrt(math.pi / 2)  # |row| / E |row . w| for w ~ N(0, 1)
 ROUNDING = 10  # units of it, of the largest change: what tolerance 0 allows
+PRECISE = 1e-4  # tolerances below it need the head in double precision: rounding would fill the spectrum
 LEFT_OUT = 0.2  # share of the error allowed that frames may use up which are left out without a closer look
 CPU_BATCH = 24  # frames; larger ones gain nothing there, and their memory is mapped anew each time
 MANY = 8  # perturbations per frame and per row or column of boxes, for that it pays to look where boxes reach
@@ -56,7 +57,8 @@ class FactoredRelevance:
         self.batch = max(1, min(largest, int(memory / (3 * self._activation_bytes()))))
         with torch.no_grad():
             self.features = torch.cat([self._encode(part) for part in clip.split(self.batch)])  # (T, D)
-        self.head = precise_head(self.model)
+        precise = tolerance < PRECISE
+        self.head, self.precision = (precise_head(self.model), torch.double) if precise else (self.model, clip.dtype)
         self.gradient = self._head_gradient(self.features[None])[0].to(clip)  # (T, D)
         self.signed, self.gain = self._relevance()  # (T, C, H, W), (T,)
 
@@ -91,8 +93,8 @@ class FactoredRelevance:
         return self.model.encode(frames[:, None])[:, 0]
 
     def _head_gradient(self, sequences):
-        """dS/df of sequences of features (n, T, D), in double precision."""
-        return head_gradient(self.head, sequences.double(), self.target, self.score)
+        """dS/df of sequences of features (n, T, D)."""
+        return head_gradient(self.head, sequences.to(self.precision), self.target, self.score)
 
     def _pull(self, frames, vectors):
         """J_s' v for k vectors per frame: frames (b, C, H, W), vectors (k, b, D) -> (k, b, C, H, W).
