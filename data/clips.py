@@ -8,6 +8,7 @@
 import re
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import torch
 from data.annotation import SUBSETS, read_annotation
 from data.isolated import n_cores, run_isolated
 from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks, stack
+from data.windows import find_motion, find_ranges, place_windows
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
+GLIMPSE = (80, 60)  # width and height at which motion in a video is looked for
 TIME_LIMIT = 300  # seconds that decoding a video may take; see data.isolated
 
 
@@ -85,8 +88,9 @@ def has_subset(annotation_path, subset):
 
 
 def clips_of_videos(paths, duration, limit=None):
-    """Cut video files into windows of `duration` frames, one after the other; the last one ends with the video and may
-    overlap the one before. A video shorter than that is one clip.
+    """Windows of `duration` frames of video files, placed as utils/trim_videos.py places those that models learn from:
+    in the middle of each passage with motion, more of them where it is long; one after the other where nothing stands
+    out, the last one ending with the video. A video shorter than that is one clip.
 
     Returns (clips, problems): problems are sentences about videos that cannot be decoded. ValueError where none can.
     Here and in `read_frames` they are decoded in processes of their own, so that one whose decoder dies costs no more.
@@ -98,21 +102,30 @@ def clips_of_videos(paths, duration, limit=None):
         seen[path.stem] = path
         if not path.is_file():
             raise FileNotFoundError(f"no video at {path}")
-    counted = {path: found for path, *found in run_isolated(_count, list(seen.values()), n_cores(), TIME_LIMIT)}
-    bad = [f"{path}: {counted[path][1]}" for path in seen.values() if counted[path][1]]
+    work = partial(_windows_of, duration=duration)
+    windows = {path: found for path, *found in run_isolated(work, list(seen.values()), n_cores(), TIME_LIMIT)}
+    bad = [f"{path}: {windows[path][1]}" for path in seen.values() if windows[path][1]]
     problems = [f"{len(bad)} of {len(seen)} videos cannot be decoded and are left out: {'; '.join(bad)}"] if bad else []
     if len(bad) == len(seen):
         raise ValueError(f"none of the {len(seen)} videos can be decoded: {bad[0]}")
     for path in seen.values():
-        count = counted[path][0]
-        last = max((count or 0) - duration, 0)  # where the last window starts
-        for first in [*range(0, last, duration), last] if count else ():
-            clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, min(duration, count)))
+        for first, length in windows[path][0] or ():
+            clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length))
     return clips[:limit], problems
 
 
-def _count(path):
-    return sum(1 for _ in iterate_video(path))
+def _windows_of(path, duration):
+    """[(first frame, length)] of the windows of one video."""
+    frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in iterate_video(path, GLIMPSE)]
+    if len(frames) <= duration:
+        return [(0, len(frames))]
+    moving = find_motion(np.stack(frames))
+    starts = {
+        start for first, last in find_ranges(moving)
+        for start in place_windows(first, last, moving, duration, max(1, (last - first + 1) // duration))
+    }  # fmt: skip
+    end = len(frames) - duration
+    return [(start, duration) for start in sorted(starts or {*range(0, end, duration), end})]
 
 
 def _window(clip):

@@ -142,6 +142,16 @@ def test_windows_of_a_video(tmp_path):
     assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)[0]) == 2
 
 
+def test_windows_of_a_video_lie_where_something_moves(tmp_path):
+    frames = np.full((90, 60, 80), 90, np.uint8)
+    for t in range(20, 44):
+        frames[t, 10:50, 3 * (t - 20):3 * (t - 20) + 10] = 200
+    write_video(tmp_path / "passage.avi", frames)
+    clips, _ = clips_of_videos([tmp_path / "passage.avi"], 16)
+    assert len(clips) == 1
+    assert 22 <= clips[0].first <= 26
+
+
 @pytest.mark.parametrize(("length", "duration", "kept"), [
     (6, 6, [0, 1, 2, 3, 4, 5]),
     (7, 4, [1, 2, 3, 4]),  # the middle, the odd one lost at the end

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,13 +77,15 @@ def use(script, trained, results, *more):
 @linux
 @pytest.mark.parametrize(("script", "behave", "reason"), [
     *((script, abort, "died (Aborted)") for script in VIDEO_SCRIPTS), ("inference", hang, "took longer than 3 seconds"),
-    ("inference", clips._count, "holds no frame"),
+    ("inference", partial(clips._windows_of, duration=DURATION), "holds no frame"),
 ])
 def test_a_bad_video_costs_only_itself(data_set, trained, tmp_path, capsys, monkeypatch, script, behave, reason):
-    (tmp_path / "bad.avi").write_text("a film")
-    count = clips._count
+    bad = tmp_path / "bad.avi"
+    bad.write_text("a film")
+    windows_of = clips._windows_of
     monkeypatch.setattr(clips, "TIME_LIMIT", 3)
-    monkeypatch.setattr(clips, "_count", lambda path: behave(path) if path.name == "bad.avi" else count(path))
+    monkeypatch.setattr(clips, "_windows_of",
+                        lambda path, duration: behave(path) if path == bad else windows_of(path, duration))
     use(script, trained, tmp_path / "out", tmp_path / "bad.avi", data_set.video, "--limit", 1)
     printed = capsys.readouterr()
     assert f"1 of 2 videos cannot be decoded and are left out: {tmp_path / 'bad.avi'}: " in printed.err
