@@ -162,6 +162,7 @@ def explain_clip(args, model, info, device, clip, frames, masks, centre, folder)
         rows = {name: row | found.get(name, {}) for name, row in rows.items()}
     write_json(folder / "metrics.json", rows)
     title = f"{clip.name}: {clip.label or 'no label'}, predicted {predicted} ({probabilities.max():.2f})"
+    tqdm.write(title)
     shown = "tsr" if args.tsr and args.tsr_step == "full" else args.method
     totals = maps[args.method].sum((1, 2))
     strip = time_strip(pictures, arrays.get("time_contribution"), totals, title)

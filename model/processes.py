@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import time
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,11 +73,9 @@ def join(device):
 def tell(line, occasion=None):
     """Print a line on stderr, unless another process has told the same, or has told anything on the same occasion."""
     if _here.process == os.getpid():  # one that loads clips for this one must keep off its connection
-        try:
+        with suppress(RuntimeError):  # the connection is lost
             if _here.store.compare_set(occasion or line, "", str(rank())) != str(rank()).encode():
                 return
-        except RuntimeError:  # the connection is lost
-            pass
     print(line, file=sys.stderr if first() else sys.__stderr__)
 
 

@@ -15,7 +15,7 @@ needs, for each of P perturbations,
    vector-Jacobian products per frame and a matrix product (P, r) @ (r, pixels) give all P of them.
 
 Counts for T=30, 120x120, 2,016 patches: the literal loop does 2,016 x 30 = 60,480 frame passes forward and as many
-backward; this does about 2,100 forward and 2,016 + 30 r backward, each of them in three quarters of the time.
+backward; this does about 2,100 forward and 2,016 + 30 r backward.
 
 Which r is enough is the business of saliency/lowrank.py. One isotropic probe per frame bounds the error of leaving the
 frame out altogether: in an LSTM most frames hardly change. The bound that was reached is reported with the result.

@@ -127,7 +127,7 @@ def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, m
             shown.append((name, float(value), epoch))
 
         def flush(self):
-            pass
+            """Nothing is held back."""
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(main, "find_spec", lambda name: True)
