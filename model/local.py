@@ -21,6 +21,7 @@ from torch.nn.grad import conv2d_input
 from model.convolution import Phases, Winograd
 
 WORTHWHILE = 64  # multiplications per output, in a kernel that overlaps: with fewer, copying takes as long as computing
+AT_ONCE = 16  # frames whose reach is found together
 LARGEST_SHARE = 0.6  # of a layer's outputs: where boxes reach more, all are computed
 
 
@@ -48,7 +49,7 @@ class FastConvolution(nn.Module):
         return (module.kernel_size != (1, 1) and module.weight[0].numel() >= WORTHWHILE) or Phases.suits(module)
 
     def forward(self, pictures):
-        if pictures.is_cuda:
+        if pictures.is_cuda or torch.is_autocast_enabled("cpu"):
             return self.convolution(pictures)
         outputs = _Convolve.apply(pictures, self)
         if self.watch:
@@ -133,12 +134,13 @@ class LocalNetwork:
             layer.reached = []
         for axis in (1, 2):  # rows, then columns
             spans, which = boxes[:, 2 * axis - 2:2 * axis].unique(dim=0, return_inverse=True)
+            poisoned = frame.repeat(len(spans), 1, 1, 1)
+            for picture, (first, beyond) in zip(poisoned, spans.tolist(), strict=True):
+                picture.narrow(axis, first, beyond - first).fill_(torch.nan)
             hits = {layer: [] for layer in self.layers}
-            for first, beyond in spans.tolist():
-                poisoned = frame.clone()
-                poisoned.narrow(axis, first, beyond - first).fill_(torch.nan)
-                with self._watching(lambda layer, outputs, hits=hits: hits[layer].append(outputs.isnan().any(1))):
-                    encode(poisoned[None])
+            with self._watching(lambda layer, outputs, hits=hits: hits[layer].append(outputs.isnan().any(1))):
+                for part in poisoned.split(AT_ONCE):
+                    encode(part)
             for layer, hit in hits.items():
                 hit = torch.cat(hit).any(3 - axis).int()  # (spans, outputs along the axis)
                 beyond = hit.shape[1] - hit.flip(1).argmax(1)

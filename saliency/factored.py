@@ -24,7 +24,7 @@ frame out altogether: in an LSTM most frames hardly change. The bound that was r
 import copy
 import math
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 
@@ -36,22 +36,23 @@ MEAN = math.sqrt(math.pi / 2)  # |row| / E |row . w| for w ~ N(0, 1)
 ROUNDING = 10  # units of it, of the largest change: what tolerance 0 allows
 PRECISE = 1e-4  # tolerances below it need the head in double precision: rounding would fill the spectrum
 LEFT_OUT = 0.2  # share of the error allowed that frames may use up which are left out without a closer look
-CPU_BATCH = 24  # frames; larger ones gain nothing there, and their memory is mapped anew each time
+CPU_BATCH = 36  # frames; larger ones gain nothing there
 MANY = 8  # perturbations per frame and per row or column of boxes, for that it pays to look where boxes reach
 CPU_COPIES = 8  # of a frame, for as many directions at a time: enough to keep a few cores busy
-CPU_TILE = (256, 8192)  # perturbations x pixels of the matrix product that stay in a processor's cache
+CPU_TILE = (1024, 1024)  # perturbations x pixels of the matrix product that stay in a processor's cache
 
 
 class FactoredRelevance:
     """One normalised clip (T, C, H, W) seen by one model, ready to measure what perturbations change.
 
     tolerance: error allowed, relative to the largest change; 0 for none but rounding. memory: bytes for activations.
+    amp: the encoder in bfloat16, which the error does not count (`precise` is the same without it).
     Afterwards `forward_passes` and `backward_passes` count the frames that went through the encoder.
     """
 
-    def __init__(self, model, clip, target, score="logit", tolerance=1e-3, memory=2e9):
+    def __init__(self, model, clip, target, score="logit", tolerance=1e-3, memory=2e9, amp=False):
         self.model, self.target, self.score = folded(model), target, score
-        self.clip, self.tolerance, self.memory = clip, tolerance, memory
+        self.clip, self.tolerance, self.memory, self.amp = clip, tolerance, memory, amp
         self.forward_passes = self.backward_passes = 0
         largest = CPU_BATCH if clip.device.type == "cpu" else 2048
         self.batch = max(1, min(largest, int(memory / (3 * self._activation_bytes()))))
@@ -61,6 +62,11 @@ class FactoredRelevance:
         self.head, self.precision = (precise_head(self.model), torch.double) if precise else (self.model, clip.dtype)
         self.gradient = self._head_gradient(self.features[None])[0].to(clip)  # (T, D)
         self.signed, self.gain = self._relevance()  # (T, C, H, W), (T,)
+
+    @cached_property
+    def precise(self):
+        """The same in full precision."""
+        return FactoredRelevance(self.model, self.clip, self.target, self.score, self.tolerance, self.memory)
 
     def changes(self, frames, boxes, fill, progress=None):
         """Replace box p of frame frames[p] by the fill, for each p by itself.
@@ -90,7 +96,8 @@ class FactoredRelevance:
     def _encode(self, frames):
         """(N, C, H, W) -> (N, D)."""
         self.forward_passes += len(frames)
-        return self.model.encode(frames[:, None])[:, 0]
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.amp):
+            return self.model.encode(frames[:, None])[:, 0].to(frames.dtype)
 
     def _head_gradient(self, sequences):
         """dS/df of sequences of features (n, T, D)."""
@@ -170,7 +177,7 @@ class FactoredRelevance:
     def _groups(self, frames, boxes):
         """Indices of perturbations that go together, and what to encode them in: by frame if boxes repeat."""
         distinct = [len(part.unique(dim=0)) for part in (frames, boxes[:, :2], boxes[:, 2:])]
-        if self.clip.is_cuda or len(frames) < MANY * sum(distinct):
+        if self.clip.is_cuda or self.amp or len(frames) < MANY * sum(distinct):
             yield torch.arange(len(frames), device=frames.device), nullcontext
             return
         self.model.local.learn(self._encode, self.clip[0], boxes)

@@ -158,7 +158,8 @@ def tsr(model, clip, target, score="logit", **options):
     """The arrays are time_delta (T,), time_contribution (T,) and patch_delta (T, rows, columns)."""
     result = temporal_saliency_rescaling(model, clip, target, score=score, **options)
     arrays = {name: getattr(result, name) for name in ("time_delta", "time_contribution", "patch_delta")}
-    return Attribution(result.tsr, {"error_bound": result.error_bound}, arrays)
+    facts = {"error_bound": result.error_bound} | ({"amp_error": result.amp_error} if options.get("amp") else {})
+    return Attribution(result.tsr, facts, arrays)
 
 
 def encode_frames(model, frames):

@@ -20,6 +20,7 @@ from saliency.gradient import frame_gradient, untouched
 
 UNIMPORTANT = 0.1  # patch contribution in the frames whose patches are not perturbed
 MEMORY = 2.0  # GB for activations on the CPU
+AMP_SAMPLE = 16  # perturbations of each step that are done in full precision too
 STEPS = ("full", "time")
 
 
@@ -40,10 +41,10 @@ FILLS = {  # clip (T, C, H, W) or features (T, D) -> what takes the place of a m
 class Rescaling:
     """Tensors on the CPU. T frames of H x W pixels, in rows x columns of patches; delta: summed change of |dS/dx|.
 
-    time_delta (T,), time_contribution (T,) in 0..1; important (T,) bool: the frames whose patches were perturbed;
+    time_delta (T,), time_contribution (T,) in 0..1; important (T,) bool: the frames whose patches are perturbed;
     patch_delta (T, rows, columns), 0 in the other frames; tsr (T, H, W) = time contribution x patch contribution;
-    error_bound: of the deltas, relative to the largest of their step; passes: frames through the encoder, forward and
-    backward.
+    error_bound: of the deltas, relative to the largest of their step, but for what half precision costs; amp_error:
+    that, the largest found in a sample, 0 in full precision; passes: frames through the encoder, forward and backward.
     """
 
     time_delta: torch.Tensor
@@ -52,46 +53,77 @@ class Rescaling:
     patch_delta: torch.Tensor
     tsr: torch.Tensor
     error_bound: float
+    amp_error: float
     passes: tuple
 
 
 def temporal_saliency_rescaling(model, clip, target, *, patch=10, quantile=0.55, fill="background", step="full",
-                                score="logit", tolerance=1e-3, memory_gb=None, progress=None):
+                                score="logit", tolerance=1e-3, memory_gb=None, amp=False, progress=None):
     """TSR of the gradient for class `target` on one normalised clip (T, C, H, W). Returns a Rescaling.
 
     patch: side of the square patches in pixels (smaller at the edges). quantile: patches are perturbed in the frames
     whose time contribution is strictly above this quantile. fill: what replaces masked pixels, a name in FILLS. step:
     "time" leaves the patches out, and tsr is the time contribution everywhere in the frame. tolerance: error allowed in
     the deltas, relative to the largest; 0 for none but rounding. memory_gb: for activations; by default 2 on the CPU
-    and 70 percent of what is free on a GPU. progress: called with the number of perturbations done.
+    and 70 percent of what is free on a GPU. amp: the encoder in bfloat16. progress: called with the number of
+    perturbations done.
     """
     check_options(clip, patch, quantile, fill, step, tolerance)
     frames, _, height, width = clip.shape
-    filling = FILLS[fill](clip)
+    filling, patch = FILLS[fill](clip), min(patch, max(height, width))
+    boxes, grid = patch_boxes(height, width, patch, clip.device)
+    whole = boxes.new_tensor([0, height, 0, width])
+    bounds, amp_errors = [0.0], [0.0]
     with untouched(model):
-        engine = choose_engine(model, clip, target, score, tolerance, memory_gb)
-        whole = clip.new_tensor([[0, height, 0, width]], dtype=torch.long).expand(frames, 4)
-        time_delta, bound = engine.changes(torch.arange(frames, device=clip.device), whole, filling, progress)
-        contribution = min_max(time_delta, "no frame changes the map: time contributions are 0")
-        important = contribution > contribution.quantile(quantile)
-        patch = min(patch, max(height, width))
-        boxes, grid = patch_boxes(height, width, patch, clip.device)
-        patch_delta = clip.new_zeros(frames, *grid)
-        where = important.nonzero()[:, 0] if step == "full" else important.new_zeros(0, dtype=torch.long)
-        if len(where):
-            delta, patch_bound = engine.changes(
-                where.repeat_interleave(len(boxes)), boxes.repeat(len(where), 1), filling, progress
-            )
-            patch_delta[where] = delta.view(-1, *grid)
-            bound = max(bound, patch_bound)
-    share = torch.full_like(patch_delta, UNIMPORTANT if step == "full" else 1.0)
-    for t in where.tolist():
-        share[t] = min_max(patch_delta[t], f"no patch of frame {t + 1} changes the map: its patch contributions are 0")
-    pixels = share.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, :height, :width]  # (T, H, W)
+        engine = choose_engine(model, clip, target, score, tolerance, memory_gb, amp)
+
+        def changes(where, patches):
+            places = whole.expand(len(where), 4) if patches is None else boxes[patches]
+            delta, bound = engine.changes(where, places, filling, progress)
+            bounds.append(bound)
+            if engine.amp:
+                amp_errors.append(sampled_error(engine, where, places, filling, delta))
+            return delta
+
+        found = rescale(frames, len(boxes) if step == "full" else 0, changes, quantile, "patch", clip.device)
+    time_delta, contribution, important, patch_delta, share = found
+    if step == "full":
+        pixels = share.view(-1, *grid).repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, :height, :width]
+    else:
+        pixels, patch_delta = clip.new_ones(frames, height, width), clip.new_zeros(frames, len(boxes))
     return Rescaling(
-        time_delta.cpu(), contribution.cpu(), important.cpu(), patch_delta.cpu(),
-        (contribution[:, None, None] * pixels).cpu(), bound, (engine.forward_passes, engine.backward_passes),
+        time_delta.cpu(), contribution.cpu(), important.cpu(), patch_delta.view(-1, *grid).cpu(),
+        (contribution[:, None, None] * pixels).cpu(), max(bounds), max(amp_errors),
+        (engine.forward_passes, engine.backward_passes),
     )
+
+
+def rescale(length, n_parts, changes, quantile, part, device):
+    """Algorithm 1 on a sequence of `length` frames that have `n_parts` parts each: patches or features, named `part`.
+
+    changes: (frames (P,), parts (P,), or None for whole frames) -> how much masking each changes the map, (P,).
+    Returns time_delta, time_contribution and important, all (length,), part_delta and part contribution, both
+    (length, n_parts); without parts only the time step is done.
+    """
+    time_delta = changes(torch.arange(length, device=device), None)
+    contribution = min_max(time_delta, "no frame changes the map: time contributions are 0")
+    important = contribution > contribution.quantile(quantile)
+    part_delta = time_delta.new_zeros(length, n_parts)
+    share = torch.full_like(part_delta, UNIMPORTANT)
+    where = important.nonzero()[:, 0]
+    if n_parts and len(where):
+        every = torch.arange(n_parts, device=device).repeat(len(where))
+        part_delta[where] = changes(where.repeat_interleave(n_parts), every).view(-1, n_parts)
+        for t in where.tolist():
+            share[t] = min_max(part_delta[t], f"no {part} of frame {t + 1} changes the map: its contributions are 0")
+    return time_delta, contribution, important, part_delta, share
+
+
+def sampled_error(engine, frames, boxes, fill, delta):
+    """The largest error, relative to the largest delta (P,), of some of an engine's perturbations in half precision."""
+    some = torch.linspace(0, len(frames) - 1, min(AMP_SAMPLE, len(frames)), device=delta.device).long()
+    exact, _ = engine.precise.changes(frames[some], boxes[some], fill)
+    return float((exact - delta[some]).abs().max() / delta.max())
 
 
 def check_options(clip, patch, quantile, fill, step, tolerance):
@@ -106,12 +138,12 @@ def check_options(clip, patch, quantile, fill, step, tolerance):
         raise ValueError(f"unknown fill {fill!r} or step {step!r}; {known}")
 
 
-def choose_engine(model, clip, target, score, tolerance=1e-3, memory_gb=None):
+def choose_engine(model, clip, target, score, tolerance=1e-3, memory_gb=None, amp=False):
     """The fast arithmetic where frames do not meet before the head, else the literal loop, with a warning."""
     if frames_are_separate(model, clip):
         if memory_gb is None:
             memory_gb = 0.7 * torch.cuda.mem_get_info(clip.device)[0] / 1e9 if clip.is_cuda else MEMORY
-        return FactoredRelevance(model, clip, target, score, tolerance, memory_gb * 1e9)
+        return FactoredRelevance(model, clip, target, score, tolerance, memory_gb * 1e9, amp)
     warnings.warn("the model's frames meet before its head: TSR takes one gradient of the whole clip per perturbation, "
                   "which is slow", stacklevel=3)
     return LiteralRelevance(model, clip, target, score)
@@ -129,6 +161,8 @@ def frames_are_separate(model, clip):
 
 class LiteralRelevance:
     """The definition: one gradient of the whole perturbed clip per perturbation. Interface of FactoredRelevance."""
+
+    amp = False
 
     def __init__(self, model, clip, target, score="logit"):
         self.model, self.clip, self.target, self.score = model, clip, target, score

@@ -4,11 +4,12 @@
     python3 -m tests.bench_tsr --frames 15 30 60 --sizes 64 120 150 224 --tolerances 1e-3 0
     python3 -m tests.bench_tsr --resume_path snapshots/run/best.pth
 
-The literal loop's time is that of --passes of its passes times their number; these passes are also what the deltas are
-compared with. Without a checkpoint the model is a ResNet-18 with an LSTM, weights random, the clip a synthetic walker.
-With --train the LSTM learns first, for half a minute, to tell one walker from one runner: trained models need far fewer
-products than random ones. `peak_share` is what the same frame passes would take at the speed of the machine's matrix
-product, divided by what they took; above 1 where work was spared within the passes.
+The literal loop's time is that of the median of --passes of its passes times their number; these passes are also what
+the deltas are compared with. The engine's is the median of --repeats runs, spread over these passes. Without a
+checkpoint the model is a ResNet-18 with an LSTM, weights random, the clip a synthetic walker. With --train the LSTM
+learns first, for half a minute, to tell one walker from one runner: trained models need far fewer products than random
+ones. `peak_share` is what the same frame passes would take at the speed of the machine's matrix product, divided by
+what they took; above 1 where work was spared within the passes.
 """
 
 import argparse
@@ -16,6 +17,9 @@ import json
 import resource
 import sys
 import time
+from functools import partial
+from statistics import median
+from types import SimpleNamespace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -35,6 +39,7 @@ def build_parser():
     parser.add_argument("--patch", type=int, default=10)
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3])
     parser.add_argument("--passes", type=int, default=12, help="literal passes that are timed and compared")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of the engine, spread over the literal passes")
     parser.add_argument("--resume_path", default=None)
     parser.add_argument("--train", action="store_true", help="a trained head instead of a random one")
     parser.add_argument("--device", default="cpu")
@@ -91,34 +96,51 @@ def walker(frames, size, device, seed=0, action="walking"):
     return normalise(resize(middle, size)[..., None].repeat(3, -1), IMAGENET_MEAN, IMAGENET_STD).to(device)
 
 
-def measure(model, clip, patch, tolerance, passes, peak):
-    """One line: seconds of both, their ratio for the time step and for all, and the largest relative difference."""
-    device, length = clip.device, len(clip)
-    fill = background(clip)
+def run_engine(model, clip, patch, tolerance):
+    """One whole TSR: what it perturbed, what it found, and the seconds of the time step (setup included) and of all."""
+    fill, device = background(clip), clip.device
     boxes, _ = patch_boxes(*clip.shape[-2:], patch, device)
-    whole = clip.new_tensor([[0, clip.shape[2], 0, clip.shape[3]]], dtype=torch.long).expand(length, 4)
-    every = torch.arange(length, device=device)
+    whole = boxes.new_tensor([0, clip.shape[2], 0, clip.shape[3]]).expand(len(clip), 4)
+    every = torch.arange(len(clip), device=device)
     engine, setup = timed(lambda: FactoredRelevance(model, clip, 0, tolerance=tolerance, memory=MEMORY * 1e9), device)
-    (time_delta, time_bound), seconds_time = timed(lambda: engine.changes(every, whole, fill), device)
+    (time_delta, time_bound), time_step = timed(lambda: engine.changes(every, whole, fill), device)
     important = (time_delta > time_delta.quantile(0.55)).nonzero()[:, 0]
     frames, places = important.repeat_interleave(len(boxes)), boxes.repeat(len(important), 1)
-    (patch_delta, patch_bound), seconds_patch = timed(lambda: engine.changes(frames, places, fill), device)
-    done = engine.forward_passes, engine.backward_passes
-    literal = LiteralRelevance(model, clip, 0)
-    chosen = torch.linspace(0, len(frames) - 1, passes).long()
-    (exact, _), seconds = timed(lambda: literal.changes(frames[chosen], places[chosen], fill), device)
-    exact_time, _ = literal.changes(every[-3:], whole[-3:], fill)
-    per_pass, fast = seconds / passes, setup + seconds_time + seconds_patch
-    count, flops = 1 + length + len(frames), pass_flops(model, clip)
-    ideal = sum(passes * each for passes, each in zip(done, flops, strict=True)) / peak
+    (patch_delta, patch_bound), patch_step = timed(lambda: engine.changes(frames, places, fill), device)
+    return SimpleNamespace(
+        every=every, whole=whole, frames=frames, places=places, time_delta=time_delta, patch_delta=patch_delta,
+        error_bound=max(time_bound, patch_bound), passes=(engine.forward_passes, engine.backward_passes),
+        time_seconds=setup + time_step, seconds=setup + time_step + patch_step,
+    )  # fmt: skip
+
+
+def measure(model, clip, patch, tolerance, passes, repeats, peak):
+    """One line: seconds of both, their ratio for the time step and for all, and the largest relative difference."""
+    device, length = clip.device, len(clip)
+    literal, fill = LiteralRelevance(model, clip, 0), background(clip)
+    runs = [run_engine(model, clip, patch, tolerance)]
+    found = runs[0]
+    chosen = torch.linspace(0, len(found.frames) - 1, passes).long()
+    exact, literal_seconds = [], []
+    for one in chosen.split(1):
+        if len(runs) <= len(exact) * repeats // passes:
+            runs.append(run_engine(model, clip, patch, tolerance))
+        (delta, _), seconds = timed(partial(literal.changes, found.frames[one], found.places[one], fill), device)
+        exact.append(delta)
+        literal_seconds.append(seconds)
+    exact_time, _ = literal.changes(found.every[-3:], found.whole[-3:], fill)
+    per_pass = median(literal_seconds)
+    fast, fast_time = median(run.seconds for run in runs), median(run.time_seconds for run in runs)
+    count, flops = 1 + length + len(found.frames), pass_flops(model, clip)
+    ideal = sum(passes * each for passes, each in zip(found.passes, flops, strict=True)) / peak
     return {
         "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance, "device": str(device),
         "perturbations": count - 1, "literal_s": round(per_pass * count, 2), "engine_s": round(fast, 2),
         "ratio": round(per_pass * count / fast, 1),
-        "ratio_time_step": round(per_pass * (1 + length) / (setup + seconds_time), 1),
-        "max_error_time": float((exact_time - time_delta[-3:]).abs().max() / time_delta.max()),
-        "max_error_patch": float((exact - patch_delta[chosen]).abs().max() / patch_delta.max()),
-        "error_bound": max(time_bound, patch_bound), "engine_forward": done[0], "engine_backward": done[1],
+        "ratio_time_step": round(per_pass * (1 + length) / fast_time, 1),
+        "max_error_time": float((exact_time - found.time_delta[-3:]).abs().max() / found.time_delta.max()),
+        "max_error_patch": float((torch.cat(exact) - found.patch_delta[chosen]).abs().max() / found.patch_delta.max()),
+        "error_bound": found.error_bound, "engine_forward": found.passes[0], "engine_backward": found.passes[1],
         "literal_frame_passes": count * length,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "matmul_peak_gflops": round(peak / 1e9, 1), "peak_share": round(ideal / fast, 2),
@@ -139,7 +161,8 @@ def main(argv=None):
         for size in args.sizes:
             clip = walker(frames, size, device)
             for tolerance in args.tolerances:
-                print(json.dumps(measure(model, clip, args.patch, tolerance, args.passes, peak)), flush=True)
+                line = measure(model, clip, args.patch, tolerance, args.passes, args.repeats, peak)
+                print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -325,7 +325,7 @@ def test_feature_tsr_equals_a_loop(case, monkeypatch, fill, kind):
 
 def test_feature_tsr_of_a_linear_head_says_that_nothing_changes(linear):
     model, clip = linear
-    with pytest.warns(UserWarning, match="no frame changes the feature relevance"):
+    with pytest.warns(UserWarning, match="no frame changes the map"):
         result = feature_rescaling(model, clip.flatten(1), 0)
     assert not result.tsr.any()
     assert not result.important.any()

@@ -208,6 +208,15 @@ def test_model_whose_frames_meet_uses_the_literal_loop():
     np.testing.assert_allclose(result.time_delta, time_delta, rtol=1e-8)
 
 
+def test_half_precision_tells_its_error():
+    model, clip = resnet(dtype=torch.float32)
+    exact = temporal_saliency_rescaling(model, clip, 0, patch=10)
+    half = temporal_saliency_rescaling(model, clip, 0, patch=10, amp=True)
+    assert exact.amp_error == 0 < half.amp_error < 0.1
+    assert (half.time_delta - exact.time_delta).abs().max() <= 0.03 * exact.time_delta.max()
+    assert (half.patch_delta - exact.patch_delta).abs().max() <= 0.1 * exact.patch_delta.max()
+
+
 def test_model_is_left_as_it_was():
     model, clip = resnet()
     model.train()
@@ -272,3 +281,4 @@ def test_cuda_equals_cpu():
     result = temporal_saliency_rescaling(model.cuda(), clip.cuda(), 0, patch=10)
     assert (result.time_delta - expected.time_delta).abs().max() <= 2e-3 * expected.time_delta.max()
     assert (result.patch_delta - expected.patch_delta).abs().max() <= 2e-3 * expected.patch_delta.max()
+    assert 0 < temporal_saliency_rescaling(model, clip.cuda(), 0, patch=10, amp=True).amp_error < 0.1
