@@ -5,12 +5,12 @@
 """
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from reprlib import repr as shortened
 from typing import NamedTuple
 
 from data.files import read_json, write_json
 
 SUBSETS = ("training", "validation", "testing")
-MAX_BYTES = 256 << 20
 
 
 class Annotation(NamedTuple):
@@ -26,30 +26,28 @@ def read_annotation(path):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation at {path}; make it with utils/generate_data.sh")
-    if Path(path).stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES >> 20} MiB, which no annotation is")
     content = read_json(path)
     labels = content.get("labels") if isinstance(content, dict) else None
     database = content.get("database") if isinstance(content, dict) else None
     if not isinstance(labels, list) or not isinstance(database, dict):
-        raise ValueError(f"{path} should hold a list 'labels' and an object 'database', found {_shown(content)}")
+        raise ValueError(f"{path} should hold a list 'labels' and an object 'database', found {shortened(content)}")
     if not labels or not all(isinstance(label, str) and _is_file_name(label) for label in labels):
-        raise ValueError(f"{path}: 'labels' should be the names of the class folders, found {_shown(labels)}")
+        raise ValueError(f"{path}: 'labels' should be the names of the class folders, found {shortened(labels)}")
     if len(set(labels)) < len(labels):
-        raise ValueError(f"{path}: 'labels' names a class twice: {_shown(labels)}")
+        raise ValueError(f"{path}: 'labels' names a class twice: {shortened(labels)}")
     return Annotation(labels, {clip: _read_entry(path, clip, entry, labels) for clip, entry in database.items()})
 
 
 def _read_entry(path, clip, entry, labels):
     if not _is_file_name(clip):
-        raise ValueError(f"{path}: clip {_shown(clip)} is no plain folder name and might lead out of the data")
+        raise ValueError(f"{path}: clip {shortened(clip)} is no plain folder name and might lead out of the data")
     subset = entry.get("subset") if isinstance(entry, dict) else None
     annotations = entry.get("annotations") if isinstance(entry, dict) else None
     label = annotations.get("label") if isinstance(annotations, dict) else None
     if subset not in SUBSETS:
-        raise ValueError(f"{path}: clip {clip} has subset {_shown(subset)}, which is none of {', '.join(SUBSETS)}")
+        raise ValueError(f"{path}: clip {clip} has subset {shortened(subset)}, which is none of {', '.join(SUBSETS)}")
     if label not in labels:
-        raise ValueError(f"{path}: clip {clip} has label {_shown(label)}, which is none of {_shown(labels)}")
+        raise ValueError(f"{path}: clip {clip} has label {shortened(label)}, which is none of {shortened(labels)}")
     return subset, label
 
 
@@ -57,11 +55,6 @@ def _is_file_name(name):
     """Whether this is one component of a path on every system: no separator, drive, '..' or NUL."""
     plain = name == PurePosixPath(name).name == PureWindowsPath(name).name
     return plain and name not in ("", "..") and "\0" not in name
-
-
-def _shown(value, length=60):
-    text = repr(value)
-    return text if len(text) <= length else text[:length] + "..."
 
 
 def write_annotation(path, labels, clips):

@@ -7,6 +7,7 @@
 
 import re
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,8 +17,9 @@ import numpy as np
 import torch
 
 from data.annotation import SUBSETS, read_annotation
+from data.files import by_name
 from data.isolated import n_cores, run_isolated
-from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks, stack
+from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
 from data.windows import find_motion, find_ranges, place_windows
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
@@ -44,42 +46,32 @@ def find_clips(annotation_path, video_path, subset="all", names=None, limit=None
     Returns (labels, clips, problems): problems are sentences about clips that the annotation lists and that cannot be
     used. ValueError where nothing is left.
     """
-    annotation = read_annotation(annotation_path)
-    if not Path(video_path).is_dir():
-        raise FileNotFoundError(f"no folder of extracted frames at {video_path}; make it with utils/generate_data.sh")
-    listed = [
-        Clip(name, label, part, Path(video_path) / label / name)
-        for name, (part, label) in annotation.clips.items()
-        if subset in ("all", part)
-    ]
-    if names:
-        unknown = sorted(set(names) - {clip.name for clip in listed})
-        if unknown:
-            raise ValueError(
-                f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
-                f"{annotation_path}"
-            )
-        listed = [clip for clip in listed if clip.name in names]
+    annotation, folder = read_annotation(annotation_path), Path(video_path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of extracted frames at {folder}; make it with utils/generate_data.sh")
+    listed = [Clip(name, label, part, folder / label / name) for name, (part, label) in annotation.clips.items()
+              if subset in ("all", part)]  # fmt: skip
+    unknown = sorted(set(names or []) - {clip.name for clip in listed})
+    if unknown:
+        raise ValueError(f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
+                         f"{annotation_path}")
     if not listed:
-        held = ", ".join(f"{part} {sum(s == part for s, _ in annotation.clips.values())}" for part in SUBSETS)
-        raise ValueError(
-            f"{annotation_path} lists no clip in subset {subset!r} (it holds: {held}); choose another --subset"
-        )
+        held = Counter(part for part, _ in annotation.clips.values())
+        raise ValueError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: "
+                         f"{', '.join(f'{part} {held[part]}' for part in SUBSETS)}); choose another --subset")
+    listed = [clip for clip in listed if not names or clip.name in names]
     clips = [clip for clip in listed if any(clip.path.glob("image_*.jpg"))]
+    if not clips:
+        raise ValueError(f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under "
+                         f"{folder}; extract them with utils/generate_data.sh, or give the right --video_path")
     problems = []
     if len(clips) < len(listed):
-        absent = [clip.name for clip in listed if clip not in clips]
-        problems.append(
-            f"{len(absent)} of {len(listed)} listed clips have no frames on disk and are left out: {_some(absent)}"
-        )
+        absent = _some(sorted({clip.name for clip in listed} - {clip.name for clip in clips}))
+        problems.append(f"{len(listed) - len(clips)} of {len(listed)} listed clips have no frames on disk and are left "
+                        f"out: {absent}")
     uncounted = [clip.name for clip in clips if not (clip.path / "n_frames").is_file()]
     if uncounted:
         problems.append(f"{len(uncounted)} clips have no n_frames file, their images were counted: {_some(uncounted)}")
-    if not clips:
-        raise ValueError(
-            f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under {video_path}; "
-            "extract them with utils/generate_data.sh, or give the right --video_path"
-        )
     return annotation.labels, clips[:limit], problems
 
 
@@ -95,23 +87,16 @@ def clips_of_videos(paths, duration, limit=None):
     Returns (clips, problems): problems are sentences about videos that cannot be decoded. ValueError where none can.
     Here and in `read_frames` they are decoded in processes of their own, so that one whose decoder dies costs no more.
     """
-    clips, seen = [], {}
-    for path in map(Path, paths):
-        if path.stem in seen:
-            raise ValueError(f"{seen[path.stem]} and {path} have one name, as their results would; give one at a time")
-        seen[path.stem] = path
-        if not path.is_file():
-            raise FileNotFoundError(f"no video at {path}")
-    work = partial(_windows_of, duration=duration)
-    windows = {path: found for path, *found in run_isolated(work, list(seen.values()), n_cores(), TIME_LIMIT)}
-    bad = [f"{path}: {windows[path][1]}" for path in seen.values() if windows[path][1]]
-    problems = [f"{len(bad)} of {len(seen)} videos cannot be decoded and are left out: {'; '.join(bad)}"] if bad else []
-    if len(bad) == len(seen):
-        raise ValueError(f"none of the {len(seen)} videos can be decoded: {bad[0]}")
-    for path in seen.values():
-        for first, length in windows[path][0] or ():
-            clips.append(Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length))
-    return clips[:limit], problems
+    videos = list(by_name((Path(path).stem, Path(path)) for path in paths).values())
+    outcomes = list(run_isolated(partial(_windows_of, duration=duration), videos, n_cores(), TIME_LIMIT))
+    windows = {path: found for path, found, error in outcomes if not error}
+    bad = sorted(f"{path}: {error}" for path, _, error in outcomes if error)
+    if not windows:
+        raise ValueError(f"none of the {len(videos)} videos can be decoded: {bad[0]}")
+    clips = [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length)
+             for path in videos for first, length in windows.get(path, ())]  # fmt: skip
+    problem = f"{len(bad)} of {len(videos)} videos cannot be decoded and are left out: {'; '.join(bad)}"
+    return clips[:limit], [problem] if bad else []
 
 
 def _windows_of(path, duration):
@@ -136,10 +121,8 @@ def check_size(duration, size):
     """ValueError where a clip of that many square frames of that side would not fit into memory."""
     n_bytes = duration * size * size * 3 * 4
     if n_bytes > MAX_BYTES:
-        raise ValueError(
-            f"a clip of {duration} frames of {size} x {size} pixels fills {n_bytes >> 20} MiB, more than "
-            f"{MAX_BYTES >> 20}; give fewer or smaller frames"
-        )
+        raise ValueError(f"a clip of {duration} frames of {size} x {size} pixels fills {n_bytes >> 20} MiB, more than "
+                         f"{MAX_BYTES >> 20}; give fewer or smaller frames")
 
 
 def read_frames(clip):
@@ -161,16 +144,10 @@ def read_frames(clip):
     return stack(map(read_image, images), clip.path)
 
 
-def read_clip_masks(clip):
-    """The person masks (T, H, W) bool of a synthetic clip, None where there are none."""
-    return None if clip.length is not None else read_masks(clip.path / "masks.npz")
-
-
 def load(clip, duration, size):
     """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool, or None, as a model of that size reads them."""
-    frames, masks = read_frames(clip), read_clip_masks(clip)
-    if masks is not None and len(masks) != len(frames):
-        raise ValueError(f"{clip.path} has {len(frames)} frames and masks for {len(masks)}; extract the clip again")
+    frames = read_frames(clip)
+    masks = read_masks(clip.path / "masks.npz", len(frames))
     frames = resize(fit(frames, duration), size)
     return frames, None if masks is None else resize_masks(fit(masks, duration), size)
 
@@ -198,17 +175,16 @@ def fit(frames, duration):
     return np.concatenate([frames, np.repeat(frames[-1:], duration - len(frames), axis=0)])
 
 
-def resize(frames, size, interpolation=cv2.INTER_AREA):
-    """(T, H, W, ...) uint8 or bool -> (T, size, size, ...)."""
+def resize(frames, size):
+    """(T, H, W, ...) -> (T, size, size, ...)."""
     if frames.shape[1:3] == (size, size):
         return frames
-    if frames.shape[1] < size or frames.shape[2] < size:
-        interpolation = cv2.INTER_LINEAR if interpolation == cv2.INTER_AREA else interpolation
-    return np.stack([cv2.resize(frame, (size, size), interpolation=interpolation) for frame in frames])
+    return np.stack([resize_frame(frame, (size, size)) for frame in frames])
 
 
 def resize_masks(masks, size):
-    return resize(masks.astype(np.uint8), size, cv2.INTER_NEAREST).astype(bool)
+    """(T, H, W) bool -> (T, size, size) bool."""
+    return np.stack([resize_mask(mask, (size, size)) for mask in masks])
 
 
 def normalise(frames, mean, std):

@@ -90,10 +90,9 @@ def prepare_gait(action, person, speed):
     advance[flying] = advance[~flying].mean()
     gait["stride"] = 2 * advance.sum()
     gait["cadence"] = speed / gait["stride"]
-    if flying.any():
-        share = np.linspace(0, 1, flying.sum())
-        take_off, seconds = height[~flying][-1], (0.5 - gait["stance"]) / gait["cadence"]
-        height[flying] = take_off + (height[0] - take_off) * share + GRAVITY / 2 * seconds**2 * share * (1 - share)
+    share = np.linspace(0, 1, flying.sum())  # of the flight; nothing for a walker, who has none
+    take_off, seconds = height[~flying][-1], (0.5 - gait["stance"]) / gait["cadence"]
+    height[flying] = take_off + (height[0] - take_off) * share + GRAVITY / 2 * seconds**2 * share * (1 - share)
     gait["height"], gait["lag"] = height, np.cumsum(advance - advance.mean())
     return gait
 

@@ -29,14 +29,10 @@ def run_isolated(function, items, workers, time_limit):
 
     At most `workers` processes at once, each for one item and for `time_limit` seconds at most. Exceptions, death of
     the process and running out of time are told as a text. All processes end with the generator or with the caller.
-    With workers=0 everything runs in the calling process, without a limit, and only bad input (ValueError, OSError)
-    becomes a text: for debugging.
     """
-    if workers < 0:
-        raise ValueError(f"{workers} worker processes were asked for; give 0 (none of their own) or more")
+    if workers < 1:
+        raise ValueError(f"{workers} worker processes were asked for; give 1 or more")
     waiting, running = deque(items), {}  # connection -> (process, item, deadline)
-    while waiting and workers == 0:
-        yield waiting[0], *_attempt(function, waiting.popleft(), (ValueError, OSError))
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -59,15 +55,6 @@ def run_isolated(function, items, workers, time_limit):
             _end(connection, process)
 
 
-def _attempt(function, item, expected):
-    """(result, None) or (None, text of the error)."""
-    try:
-        return function(item), None
-    except expected as error:
-        text = " ".join(str(error).split())
-        return None, text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
-
-
 def _start(function, item):
     ours, theirs = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=_work, args=(theirs, function, item), daemon=True)
@@ -81,7 +68,12 @@ def _work(connection, function, item):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the caller ends us
     threading.Thread(target=_end_with_caller, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders write there; what went wrong is told through the pipe
-    connection.send(_attempt(function, item, Exception))
+    try:
+        connection.send((function(item), None))
+    except Exception as error:
+        text = " ".join(str(error).split())
+        expected = text and isinstance(error, (ValueError, OSError))
+        connection.send((None, text if expected else f"{type(error).__name__}: {text}"))
 
 
 def _end_with_caller():

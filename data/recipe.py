@@ -9,9 +9,9 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from data.files import read_json, write_json
+from data.files import as_json, read_json, write_json
 
-PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")  # None where it is not installed
 # Options that may differ between the runs that share a result folder: they do not change what is computed.
 INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
@@ -31,44 +31,37 @@ def checked_recipe(folder, options):
     options: {name: value} of the command line; with `overwrite` among them what was there before does not count.
     """
     now, path = recipe(options), Path(folder) / "opts.json"
-    if path.is_file() and not options["overwrite"]:
-        now["inputs"] = _inputs_of_same(path, now) | now["inputs"]
-    return now
+    if options["overwrite"] or not path.is_file():
+        return now
+    content = read_json(path)
+    content = content if isinstance(content, dict) else {}
+    before, inputs = content.get("options"), content.get("inputs", {})
+    if not isinstance(before, dict) or not isinstance(inputs, dict):
+        raise ValueError(f"{path} does not tell how its folder was made; give another --result_path, or --overwrite")
+    for name in sorted(now["options"].keys() - INCIDENTAL):
+        given = now["options"][name]
+        if before.get(name, given) != given:
+            raise ValueError(f"{folder} was made with --{name} {before[name]}, now {given} is given; give the same "
+                             "options, another --result_path, or --overwrite")
+    for name, digest in now["inputs"].items():
+        if inputs.get(name, digest) != digest:
+            raise ValueError(f"{folder} was made when --{name} {now['options'].get(name, '')} had another content; "
+                             "give another --result_path, or --overwrite")
+    return now | {"inputs": inputs | now["inputs"]}
 
 
 def recipe(options):
     """{"options", "versions", "commit", "inputs": {option, or video and its stem: digest}}, plain JSON values."""
     files = {name: options.get(name) for name in INPUTS}
     files |= {f"video {path.stem}": path for path in options.get("video") or []}  # clips are named after the stem
+    found = reversed(list(metadata.distributions()))  # of two versions of a package the first is imported
+    versions = {package.name: package.version for package in found}
     return {
-        "options": {name: _plain(value) for name, value in sorted(options.items())},
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "options": as_json(dict(sorted(options.items()))),
+        "versions": {"python": platform.python_version()} | {name: versions.get(name) for name in PACKAGES},
         "commit": _commit(),
         "inputs": {name: _digest(path) for name, path in files.items() if path and Path(path).is_file()},
     }
-
-
-def _inputs_of_same(path, now):
-    """The inputs in a recipe that tells of the same options and inputs."""
-    content = read_json(path)
-    content = content if isinstance(content, dict) else {}
-    before, files = content.get("options"), content.get("inputs", {})
-    if not isinstance(before, dict) or not isinstance(files, dict):
-        raise ValueError(f"{path} does not tell how its folder was made; give another --result_path, or --overwrite")
-    for name in sorted(now["options"].keys() - INCIDENTAL):
-        given = now["options"][name]
-        if name in before and before[name] != given:
-            raise ValueError(
-                f"{path.parent} was made with --{name} {before[name]}, now {given} is given; give the same "
-                "options, another --result_path, or --overwrite"
-            )
-    for name, digest in now["inputs"].items():
-        if files.get(name, digest) != digest:
-            raise ValueError(
-                f"{path.parent} was made when --{name} {now['options'].get(name, '')} had another content; give "
-                "another --result_path, or --overwrite"
-            )
-    return files
 
 
 def _digest(path):
@@ -79,13 +72,6 @@ def _digest(path):
     return digest.hexdigest()[:16]
 
 
-def _version(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # OpenCV has several names
-        return None
-
-
 def _commit():
     try:
         git = ["git", "rev-parse", "HEAD"]
@@ -93,9 +79,3 @@ def _commit():
     except OSError:  # no git here
         return None
     return found.stdout.strip() or None
-
-
-def _plain(value):
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -5,6 +5,7 @@ is never trusted (it overstates on KTH): what decodes is what there is.
 """
 
 import os
+import re
 import struct
 import zlib
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import cv2
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
 KTH_FPS = 25.0
+QUALITY = 95  # of JPEG, as pictures and in videos
 MAX_BYTES = 4 << 30  # no video or mask file is read that takes more memory than this
 CODECS = {".avi": (cv2.CAP_OPENCV_MJPEG, "MJPG"), ".mp4": (cv2.CAP_FFMPEG, "vp09")}  # VP9: plays in browsers
 
@@ -34,57 +36,49 @@ def _upside_down_size(path):
     """
     with Path(path).open("rb") as file:
         head = file.read(4096)
-    place = head.find(b"strf", head.find(b"vids")) + 8  # the format of the video stream, a BITMAPINFOHEADER
-    if not head.startswith(b"RIFF") or b"vids" not in head or not 8 <= place <= len(head) - 20:
+    stream = re.match(b"RIFF.*?vids.*?strf.{8}(.{16})", head, re.DOTALL)  # its format, a BITMAPINFOHEADER
+    if stream is None:
         return None
-    _, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", head, place)
+    width, height, _, bits, compression = struct.unpack("<iiHHI", stream[1])
     return (width, height) if compression == 0 and bits == 24 and width > 0 and height > 0 else None
 
 
-@contextmanager
-def _opened(path):
-    """A capture of decoded frames, or of the bytes of each where `_upside_down_size` tells so."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no video at {path}")
-    as_bytes = [cv2.CAP_PROP_FORMAT, -1] if _upside_down_size(path) else []
-    capture = cv2.VideoCapture(str(path), cv2.CAP_ANY, as_bytes)
-    try:
-        yield capture
-    finally:
-        capture.release()
-
-
 def _upright(content, width, height):
-    """(whether it is a whole frame, the frame (H, W, 3) in BGR) from the bytes of one that is stored upside down."""
+    """The frame (H, W, 3) in BGR from the bytes of one that is stored upside down, None where bytes are lacking."""
     stride = -(-3 * width // 4) * 4  # bytes of a row, padded to whole words
     if content.size < stride * height:
-        return False, None
+        return None
     rows = content.ravel()[: stride * height].reshape(height, stride)[::-1]
-    return True, rows[:, : 3 * width].reshape(height, width, 3)
+    return rows[:, : 3 * width].reshape(height, width, 3)
 
 
-def _decoded(capture, path, size):
-    """Yield (H, W, 3) uint8 RGB frames, resized to `size` (width, height) where that is given."""
+def iterate_video(path, size=None):
+    """Yield the frames of a video one by one, (H, W, 3) uint8 RGB; errors and `size` as in `read_video`."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no video at {path}")
     upside_down, count = _upside_down_size(path), 0
+    capture = cv2.VideoCapture(str(path), cv2.CAP_ANY, [cv2.CAP_PROP_FORMAT, -1] if upside_down else [])
     while True:
-        whole, frame = capture.read()
-        if whole and upside_down:
-            whole, frame = _upright(frame, *upside_down)
-        if not whole:
+        _, frame = capture.read()
+        if upside_down and frame is not None:
+            frame = _upright(frame, *upside_down)
+        if frame is None:
             break
-        if size is not None:
-            smaller = size[0] <= frame.shape[1] and size[1] <= frame.shape[0]
-            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        yield cv2.cvtColor(frame if size is None else resize_frame(frame, size), cv2.COLOR_BGR2RGB)
         count += 1
     if not count:
         raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that OpenCV can decode")
 
 
-def iterate_video(path, size=None):
-    """Yield the frames of a video one by one, (H, W, 3) uint8 RGB; errors and `size` as in `read_video`."""
-    with _opened(path) as capture:
-        yield from _decoded(capture, path, size)
+def resize_frame(frame, size):
+    """Pixels (H, W, ...) at `size` (width, height): the mean of those that fall together, linear where it is larger."""
+    smaller = size[0] <= frame.shape[1] and size[1] <= frame.shape[0]
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def resize_mask(mask, size):
+    """A mask (H, W) bool at `size` (width, height)."""
+    return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
 def read_video(path, max_frames=None, size=None):
@@ -93,9 +87,8 @@ def read_video(path, max_frames=None, size=None):
     Returns (frames (N, H, W, 3) uint8 RGB, fps). FileNotFoundError where there is no file, ValueError where nothing
     in it decodes or where the frames would take more than `MAX_BYTES` of memory.
     """
-    with _opened(path) as capture:
-        frames = stack(islice(_decoded(capture, path, size), max_frames), path)
-        fps = capture.get(cv2.CAP_PROP_FPS)
+    frames = stack(islice(iterate_video(path, size), max_frames), path)
+    fps = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
     return frames, fps if 1 <= fps < 1000 else KTH_FPS
 
 
@@ -112,7 +105,7 @@ def stack(frames, path):
     return np.stack(kept)
 
 
-def write_video(path, frames, fps=KTH_FPS, quality=95):
+def write_video(path, frames, fps=KTH_FPS):
     """Write one or more frames, (H, W, 3) or (H, W) uint8, as .avi (motion JPEG) or .mp4 (VP9), whole or not at all."""
     path, frames, count = Path(path), iter(frames), 0
     backend, codec = CODECS[path.suffix]
@@ -122,13 +115,12 @@ def write_video(path, frames, fps=KTH_FPS, quality=95):
         writer = cv2.VideoWriter(str(temporary), backend, cv2.VideoWriter_fourcc(*codec), fps, (width, height))
         if not writer.isOpened():
             raise OSError(f"OpenCV cannot write {codec} video to {path}")
-        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, quality)
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
         for frame in chain([first], frames):
             count += 1
             writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if frame.ndim == 2 else cv2.COLOR_RGB2BGR))
         writer.release()
-        with _opened(temporary) as capture:
-            n_written = sum(iter(capture.grab, False))
+        n_written = sum(iter(cv2.VideoCapture(str(temporary)).grab, False))
         if n_written < count:  # OpenCV does not tell when the disk is full
             raise OSError(f"only {n_written} of {count} frames of {path} could be written; is the disk full?")
 
@@ -138,8 +130,11 @@ def masks_path(video_path):
     return Path(video_path).with_suffix(".masks.npz")
 
 
-def read_masks(path):
-    """The person masks (N, H, W) bool of a synthetic video or clip, or None where there is no such file."""
+def read_masks(path, n_frames=None):
+    """The person masks (N, H, W) bool of a synthetic video or clip, or None where there is no such file.
+
+    ValueError where it holds something else, or masks of another number of frames than `n_frames`.
+    """
     if not Path(path).is_file():
         return None
     try:
@@ -147,10 +142,11 @@ def read_masks(path):
             if archive.zip.getinfo("masks.npy").file_size > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES >> 30} GiB")
             masks = archive["masks"]
-        if masks.ndim != 3 or masks.dtype != bool or not masks.size:
+        if masks.ndim != 3 or masks.dtype != bool or not masks.size or n_frames not in (None, len(masks)):
             raise ValueError(f"shape {masks.shape}, type {masks.dtype}")
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} holds no masks (N, H, W) of type bool ({error}); make them again") from error
+        wanted = f"({n_frames or 'N'}, H, W) of type bool"
+        raise ValueError(f"{path} holds no masks {wanted} ({error}); make them again") from error
     return masks
 
 

@@ -14,8 +14,8 @@ from data.clips import (
     find_clips,
     fit,
     has_subset,
+    load,
     normalise,
-    read_clip_masks,
     read_frames,
     resize,
     resize_masks,
@@ -117,12 +117,13 @@ def test_frame_missing_in_the_middle(tmp_path):
 
 def test_masks_of_a_clip(data_set, tmp_path):
     _, clips, _ = find_clips(data_set.annotation, data_set.images, names=[CLIP])
-    masks = read_clip_masks(clips[0])
-    frames = read_frames(clips[0])
+    frames, masks = load(clips[0], DURATION, SIZE)
     assert (masks.shape, masks.dtype) == ((DURATION, SIZE, SIZE), bool)
     assert frames[masks].mean() > 200 > 120 > frames[~masks].mean()
-    assert read_clip_masks(clip_at(tmp_path)) is None
-    assert read_clip_masks(clip_at(tmp_path, length=3)) is None
+    assert [pixels.shape[:3] for pixels in load(clips[0], 4, 16)] == [(4, 16, 16)] * 2
+    write_clip(tmp_path / "clip", frames)
+    assert load(clip_at(tmp_path / "clip"), DURATION, SIZE)[1] is None
+    assert load(clip_at(data_set.video, length=3), DURATION, SIZE)[1] is None
 
 
 def test_windows_of_a_video(tmp_path):

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ import pytest
 
 from data import video
 from data.annotation import read_annotation
+from data.clips import clips_of_videos, read_frames
 from data.files import sole_writer
 from data.isolated import run_isolated
-from data.video import cv2, masks_path, read_masks, read_video, write_masks, write_video
+from data.video import cv2, iterate_video, masks_path, read_masks, read_video, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
 from tests.damage import write_uncompressed
 from utils import annotate_kth, extract_frames, trim_videos
@@ -147,12 +149,10 @@ def test_processes_end_with_the_generator():
     assert not multiprocessing.active_children()
 
 
-def test_in_process():
-    assert list(run_isolated(misbehave, ["a", "value"], 0, 1)) == [("a", "A", None), ("value", None, "no frames")]
-    with pytest.raises(KeyError):
-        list(run_isolated(misbehave, ["bug"], 0, 1))
-    with pytest.raises(ValueError, match="-1 worker processes"):
-        list(run_isolated(misbehave, ["a"], -1, 1))
+@pytest.mark.parametrize("workers", [0, -1])
+def test_work_needs_workers(workers):
+    with pytest.raises(ValueError, match=f"{workers} worker processes"):
+        list(run_isolated(misbehave, ["a"], workers, 1))
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
@@ -310,7 +310,9 @@ def test_without_ranges_and_with_options(raw, tmp_path, capsys):
     """Windows found from motion are where those of the ranges are; size, several windows, a fixed start."""
     one = ("--classes", "walking", "--workers=1")
     trim(raw, tmp_path / "a", "--sequences=none", *one)
+    assert "\nranges of 3 videos found from motion\n" in capsys.readouterr().out
     trim(raw, tmp_path / "b", *one)
+    assert f"ranges of 3 videos from {raw}/00sequences.txt, of 0 videos found from" in capsys.readouterr().out
     a, b = (bytes_of(tmp_path / name) for name in "ab")
     assert json.loads(a.pop("trim.json"))["videos"] == json.loads(b.pop("trim.json"))["videos"] and a == b
     trim(raw, tmp_path / "c", "--windows=2", "--size", "20", "24", *one)
@@ -386,6 +388,7 @@ def test_a_decoder_that_aborts(raw, tmp_path, capsys, monkeypatch):
     (["--classes", "flying"], "holds running, walking"),
     (["--n_frames=0"], "--n_frames"),
     (["--size", "-1", "5"], "--size"),
+    (["--workers=0"], "0 worker processes"),
     (["--workers=-1"], "-1 worker processes"),
     (["--raw_path=nowhere"], "utils/download_kth.py"),
     (["--raw_path=utils"], "utils/synthesize_kth.py"),
@@ -468,10 +471,11 @@ def test_folder_of_something_else(raw, tmp_path, capsys, record):
 def test_clip_names_that_clash(tmp_path, capsys):
     for name in ("1.avi", "1.mp4"):
         write_video(tmp_path / "raw" / "wave" / name, passing(20, [(5, 15)])[0])
-    assert "clips named wave_1;" in refused(capsys, trim, tmp_path / "raw", tmp_path / "out")
+    line = refused(capsys, trim, tmp_path / "raw", tmp_path / "out")
+    assert "wave/1.avi and wave/1.mp4 have one name, wave_1, " in line
     (tmp_path / "raw" / "sit").mkdir()
     line = refused(capsys, trim, tmp_path / "raw", tmp_path / "out", "--classes", "sit")
-    assert "no videos in the class folders" in line
+    assert "--classes sit: " in line and "raw holds wave" in line
 
 
 @needs_real_videos
@@ -490,6 +494,45 @@ def test_real_running_clips_show_somebody(tmp_path):
             assert frames.shape == (30, 120, 120)
             shows = (np.abs(frames - np.median(frames, axis=0)) > 20).sum(axis=(1, 2)) > 30
             assert shows.sum() >= 26
+
+
+# Variable frame rate
+
+
+def with_durations(mp4, durations):
+    """The bytes of an MP4 file with other durations of its frames: another table stts, and larger boxes around it."""
+    start = mp4.index(b"stts") - 4
+    end = start + int.from_bytes(mp4[start : start + 4], "big")
+    entries = b"".join(struct.pack(">II", 1, duration) for duration in durations)
+    table = struct.pack(">I4sII", 16 + len(entries), b"stts", 0, len(durations)) + entries
+    content = bytearray(mp4[:start] + table + mp4[end:])
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        at = mp4.rindex(box, 0, start) - 4
+        content[at : at + 4] = struct.pack(">I", int.from_bytes(mp4[at : at + 4], "big") + len(content) - len(mp4))
+    return bytes(content)
+
+
+def levels_of(frames):
+    return np.array([np.mean(frame) for frame in frames])
+
+
+def test_variable_frame_rate(tmp_path):
+    """Frames of 20, 20 and 80 ms in turn: decoded, cut and extracted one by one, in order, none doubled or dropped."""
+    levels = 30 + np.arange(60) * 37 % 180
+    video = tmp_path / "raw" / "wave" / "phone.mp4"
+    write_video(video, np.broadcast_to(levels[:, None, None], (60, 48, 64)).astype(np.uint8))
+    video.write_bytes(with_durations(video.read_bytes(), [256, 256, 1024] * 20))
+    capture = cv2.VideoCapture(str(video))
+    times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in iter(capture.grab, False)]
+    assert np.diff(times)[:6].round().tolist() == [20, 20, 80, 20, 20, 80]
+    np.testing.assert_allclose(levels_of(iterate_video(video)), levels, atol=6)
+    windows, _ = clips_of_videos([video], 25)
+    for clip in windows:
+        np.testing.assert_allclose(levels_of(read_frames(clip)), levels[clip.first : clip.first + 25], atol=6)
+    trim(video.parents[1], tmp_path / "clips", "--start=6", "--n_frames=50")
+    extract(tmp_path / "clips", tmp_path / "images")
+    images = sorted((tmp_path / "images" / "wave" / "phone_1").glob("*.jpg"))
+    np.testing.assert_allclose(levels_of(cv2.imread(str(path)) for path in images), levels[5:55], atol=6)
 
 
 # Extraction
@@ -540,7 +583,8 @@ def test_extraction_of_colour_and_of_broken_clips(trimmed, tmp_path, capsys):
     extract(tmp_path / "clips", tmp_path / "images")
     printed = capsys.readouterr()
     assert "wave: 1 clips extracted, 0 kept from before, 2 skipped" in printed.out
-    assert "it has 29 frames and its masks are for 5" in printed.err and "text.avi (11 bytes)" in printed.err
+    assert "holds no masks (29, H, W) of type bool (shape (5, 16, 16), " in printed.err
+    assert "text.avi (11 bytes)" in printed.err
     assert f"1 folders such as {tmp_path / 'images' / 'wave' / 'old'} are of no clip" in printed.err
     assert (tmp_path / "images" / "wave" / "red" / "n_frames").read_text() == "29"
     blue, _, red = cv2.imread(str(tmp_path / "images" / "wave" / "red" / "image_00029.jpg")).mean(axis=(0, 1))
@@ -553,7 +597,8 @@ def test_nothing_to_extract(tmp_path, capsys):
     for name in ("a.avi", "a.mp4"):
         (tmp_path / "clips" / "wave").mkdir(parents=True, exist_ok=True)
         (tmp_path / "clips" / "wave" / name).write_text("x")
-    assert "several clips would be extracted to" in refused(capsys, extract, tmp_path / "clips", tmp_path / "images")
+    line = refused(capsys, extract, tmp_path / "clips", tmp_path / "images")
+    assert "wave/a.avi and wave/a.mp4 have one name, " in line
     (tmp_path / "clips" / "wave" / "a.mp4").unlink()
     assert "none of the 1 clips could be extracted" in refused(capsys, extract, tmp_path / "clips", tmp_path / "images")
 
@@ -614,10 +659,10 @@ def test_splits_that_leave_a_subset_empty(tmp_path, capsys, clips, more, message
 def test_split_by_group_and_by_video(tmp_path, capsys):
     ucf = [f"Walking/v_Walking_g{g:02d}_c0{c}" for g in range(1, 11) for c in (1, 2, 3)]
     own = [f"wave/clip{v}_{k}" for v in range(10) for k in (1, 2)]
-    record = {"videos": {f"wave/clip{v}.avi": {"clips": {f"clip{v}_1": 1, f"clip{v}_2": 9}} for v in range(10)}}
+    videos = {f"wave/clip{v}.avi": {"clips": {f"clip{v}_1": 1, f"clip{v}_2": 9}} for v in range(10)}
     make_clips(tmp_path, *ucf, *own)
     (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "trim.json").write_text(json.dumps(record))
+    (tmp_path / "none" / "trim.json").write_text(json.dumps({"options": {}, "videos": videos}))
     read = annotate(tmp_path, tmp_path / "a.json")
     parts = {subset: {clip.rsplit("_", 1)[0] for clip in clips} for subset, clips in subsets_of(read).items()}
     assert {subset: len(groups) for subset, groups in parts.items()} == {"training": 12, "validation": 4, "testing": 4}
@@ -640,7 +685,8 @@ def test_clips_that_cannot_be_annotated(tmp_path, capsys):
     line = refused(capsys, annotate, tmp_path, tmp_path / "a.json", "--validation_persons", "1")
     assert "no clip has a name like" in line
     make_clips(tmp_path, "jump/clip1")
-    assert "clip clip1 is in jump and wave" in refused(capsys, annotate, tmp_path, tmp_path / "a.json")
+    line = refused(capsys, annotate, tmp_path, tmp_path / "a.json")
+    assert f"{tmp_path / 'jump' / 'clip1'} and {tmp_path / 'wave' / 'clip1'} have one name, clip1, " in line
 
 
 def test_generate_data(trimmed, tmp_path, monkeypatch):

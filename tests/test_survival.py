@@ -55,7 +55,21 @@ def test_a_folder_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
         sorted(path.name for path in (tmp_path / "clip").iterdir())))
     with whole_folder(tmp_path / "clip") as folder:
         (folder / "new").write_text("new")
-    assert seen == [["old"], ["new"], ["new"]]
+    assert seen == [["new"]]
+
+
+def test_a_folder_takes_its_place_when_its_files_are_on_the_disk(tmp_path, monkeypatch):
+    flushed = []
+
+    def note(descriptor):
+        flushed.append((os.fstat(descriptor).st_size, (tmp_path / "clip").exists()))
+
+    monkeypatch.setattr("data.files.os.fsync", note)
+    with whole_folder(tmp_path / "clip") as folder:
+        (folder / "a").write_text("a")
+        (folder / "b").write_text("bb")
+    assert sorted(flushed) == [(1, False), (2, False)]
+    assert sorted(path.name for path in (tmp_path / "clip").iterdir()) == ["a", "b"]
 
 
 # Videos

@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from data.kth import read_sequences
 from data.synthetic import ACTIONS, EVIDENCE, SCENARIOS, WIDTH, course, make_person, make_scene, synthesize
 from data.video import masks_path, read_masks, read_video, write_video
 from utils import synthesize_kth
+from utils.batch import Record
 
 
 def feet(action, speed):
@@ -147,7 +151,7 @@ def test_evidence_is_in_its_third_only(evidence, n_frames):
 
 
 def run(tmp_path, *options):
-    return synthesize_kth.main(["--output", str(tmp_path), "--passes", "1", "--workers", "0", *options])
+    return synthesize_kth.main(["--output", str(tmp_path), "--passes", "1", "--workers", "1", *options])
 
 
 def refusal(capsys, tmp_path, *options):
@@ -194,15 +198,23 @@ def test_command_refuses_other_options_and_starts_again(tmp_path, capsys):
     assert [last - first + 1 for first, last in ranges["person04_running_d1"]] == [30]
 
 
-def test_command_goes_on_after_a_kill(tmp_path, capsys, monkeypatch):
-    def die(path, frames):
-        write_video(path, frames)
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("end", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_command_goes_on_after_a_kill(tmp_path, capsys, monkeypatch, end, status):
+    """Ended when a video is there and not yet in the record."""
+    update = Record.update
 
-    monkeypatch.setattr(synthesize_kth, "write_video", die)
-    with pytest.raises(SystemExit) as end:
-        run(tmp_path, *FEW)
-    assert end.value.code == 130
+    def end_before_writing(record, entries):
+        if any(entries.values()):
+            assert all((tmp_path / key).is_file() for key in entries)
+            os.kill(os.getpid(), end)
+        update(record, entries)
+
+    monkeypatch.setattr(Record, "update", end_before_writing)
+    process = multiprocessing.get_context("fork").Process(target=run, args=(tmp_path, *FEW))
+    process.start()
+    process.join()
+    assert process.exitcode == status
+    assert list(tmp_path.glob("*/*.avi"))
     monkeypatch.undo()
     run(tmp_path, *FEW)
     assert "2 videos drawn, 0 kept" in capsys.readouterr().out
@@ -228,6 +240,7 @@ def test_command_leaves_videos_of_others_alone(tmp_path, capsys, options):
     (("--actions", "boxing"), "invalid choice"),
     (("--passes", "0"), "not a whole number"),
     (("--workers", "-1"), "-1 worker processes"),
+    (("--time_limit", "-1"), "-1 is negative"),
 ])
 def test_command_names_bad_input(tmp_path, capsys, options, complaint):
     assert complaint in refusal(capsys, tmp_path, *options)

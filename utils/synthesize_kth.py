@@ -11,17 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import sole_writer, whole_file, write_json
-from data.isolated import n_cores
+from data.files import sole_writer, whole_file
 from data.kth import parse_name, sequence_name
 from data.synthetic import ACTIONS, EVIDENCE, SCENARIOS, evidence_span, synthesize
 from data.video import cv2, masks_path, write_masks, write_video
-from utils.batch import open_record, work_through, write_entry
+from utils.batch import Record, add_work_options, work_through
 
 RECORD = "synthetic.json"  # in the folder: the options, and of each video what it holds, or null until it is complete
 SEQUENCES = "00sequences.txt"
 PERSONS = (11, 12, 13, 14, 15, 16, 19, 20, 2, 3)  # training, validation and testing persons of the official split
-TIME_LIMIT = 600  # seconds for one video
 
 
 def make(key, output, options):
@@ -48,15 +46,12 @@ def work(args):
             for scenario in sorted(set(args.scenarios)) for action in sorted(set(args.actions))]
     cv2.setNumThreads(1)  # the processes share the cores, and none may inherit threads that it does not have
     with sole_writer(args.output):
-        path = args.output / RECORD
-        record = open_record(path, options, {"bytes": int, "ranges": list}, args.overwrite, lists_all=True)
-        kept = {key for key in keys if is_complete(args.output / key, record["videos"].get(key))}
-        record["videos"] |= dict.fromkeys(key for key in keys if key not in kept)
-        write_json(path, record)  # videos of a run that is killed are known as ours
-        work_through(keys, kept, partial(make, output=args.output, options=options), args.workers, TIME_LIMIT,
-                     "drawn", partial(write_entry, path, record))
+        record = Record(args.output / RECORD, options, {"bytes": int, "ranges": list}, args.overwrite, lists_all=True)
+        kept = {key for key in keys if is_complete(args.output / key, record.videos.get(key))}
+        record.update(dict.fromkeys(set(keys) - kept))  # videos of a run that is killed are known as ours
+        work_through(keys, kept, partial(make, output=args.output, options=options), args, "videos", "drawn", record)
         with whole_file(args.output / SEQUENCES) as sequences, sequences.open("w", encoding="utf-8") as file:
-            for key, entry in sorted(record["videos"].items()):
+            for key, entry in sorted(record.videos.items()):
                 ranges = ", ".join(f"{first}-{last}" for first, last in entry["ranges"]) if entry else "*missing*"
                 file.write(f"{sequence_name(Path(key).stem)}\t\tframes\t{ranges}\n")
     print(f"videos, masks and {SEQUENCES} are in {args.output}; next: utils/trim_videos.py")
@@ -74,8 +69,7 @@ def build_parser():
                         help="make every range --n_frames long and the person visible in this third of it only")
     parser.add_argument("--n_frames", type=opts.positive_int, default=30, help="frames of a range, with --evidence")
     parser.add_argument("--seed", type=opts.whole_number, default=1, help="other persons, places and passes")
-    parser.add_argument("--workers", type=int, default=n_cores(), help="processes at once; 0: none, to debug")
-    parser.add_argument("--overwrite", action="store_true", help="remove the videos made before and start again")
+    add_work_options(parser, "remove the videos made before and start again")
     return parser
 
 

@@ -15,19 +15,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import sole_writer, write_json
-from data.isolated import n_cores
+from data.files import by_name, sole_writer
 from data.kth import read_sequences, sequence_name
-from data.video import VIDEO_SUFFIXES, cv2, masks_path, read_masks, read_video, write_masks, write_video
+from data.video import cv2, masks_path, read_masks, read_video, resize_mask, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
-from utils.batch import open_record, work_through, write_entry
+from utils.batch import Record, add_work_options, list_videos, work_through
 
 RECORD = "trim.json"  # in the trimmed folder: the options, and of each video its size and where each clip starts
 FIELDS = {"bytes": int, "clips": dict, "problems": list}
 
 
 def cut(key, videos, raw_path, trimmed_path, options):
-    """Cut one of the videos of `list_videos`; runs in a process of its own.
+    """Cut one of the videos of `find_videos`; runs in a process of its own.
 
     Returns its entry in the record: {"bytes": its size, "clips": {clip: its first frame in the video, 1-based},
     "problems": [why a range was passed over]}. ValueError where the video gives no clip.
@@ -35,14 +34,13 @@ def cut(key, videos, raw_path, trimmed_path, options):
     name, ranges = videos[key]
     n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
     frames, fps = read_video(raw_path / key, size=size)  # (N, H, W, 3)
-    masks = read_masks(masks_path(raw_path / key))
-    if masks is not None and len(masks) != len(frames):
-        raise ValueError(f"it has {len(frames)} frames and its masks are for {len(masks)}")
-    if len(frames) < n_frames + (start or 1) - 1:
-        raise ValueError(f"it has {len(frames)} frames and {n_frames + (start or 1) - 1} are needed")
+    masks = read_masks(masks_path(raw_path / key), len(frames))
+    needed = n_frames + (start or 1) - 1
+    if len(frames) < needed:
+        raise ValueError(f"it has {len(frames)} frames and {needed} are needed")
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])  # (N, H, W)
     moving = find_motion(grey)
-    ranges = [(start, start + n_frames - 1)] if start else ranges or find_ranges(moving)
+    ranges = [(start, needed)] if start else ranges or find_ranges(moving)
     if not ranges:
         raise ValueError("nothing moves in it; --start N cuts it all the same")
     entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": []}
@@ -56,8 +54,7 @@ def cut(key, videos, raw_path, trimmed_path, options):
             path = trimmed_path / Path(key).parent / f"{clip}.avi"
             window = slice(begin, begin + n_frames)
             if masks is not None:  # before the clip: a clip that is there is complete
-                resized = [cv2.resize(m.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for m in masks[window]]
-                write_masks(masks_path(path), resized)
+                write_masks(masks_path(path), [resize_mask(mask, size) for mask in masks[window]])
             write_video(path, (frames if options["color"] else grey)[window], fps)
             entry["clips"][clip] = begin + 1
     if not entry["clips"]:
@@ -65,31 +62,25 @@ def cut(key, videos, raw_path, trimmed_path, options):
     return entry
 
 
-def list_videos(raw_path, classes=None, sequences=None):
+def find_videos(raw_path, classes, sequences):
     """The videos in the class folders, {class/file: (name of its clips, ranges or None where they are to be found)}.
 
     Clips are named after the video; where several videos have one name, after class and video. ValueError where there
     is no video.
     """
-    folders = [folder.name for folder in sorted(raw_path.glob("[!.]*")) if folder.is_dir()]
-    absent = sorted(set(classes or []) - set(folders))
-    if folders and absent:
-        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}")
-    paths = [path for path in sorted(raw_path.glob("[!.]*/[!.]*")) if path.suffix.lower() in VIDEO_SUFFIXES]
-    names = Counter(path.stem for path in paths)
-    videos = {}
-    for path in paths:
-        if path.parent.name in (classes or folders):
-            stem = sequence_name(path.stem)
-            clip = stem if names[path.stem] == 1 else f"{path.parent.name}_{stem}"
-            videos[f"{path.parent.name}/{path.name}"] = clip, (sequences or {}).get(stem)
-    if not videos:
+    keys = list_videos(raw_path)
+    if not keys:
         raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); get KTH with "
                          "utils/download_kth.py or make videos with utils/synthesize_kth.py")
-    clip, count = Counter(name for name, _ in videos.values()).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"several videos in {raw_path} would give clips named {clip}; rename one of them")
-    return videos
+    folders = sorted({key.split("/")[0] for key in keys})
+    absent = sorted(set(classes or []) - set(folders))
+    if absent:
+        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}")
+    stems = {key: sequence_name(Path(key).stem) for key in keys}
+    count = Counter(stems.values())
+    names = {key: stem if count[stem] == 1 else f"{Path(key).parent}_{stem}" for key, stem in stems.items()}
+    by_name((name, key) for key, name in names.items())
+    return {key: (names[key], sequences.get(stems[key])) for key in keys if key.split("/")[0] in (classes or folders)}
 
 
 def is_complete(key, entry, raw_path, trimmed_path):
@@ -101,31 +92,30 @@ def is_complete(key, entry, raw_path, trimmed_path):
     )
 
 
-def trim(args):
+def work(args):
     if args.start and args.windows > 1:
         raise ValueError(f"--start cuts one clip per video, --windows asks for {args.windows}; leave one of them out")
     beside = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
-    path = args.sequences or next((path for path in beside if path.is_file()), None)
-    sequences = None if path is None or args.start or str(path) == "none" else read_sequences(path)
-    videos = list_videos(args.raw_path, args.classes, sequences)
+    path = args.sequences or next((path for path in beside if path.is_file()), Path("none"))
+    sequences = {} if args.start or str(path) == "none" else read_sequences(path)
+    videos = find_videos(args.raw_path, args.classes, sequences)
     options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
-               "start": args.start, "ranges": sequences is not None}  # fmt: skip
+               "start": args.start, "ranges": bool(sequences)}  # fmt: skip
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
     with sole_writer(args.trimmed_path):
-        record_path = args.trimmed_path / RECORD
-        record = open_record(record_path, options, FIELDS, args.overwrite)
-        write_json(record_path, record)
-        entries = record["videos"]
-        kept = {key for key in videos if is_complete(key, entries.get(key), **places)}
-        work_through(list(videos), kept, partial(cut, videos=videos, options=options, **places), args.workers,
-                     args.time_limit, "trimmed", partial(write_entry, record_path, record))
-    made = {key: entries[key] for key in videos if key in entries}
+        record = Record(args.trimmed_path / RECORD, options, FIELDS, args.overwrite)
+        record.update({})  # clips of a run that is killed are known as ours
+        kept = {key for key in videos if is_complete(key, record.videos.get(key), **places)}
+        work_through(videos, kept, partial(cut, videos=videos, options=options, **places), args, "videos", "trimmed",
+                     record)
+    made = {key: record.videos[key] for key in videos if record.videos.get(key)}
     for key, entry in made.items():
         for problem in entry["problems"]:
             opts.warn(f"{key}: {problem}")
+    n_found = sum(ranges is None for _, ranges in videos.values())
     if not args.start:
-        n_unknown = sum(ranges is None for _, ranges in videos.values())
-        print(f"ranges of {len(videos) - n_unknown} videos from {path}, of {n_unknown} videos found from motion")
+        known = f"of {len(videos) - n_found} videos from {path}, " if sequences else ""
+        print(f"ranges {known}of {n_found} videos found from motion")
     print(f"{sum(len(entry['clips']) for entry in made.values())} clips of {args.n_frames} frames are in "
           f"{args.trimmed_path}; next: utils/generate_data.sh")
 
@@ -142,14 +132,12 @@ def build_parser():
     parser.add_argument("--windows", type=opts.positive_int, default=1, help="clips per range")
     parser.add_argument("--start", type=opts.positive_int, help="one clip per video, from this frame on (1: the first)")
     parser.add_argument("--color", action="store_true", help="keep the colour")
-    parser.add_argument("--workers", type=int, default=n_cores(), help="processes at once; 0: none, to debug")
-    parser.add_argument("--time_limit", type=opts.not_negative, default=300.0, help="seconds a video may take")
-    parser.add_argument("--overwrite", action="store_true", help="remove the clips of --trimmed_path and cut all again")
+    add_work_options(parser, "remove the clips of --trimmed_path and cut all again")
     return parser
 
 
 def main(argv=None):
-    return opts.run(build_parser(), trim, argv)
+    return opts.run(build_parser(), work, argv)
 
 
 if __name__ == "__main__":
