@@ -7,11 +7,9 @@ stopped.
 """
 
 import copy
-import csv
+import math
 import shutil
-import sys
 import time
-from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,53 +17,50 @@ import torch
 
 import opts
 from data.clips import IMAGENET_MEAN, IMAGENET_STD, ClipDataset, check_size, find_clips, has_subset
-from data.files import sole_writer, whole_file, write_json
+from data.files import sole_writer, write_json
 from data.recipe import checked_recipe
 from model import processes
 from model.backbones import BACKBONES
 from model.checkpoint import MODELS, ModelInfo, load_model, start_from
 from model.training import Head, MirroredClips, evaluate, fit, keep_vectors, own_loader
-from saliency.figures import confusion_matrix, save_figure, training_curves
+from saliency import figures, run
 
-WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_validation.png",
-           "confusion_testing.png")
+WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
 CURVES_INTERVAL = 10  # seconds between two drawings of curves.png, each of which takes half of one
 
 
 def build_parser():
     parser = opts.Parser("Train a CNN-LSTM to tell the classes of a data set of clips apart.")
     opts.add_data_options(parser)
-    model = parser.add_argument_group("model")
-    model.add_argument("--model", choices=tuple(MODELS), default="cnnlstm",
-                       help="cnnlstm_attn: input-cell attention, cnnlstm_cbam: a ResNet with CBAM (needs --finetune)")
-    model.add_argument("--backbone", choices=BACKBONES, default="resnet18", metavar="NAME",
-                       help="torchvision network on each frame: resnet18, mobilenet_v2 ... (an unknown name lists all)")
-    model.add_argument("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH", help="its start")
-    model.add_argument("--finetune", action="store_true",
-                       help="train the backbone too (much slower); without it the features are computed once and kept")
-    model.add_argument("--num_layers", type=opts.positive_int, default=1, help="layers of the LSTM")
-    model.add_argument("--hidden_size", type=opts.positive_int, default=256, help="units of each LSTM layer")
-    model.add_argument("--attention_rows", type=opts.positive_int, help="of cnnlstm_attn: ways of looking back, 20")
-    model.add_argument("--attention_size", type=opts.positive_int, help="of cnnlstm_attn: units that score them, 50")
-    model.add_argument("--dropout", type=opts.fraction, default=0.5, help="in the classifier")
-    model.add_argument("--pretrain_path", type=Path, metavar="PATH",
-                       help="start from the weights of a checkpoint; the last layer is new if its classes are others")
-    training = parser.add_argument_group("training")
-    training.add_argument("--sample_size", type=opts.positive_int, default=150, help="side of the frames in pixels")
-    training.add_argument("--sample_duration", type=opts.positive_int, default=30, help="frames per clip")
-    training.add_argument("--batch_size", type=opts.positive_int, default=8, help="try lowering it if memory runs out")
-    training.add_argument("--n_epochs", type=opts.positive_int, default=50)
-    training.add_argument("--lr_rate", type=opts.not_negative, default=1e-4, help="Adam's learning rate")
-    training.add_argument("--weight_decay", type=opts.not_negative, default=1e-3)
-    training.add_argument("--save_interval", type=opts.positive_int, metavar="N", help="keep every Nth as epoch_N.pth")
-    training.add_argument("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")
-    training.add_argument("--tensorboard", action="store_true", help="a log for TensorBoard, if that is installed")
+    add = parser.add_argument_group("model").add_argument
+    add("--model", choices=tuple(MODELS), default="cnnlstm",
+        help="cnnlstm_attn: input-cell attention, cnnlstm_cbam: a ResNet with CBAM (needs --finetune)")
+    add("--backbone", choices=BACKBONES, default="resnet18", metavar="NAME",
+        help="torchvision network on each frame: resnet18, mobilenet_v2 ... (an unknown name lists all)")
+    add("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH", help="its start")
+    add("--finetune", action="store_true",
+        help="train the backbone too (much slower); without it the features are computed once and kept")
+    add("--num_layers", type=opts.positive_int, default=1, help="layers of the LSTM")
+    add("--hidden_size", type=opts.positive_int, default=256, help="units of each LSTM layer")
+    add("--attention_rows", type=opts.positive_int, help="of cnnlstm_attn: ways of looking back, 20")
+    add("--attention_size", type=opts.positive_int, help="of cnnlstm_attn: units that score them, 50")
+    add("--dropout", type=opts.fraction, default=0.5, help="in the classifier")
+    add("--pretrain_path", type=Path, metavar="PATH",
+        help="start from the weights of a checkpoint; the last layer is new if its classes are others")
+    add = parser.add_argument_group("training").add_argument
+    add("--sample_size", type=opts.positive_int, default=150, help="side of the frames in pixels")
+    add("--sample_duration", type=opts.positive_int, default=30, help="frames per clip")
+    add("--batch_size", type=opts.positive_int, default=8, help="try lowering it if memory runs out")
+    add("--n_epochs", type=opts.positive_int, default=50)
+    add("--lr_rate", type=opts.not_negative, default=1e-4, help="Adam's learning rate")
+    add("--weight_decay", type=opts.not_negative, default=1e-3)
+    add("--save_interval", type=opts.positive_int, metavar="N", help="keep every Nth as epoch_N.pth")
+    add("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")
+    add("--tensorboard", action="store_true", help="a log for TensorBoard, if that is installed")
     opts.add_normalisation_options(parser.add_argument_group(
         "preparation of pixels", "None of these given: ImageNet's mean and deviation. Otherwise, as in the original "
-        "projects, --mean_dataset activitynet and --norm_value 1 unless given."
-    ))
-    opts.add_device_options(parser)
-    opts.add_result_options(parser, None)
+        "projects, --mean_dataset activitynet and --norm_value 1 unless given.").add_argument)
+    opts.add_run_options(parser, None)
     return parser
 
 
@@ -88,13 +83,11 @@ def work(args):
             datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
                         for name, dataset in datasets.items()}
         processes.by_first(begin, folder, recipe, args.overwrite)
-        with run_log(folder, args.tensorboard) if processes.first() else nullcontext(len) as log:
-            fit(
-                model, info, datasets["training"], datasets.get("validation"), folder, finetune=args.finetune,
-                n_epochs=args.n_epochs, batch_size=args.batch_size, lr_rate=args.lr_rate,
-                weight_decay=args.weight_decay, seed=args.seed, device=device, workers=args.num_workers,
-                save_interval=args.save_interval, log_interval=args.log_interval, log=log,
-            )
+        names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval", "log_interval"
+        history = fit(model, info, datasets["training"], datasets.get("validation"), folder, device=device,
+                      log=run_log(folder, args.tensorboard) if processes.first() else len, workers=args.num_workers,
+                      **{name: getattr(args, name) for name in names})
+        processes.by_first(figures.save_figure, figures.training_curves(history), folder / "curves.png")
         report(args, folder, datasets, device)
 
 
@@ -108,15 +101,13 @@ def build_model(args, classes):
     """The model to train: new, or with the weights of --pretrain_path."""
     if args.model == "cnnlstm_cbam" and not args.finetune:
         raise ValueError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
-    given = {name: getattr(args, name) for name in ("attention_rows", "attention_size")}
-    sizes = {name: size for name, size in given.items() if size}
+    sizes = {name: vars(args)[name] for name in ("attention_rows", "attention_size") if vars(args)[name]}
     if sizes and args.model != "cnnlstm_attn":
         raise ValueError(f"--{min(sizes)} belongs to --model cnnlstm_attn, {args.model} has no such size; leave it out")
     torch.manual_seed(args.seed)
-    model = MODELS[args.model](
-        len(classes), args.backbone, "none" if args.pretrain_path else args.backbone_weights,
-        hidden_size=args.hidden_size, num_layers=args.num_layers, dropout=args.dropout, **sizes,
-    )
+    weights = "none" if args.pretrain_path else args.backbone_weights
+    model = MODELS[args.model](len(classes), args.backbone, weights, hidden_size=args.hidden_size,
+                               num_layers=args.num_layers, dropout=args.dropout, **sizes)
     if args.pretrain_path:
         same = start_from(args.pretrain_path, model, classes)
         print(f"weights from {args.pretrain_path}" + ("" if same else ", a new last layer: its classes are others"))
@@ -134,10 +125,8 @@ def load_subsets(args, mean, std):
         for problem in problems:
             opts.warn(f"{name}: {problem}")
         if args.n_classes not in (None, len(classes)):
-            raise ValueError(
-                f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
-                f"{', '.join(classes)}; leave the flag out"
-            )
+            raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
+                             f"{', '.join(classes)}; leave the flag out")
         datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, mean, std)
         counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
@@ -146,58 +135,45 @@ def load_subsets(args, mean, std):
 
 def check_backbone(model, args, n_clips):
     """Refuse frames that are too small for the backbone, and batches that are too small to train it."""
-    size, place = args.sample_size, next(model.parameters()).device
-    n_frames = args.sample_duration * (n_clips % args.batch_size or args.batch_size)  # in the smallest batch
+    size, smallest_batch = args.sample_size, n_clips % args.batch_size or args.batch_size
+    n_frames = min(args.sample_duration * smallest_batch, 2)
+    frames = torch.zeros(n_frames, 1, 3, size, size, device=next(model.parameters()).device)
     try:
         with torch.no_grad():
-            frames = torch.zeros(min(n_frames, 2), 1, 3, size, size, device=place)
             copy.deepcopy(model).train(args.finetune).describe(frames)
     except RuntimeError as error:
-        raise ValueError(
-            f"--sample_size {size}: {args.backbone} cannot take frames of that size ({str(error)[:120]}); give another"
-        ) from error
+        raise ValueError(f"--sample_size {size}: {args.backbone} cannot take frames of that size ({str(error)[:120]}); "
+                         "give another") from error
     except ValueError as error:  # of batch norm
-        raise ValueError(
-            f"--finetune: a batch would hold a single frame ({n_clips} clips of one frame, in batches of "
-            f"{args.batch_size}), too few for batch norm; give another --batch_size or a longer --sample_duration"
-        ) from error
+        raise ValueError(f"--finetune: a batch would hold a single frame ({n_clips} clips of one frame, in batches of "
+                         f"{args.batch_size}), too few for batch norm; give another --batch_size or a longer "
+                         "--sample_duration") from error
 
 
-@contextmanager
 def run_log(folder, tensorboard):
-    """Yields a function of the rows so far, which keeps log.csv, curves.png and what TensorBoard reads."""
-    seen, drawn = [], time.monotonic()
+    """A function of the rows so far, which keeps log.csv, now and then curves.png, and what TensorBoard reads."""
+    seen, drawn = 0, -math.inf
     if tensorboard:
         from torch.utils.tensorboard import SummaryWriter
 
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # all rows are written anew
         events = SummaryWriter(folder / "tensorboard")
 
-    def draw():
-        save_figure(training_curves(seen), folder / "curves.png")
-
     def log(history):
-        nonlocal drawn
-        with whole_file(folder / "log.csv") as path, path.open("w", newline="") as file:
-            rows = csv.DictWriter(file, history[0])
-            rows.writeheader()
-            rows.writerows(history)
-        for row in history[len(seen):] if tensorboard else ():
+        nonlocal seen, drawn
+        run.write_csv(folder / "log.csv", [list(history[0]), *(row.values() for row in history)])
+        if time.monotonic() - drawn > CURVES_INTERVAL:
+            figures.save_figure(figures.training_curves(history), folder / "curves.png")
+            drawn = time.monotonic()
+        for row in history[seen:] if tensorboard else ():
             for name, value in row.items():
                 part, _, quantity = name.partition("_")  # train_loss
                 if quantity:
                     events.add_scalar(f"{quantity}/{part}", value, row["epoch"])
             events.flush()
-        seen[:] = history
-        if time.monotonic() - drawn > CURVES_INTERVAL:
-            draw()
-            drawn = time.monotonic()
+        seen = len(history)
 
-    try:
-        yield log
-    finally:
-        if seen:
-            draw()
+    return log
 
 
 def report(args, folder, datasets, device):
@@ -209,8 +185,8 @@ def report(args, folder, datasets, device):
         loader = own_loader(datasets[name], args.batch_size, args.num_workers)
         loss, accuracy, confusion = evaluate(forward, loader, device, len(info.classes))
         metrics[name] = {"loss": loss, "accuracy": accuracy, "confusion": confusion.tolist()}
-        figure = confusion_matrix(confusion.numpy(), info.classes)
-        processes.by_first(save_figure, figure, folder / f"confusion_{name}.png")
+        figure = figures.confusion_matrix(confusion.numpy(), info.classes)
+        processes.by_first(figures.save_figure, figure, folder / f"confusion_{name}.png")
         print(f"{name}: accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}), best epoch {info.epoch}")
     processes.by_first(write_json, folder / "metrics.json", metrics)
     print(f"model, curves and figures: {folder}")
@@ -221,4 +197,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

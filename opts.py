@@ -1,19 +1,18 @@
 """Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
 
 import argparse
-import errno
-import math
 import re
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from model import processes
 
-DATASETS = ("kth", "folder")
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
-NORMALISATION = ("mean_dataset", "no_mean_norm", "std_norm", "norm_value", "unit_pixels")
 LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
 OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
 
@@ -33,21 +32,19 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status=0, message=None):
         if message:
-            processes.tell(message.rstrip(), processes.ENDED)
+            processes.tell(message, processes.ENDED)
         sys.exit(status)
 
+    def refuse(self, sentence):
+        self.exit(2, f"{self.prog}: error: {one_line(sentence)}")
+
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+        self.refuse(f"{message} (see {self.prog} --help)")
 
 
+@processes.together()
 def run(parser, work, argv=None):
-    """What `run_alone` does, in each of the processes that torchrun starts, if it does."""
-    with processes.together():
-        return run_alone(parser, work, argv)
-
-
-def run_alone(parser, work, argv):
-    """Parse `argv`, call work(args) and return its result.
+    """Parse `argv`, call work(args) and return its result; so does each of the processes that torchrun starts.
 
     ValueError and OSError carry a sentence for the user (what was given, what was found, what to do): it is printed
     as one line on stderr and the process ends with status 2. So it does where memory runs out.
@@ -64,183 +61,154 @@ def run_alone(parser, work, argv):
         text = str(error).rstrip()
         if "Traceback (" in text:  # from a process that loads clips: its last line is the sentence
             text = text.splitlines()[-1].partition(": ")[2]
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            text += "; what is complete is kept: make room and run the same command to go on"
-        parser.exit(2, f"{parser.prog}: error: {one_line(text) or type(error).__name__}\n")
+        parser.refuse(text or type(error).__name__)
     except Exception as error:
         if processes.is_loss(error):
-            parser.exit(2, f"{parser.prog}: error: another process of this run has ended; see what it told\n")
+            parser.refuse("another process of this run has ended; see what it told")
         if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         advice = "choose smaller sizes (clips, batches, layers), or a machine with more"
-        parser.exit(2, f"{parser.prog}: error: out of memory ({one_line(error)[:120]}); {advice}\n")
+        parser.refuse(f"out of memory ({one_line(error)[:120]}); {advice}")
     except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: interrupted; what is complete is kept, run the same command to go on\n")
+        parser.exit(130, f"{parser.prog}: interrupted; what is complete is kept, run the same command to go on")
 
 
 def one_line(text):
     return " ".join(str(text).split())
 
 
-def whole_number(text, least=0):
-    if not re.fullmatch(r"\s*\+?\d{1,10}\s*", text) or not least <= int(text) <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {LARGEST}")
-    return int(text)
+def warn(message):
+    processes.tell(f"warning: {one_line(message)}")
 
 
-def positive_int(text):
-    return whole_number(text, least=1)
+def number(convert, least, most, complaint):
+    """A type for argparse: what `convert` makes of a text, from `least` to `most`; `complaint` is said of others."""
+    def parse(text):
+        with suppress(ValueError):
+            if least <= convert(text) <= most:
+                return convert(text)
+        raise argparse.ArgumentTypeError(f"{text} is {complaint}")
+
+    return parse
 
 
-def not_negative(text):
-    value = float(text)
-    if not 0 <= value <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text} is negative, too large or not a number")
-    return value
-
-
-def fraction(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+whole_number = number(int, 0, LARGEST, f"not a whole number from 0 to {LARGEST}")
+positive_int = number(int, 1, LARGEST, f"not a whole number from 1 to {LARGEST}")
+not_negative = number(float, 0, LARGEST, "negative, too large or not a number")
+fraction = number(float, 0, 1, "not between 0 and 1")
 
 
 def add_data_options(parser):
-    group = parser.add_argument_group("data")
-    group.add_argument("--dataset", choices=DATASETS, default="kth",
-                       help="folder: any class folders of videos; its default paths say folder instead of kth")
-    group.add_argument("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
-    group.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
-    group.add_argument("--n_classes", type=positive_int, default=None, help="checked against the data and the model")
-    group.add_argument("--num_workers", type=whole_number, default=0, help="processes that load clips")
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset", choices=("kth", "folder"), default="kth",
+        help="folder: any class folders of videos; its default paths say folder instead of kth")
+    add("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
+    add("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
+    add("--n_classes", type=positive_int, help="checked against the data and the model")
+    add("--num_workers", type=whole_number, default=0, help="processes that load clips")
 
 
-def add_clip_options(parser, subset):
-    group = parser.add_argument_group("which clips")
-    group.add_argument("--subset", choices=("training", "validation", "testing", "all"), default=subset)
-    group.add_argument("--clips", nargs="+", metavar="NAME", help="only these clips of the subset")
-    group.add_argument("--limit", type=positive_int, default=None, help="only the first N clips")
-    group.add_argument("--video", nargs="+", type=Path, metavar="FILE", help="windows of video files, not the data set")
+def add_normalisation_options(add):
+    """add: the add_argument of a group."""
+    from model.legacy import MEANS  # takes seconds, as all that needs torch: only for the scripts that need it anyway
+
+    add("--mean_dataset", choices=tuple(MEANS), help="whose mean is subtracted from the pixels")
+    add("--no_mean_norm", action="store_true", default=None, help="subtract none, unless --std_norm")
+    add("--std_norm", action="store_true", default=None, help="divide by the standard deviation as well")
+    add("--norm_value", type=positive_int, help="1: pixels, mean, deviation in 0..255; 255: in 0..1")
 
 
-def add_model_options(parser):
-    """For the scripts that use a trained model."""
-    from model.checkpoint import MODELS  # takes seconds: only for the scripts that need it anyway
-
-    group = parser.add_argument_group("model", "A checkpoint of main.py describes itself, flags may only repeat it; a "
-                                      "file of the original projects holds weights alone, flags tell the rest.")
-    group.add_argument("--model", choices=tuple(MODELS), help="which kind of model")
-    group.add_argument("--resume_path", type=Path, default=PRETRAINED, help="checkpoint")
-    group.add_argument("--sample_size", type=positive_int, help="side of the frames in pixels")
-    group.add_argument("--sample_duration", type=positive_int, help="frames per clip")
-    group.add_argument("--classes", nargs="+", metavar="NAME", help="in the order of the scores")
-    group.add_argument("--unit_pixels", action="store_true", default=None,
-                       help="pixels in 0..1 whatever --norm_value says, as in interpretability_of_lstm's later main.py")
-    add_normalisation_options(group)
+def add_run_options(parser, result_path):
+    add = parser.add_argument_group("device").add_argument
+    add("--use_cuda", action="store_true", help="compute on a GPU")
+    add("--gpu", type=int, help="which GPU (implies --use_cuda); with torchrun the first")
+    add = parser.add_argument_group("results").add_argument
+    add("--result_path", type=Path, default=result_path, help="where results go")
+    add("--overwrite", action="store_true", help="compute again what is already there")
+    add("--seed", type=whole_number, default=0)
 
 
-def add_normalisation_options(group):
-    from model.legacy import MEANS
+def parser_for_trained_model(description, result_path):
+    """A parser with what the scripts that use a trained model have in common."""
+    from model.checkpoint import MODELS
 
-    group.add_argument("--mean_dataset", choices=tuple(MEANS), help="whose mean is subtracted from the pixels")
-    group.add_argument("--no_mean_norm", action="store_true", default=None, help="subtract none, unless --std_norm")
-    group.add_argument("--std_norm", action="store_true", default=None, help="divide by the standard deviation as well")
-    group.add_argument("--norm_value", type=positive_int, help="1: pixels, mean, deviation in 0..255; 255: in 0..1")
+    parser = Parser(description)
+    add_data_options(parser)
+    add = parser.add_argument_group("which clips").add_argument
+    add("--subset", choices=("training", "validation", "testing", "all"), default="testing")
+    add("--clips", nargs="+", metavar="NAME", help="only these clips of the subset")
+    add("--limit", type=positive_int, help="only the first N clips")
+    add("--video", nargs="+", type=Path, metavar="FILE", help="windows of video files, not the data set")
+    add = parser.add_argument_group(
+        "model", "A checkpoint of main.py describes itself, flags may only repeat it; a file of the original projects "
+        "holds weights alone, flags tell the rest.").add_argument
+    add("--model", choices=tuple(MODELS), help="which kind of model")
+    add("--resume_path", type=Path, default=PRETRAINED, help="checkpoint")
+    add("--sample_size", type=positive_int, help="side of the frames in pixels")
+    add("--sample_duration", type=positive_int, help="frames per clip")
+    add("--classes", nargs="+", metavar="NAME", help="in the order of the scores")
+    add("--unit_pixels", action="store_true", default=None,
+        help="pixels in 0..1 whatever --norm_value says, as in interpretability_of_lstm's later main.py")
+    add_normalisation_options(add)
+    add_run_options(parser, result_path)
+    return parser
+
+
+def add_saliency_options(parser, methods, parts):
+    """What both saliency scripts ask for; methods: by name, parts: what TSR masks, in a word.
+
+    Returns the add_argument of the groups of maps and of TSR, for further options.
+    """
+    from saliency.gradient import SCORES
+    from saliency.tsr import FILLS
+
+    add = parser.add_argument_group("what is explained").add_argument
+    add("--target", default="predicted", metavar="predicted|label|CLASS", help="the class explained")
+    add("--score", choices=SCORES, default="logit", help="its score: before or after the softmax")
+    add_map = parser.add_argument_group("maps").add_argument
+    lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
+    add_map("--method", choices=tuple(methods), default="gradient", help=f"attribution behind the map. {lines}")
+    add_map("--figure_format", choices=("png", "pdf", "svg"), default="png")
+    add_tsr = parser.add_argument_group("temporal saliency rescaling").add_argument
+    add_tsr("--tsr", action="store_true")
+    add_tsr("--tsr_quantile", type=fraction, default=0.55, help=f"frames above it have {parts} masked")
+    add_tsr("--tsr_fill", choices=tuple(FILLS), default="background",
+            help=f"what masked {parts} become; background: the median over the clip")
+    return add_map, add_tsr
+
+
+def tsr_options(args):
+    """Keyword arguments of temporal saliency rescaling: the values of the flags --tsr_NAME, by name."""
+    return {name.removeprefix("tsr_"): value for name, value in vars(args).items() if name.startswith("tsr_")}
 
 
 def normalisation(args):
     """(mean, std) per RGB channel, for pixels in 0..1, that the flags ask for; None where there is no such flag."""
     from model import legacy
 
-    given = {name: getattr(args, name) for name in NORMALISATION if getattr(args, name, None) is not None}
+    given = {name: getattr(args, name) for name in legacy.NORMALISATION if getattr(args, name, None) is not None}
     return legacy.normalisation(**given) if given else None
-
-
-def add_target_options(parser, scores):
-    group = parser.add_argument_group("what is explained")
-    group.add_argument("--target", default="predicted", metavar="predicted|label|CLASS", help="the class explained")
-    group.add_argument("--score", choices=scores, default="logit", help="its score: before or after the softmax")
-
-
-def check_target(args, info):
-    """Refuse a --target that no clip can have, before anything is computed or written."""
-    if args.target == "label" and args.video:
-        raise ValueError("--target label was given, clips of --video have no label; name the class, or give predicted")
-    if args.target not in ("predicted", "label", *info.classes):
-        known = ", ".join(info.classes)
-        raise ValueError(f"--target {args.target}: the model knows {known}; give one of them, predicted or label")
-
-
-def choose_target(args, clip, predicted):
-    """The name of the class that --target means for a clip."""
-    return {"predicted": predicted, "label": clip.label}.get(args.target, args.target)
-
-
-def add_device_options(parser):
-    group = parser.add_argument_group("device")
-    group.add_argument("--use_cuda", action="store_true", help="compute on a GPU")
-    group.add_argument("--gpu", type=int, default=None, help="which GPU (implies --use_cuda); with torchrun the first")
-
-
-def add_result_options(parser, default):
-    group = parser.add_argument_group("results")
-    group.add_argument("--result_path", type=Path, default=default, help="where results go")
-    group.add_argument("--overwrite", action="store_true", help="compute again what is already there")
-    group.add_argument("--seed", type=whole_number, default=0)
 
 
 def device(args):
     """The torch device that the options ask for; processes that torchrun started take the next GPUs, and meet here."""
     import torch
 
-    if not args.use_cuda and args.gpu is None:
-        processes.join(torch.device("cpu"))
-        return torch.device("cpu")
-    index = (args.gpu or 0) + processes.local_rank()
-    if not torch.cuda.is_available():
-        raise ValueError("--use_cuda was given, PyTorch finds no CUDA device here; leave --use_cuda and --gpu out")
-    if not 0 <= index < torch.cuda.device_count():
-        raise ValueError(f"--gpu {index} was given, there are {torch.cuda.device_count()} GPUs, numbered from 0")
-    processes.join(torch.device("cuda", index))
-    return torch.device("cuda", index)
-
-
-def check_against_checkpoint(args, info):
-    """A flag that contradicts the checkpoint is an error, not a silent choice."""
-    facts = {"model": info.model, "n_classes": len(info.classes), "classes": info.classes,
-             "sample_size": info.sample_size, "sample_duration": info.sample_duration}
-    for name, fact in facts.items():
-        given = getattr(args, name)
-        if given not in (None, fact):
-            raise ValueError(
-                f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave the flag out"
-            )
-    asked, fact = normalisation(args), info.mean + info.std
-    if asked and not all(map(math.isclose, asked[0] + asked[1], fact)):
-        given, fact = ([round(value, 4) for value in values] for values in (asked[0] + asked[1], fact))
-        raise ValueError(
-            f"the flags of normalisation give mean and deviation {given} for pixels in 0..1, which contradicts the "
-            f"checkpoint {args.resume_path}, which has {fact}; leave them out"
-        )
-
-
-def tell_assumed(args, info):
-    """Print what was assumed of a file of the original projects; returns info, with class names of the annotation."""
-    from data.annotation import read_annotation
-
-    names = read_annotation(args.annotation_path).labels if args.annotation_path.is_file() else []
-    if not args.classes and len(names) == len(info.classes):  # as the originals do, whose files have no names
-        info = replace(info, classes=names, assumed=info.assumed | {"classes": names})
-    facts = {name: "" if value is True else " ".join(value) if name == "classes" else value
-             for name, value in info.assumed.items() if value is not False}
-    print(f"{args.resume_path} holds weights alone; what is assumed beside them can be given: "
-          + " ".join(f"--{name} {value}".strip() for name, value in facts.items()))
-    return info
+    chosen = torch.device("cpu")
+    if args.use_cuda or args.gpu is not None:
+        if not torch.cuda.is_available():
+            raise ValueError("--use_cuda was given, PyTorch finds no CUDA device here; leave --use_cuda and --gpu out")
+        index = (args.gpu or 0) + processes.local_rank()
+        if not 0 <= index < torch.cuda.device_count():
+            raise ValueError(f"--gpu {index} was given, there are {torch.cuda.device_count()} GPUs, numbered from 0")
+        chosen = torch.device("cuda", index)
+        torch.cuda.set_device(chosen)
+    processes.join("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    return chosen
 
 
 def open_model(args):
-    """The trained model on the chosen device, its ModelInfo, and the device; flags are checked against it."""
+    """The trained model on the chosen device, and its ModelInfo; flags are checked against it."""
     from data.clips import check_size
     from model.checkpoint import load_model
     from model.legacy import ASSUMED
@@ -251,9 +219,46 @@ def open_model(args):
     model, info = load_model(args.resume_path, chosen, **{name: getattr(args, name) for name in ASSUMED})
     if info.assumed:
         info = tell_assumed(args, info)
-    check_against_checkpoint(args, info)
+    check_flags(args, info)
     check_size(info.sample_duration, info.sample_size)
-    return model, info, chosen
+    return model, info
+
+
+def tell_assumed(args, info):
+    """Print what was assumed of a file of the original projects; returns info, with class names of the annotation."""
+    from data.annotation import read_annotation
+
+    names = read_annotation(args.annotation_path).labels if args.annotation_path.is_file() else []
+    if not args.classes and len(names) == len(info.classes):  # as the originals do, whose files have no names
+        info = replace(info, classes=names, assumed=info.assumed | {"classes": names})
+    told = {name: value for name, value in info.assumed.items() if value is not False}
+    told["classes"] = " ".join(info.classes)
+    flags = (f"--{name}" if value is True else f"--{name} {value}" for name, value in told.items())
+    print(f"{args.resume_path} holds weights alone; what is assumed beside them can be given: {' '.join(flags)}")
+    return info
+
+
+def check_flags(args, info):
+    """A flag that contradicts the checkpoint is an error, not a silent choice; so is a --target that no clip has."""
+    facts = {"model": info.model, "n_classes": len(info.classes), "classes": info.classes,
+             "sample_size": info.sample_size, "sample_duration": info.sample_duration}
+    for name, fact in facts.items():
+        given = getattr(args, name)
+        if given not in (None, fact):
+            raise ValueError(f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave "
+                             "the flag out")
+    asked = normalisation(args)
+    if asked and not np.allclose(asked, (info.mean, info.std)):
+        given, fact = (np.round(numbers, 4).ravel().tolist() for numbers in (asked, (info.mean, info.std)))
+        raise ValueError(f"the flags of normalisation give mean and deviation {given} for pixels in 0..1, which "
+                         f"contradicts the checkpoint {args.resume_path}, which has {fact}; leave them out")
+    if "target" in args:
+        if args.target == "label" and args.video:
+            raise ValueError("--target label was given, clips of --video have no label; name the class, or give "
+                             "predicted")
+        if args.target not in ("predicted", "label", *info.classes):
+            raise ValueError(f"--target {args.target}: the model knows {', '.join(info.classes)}; give one of them, "
+                             "predicted or label")
 
 
 def open_clips(args, info):
@@ -264,19 +269,12 @@ def open_clips(args, info):
         raise ValueError("--clips names clips of the data set, --video takes none of it; leave one of them out")
     if args.video:
         clips, problems = clips_of_videos(args.video, info.sample_duration, args.limit)
-        for problem in problems:
-            warn(problem)
-        return clips
-    labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
-    if sorted(labels) != sorted(info.classes):
-        raise ValueError(
-            f"{args.annotation_path} has the classes {', '.join(labels)}, the checkpoint {args.resume_path} knows "
-            f"{', '.join(info.classes)}; give the data that it was trained for"
-        )
+    else:
+        labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
+        if sorted(labels) != sorted(info.classes):
+            raise ValueError(f"{args.annotation_path} has the classes {', '.join(labels)}, the checkpoint "
+                             f"{args.resume_path} knows {', '.join(info.classes)}; give the data that it was trained "
+                             "for")
     for problem in problems:
         warn(problem)
     return clips
-
-
-def warn(message):
-    processes.tell(f"warning: {one_line(message)}")

@@ -41,10 +41,8 @@ def _download(name):
     try:
         return models.get_model(name, weights="DEFAULT")
     except (OSError, HTTPException, RuntimeError) as error:  # the last for a file with a wrong hash
-        raise ValueError(
-            f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give 'none' for "
-            "random weights, or the PATH of a state dict that you have"
-        ) from error
+        raise ValueError(f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give "
+                         "'none' for random weights, or the PATH of a state dict that you have") from error
     finally:
         socket.setdefaulttimeout(patience)
 
@@ -63,20 +61,15 @@ def _load_weights(network, path, needed):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely") from error
-    state = tensors_of(state)
+    state, wanted = tensors_of(state), network.state_dict()
     for prefix in ("backbone.", "resnet."):
-        if any(key.startswith(prefix) for key in state):
-            state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)}
-    wanted = network.state_dict()
+        state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)} or state
     state = {key: value for key, value in state.items() if key in wanted}
     missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
     wrong = [key for key in state if state[key].shape != wanted[key].shape]
     if missing or wrong:
-        first = (missing + wrong)[0]
-        raise ValueError(
-            f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing and "
-            f"{len(wrong)} have another shape (first: {first}); check --backbone"
-        )
+        raise ValueError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
+                         f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
     network.load_state_dict(state, strict=False)
 
 

@@ -69,10 +69,8 @@ def read_checkpoint(path, **assumed):
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(
-            f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may be damaged, "
-            "or hold pickled objects beside weights: save its state_dict alone"
-        ) from error
+        raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
+                         "be damaged, or hold pickled objects beside weights: save its state_dict alone") from error
     wanted = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and wanted | {"format", "state_dict"} <= content.keys():
         return content
@@ -95,24 +93,17 @@ def load_model(path, device="cpu", **assumed):
     content = read_checkpoint(path, **assumed)
     info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
     _check(path, info)
-    if info.model not in MODELS:
-        raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:
         with torch.device("meta"):  # sizes that a file claims and does not hold take no memory
             model = MODELS[info.model](**info.config)
-        wanted = model.state_dict()
-        state = {name: value.to(wanted[name].dtype) if name in wanted and value.shape == wanted[name].shape else value
-                 for name, value in content["state_dict"].items()}
-        model.load_state_dict(state, assign=True)
+        model.load_state_dict(content["state_dict"], assign=True)
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
-        raise ValueError(
-            f"{path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); its training "
-            "diverged, train again with a lower --lr_rate"
-        )
-    return model.to(device).eval(), info
+        raise ValueError(f"{path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); "
+                         "its training diverged, train again with a lower --lr_rate")
+    return model.to(device).float().eval(), info  # a file may hold half precision
 
 
 def start_from(path, model, classes):
@@ -126,35 +117,31 @@ def start_from(path, model, classes):
     try:
         model.load_state_dict({**content["state_dict"], **own})
     except (TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"--pretrain_path {path} does not fit ({str(error)[:160]}); give the --model, --backbone and sizes of its "
-            "training"
-        ) from error
+        raise ValueError(f"--pretrain_path {path} does not fit ({str(error)[:160]}); give the --model, --backbone and "
+                         "sizes of its training") from error
     return same
 
 
 def _check(path, info):
     """ValueError where what a checkpoint says of itself cannot be; it may come from anywhere."""
-    def numbers(values):
-        three = isinstance(values, list) and len(values) == 3
-        return three and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-
-    config = info.config if isinstance(info.config, dict) else {}
-    facts = {
-        "model": isinstance(info.model, str),
-        "config": isinstance(info.config, dict) and "backbone_weights" not in config  # they are in the state dict
-        and all(type(value) in (int, float, str) for value in config.values())
-        and config.get("num_layers", 1) in range(1, 1000),
-        "classes": isinstance(info.classes, list) and all(isinstance(name, str) for name in info.classes)
-        and config.get("num_classes") == len(info.classes),
-        "sample_size": isinstance(info.sample_size, int) and info.sample_size > 0,
-        "sample_duration": isinstance(info.sample_duration, int) and info.sample_duration > 0,
-        "mean": numbers(info.mean),
-        "std": numbers(info.std) and all(value > 0 for value in info.std),
-        "epoch": isinstance(info.epoch, int),
-        "assumed": isinstance(info.assumed, dict),
-    }
-    wrong = [name for name, good in facts.items() if not good]
+    wrong = [item.name for item in fields(info) if not isinstance(getattr(info, item.name), item.type)]
+    if not wrong:
+        possible = {
+            "config": "backbone_weights" not in info.config and info.config.get("num_layers", 1) in range(1, 1000)
+            and all(type(value) in (int, float, str) for value in info.config.values()),
+            "classes": all(isinstance(name, str) for name in info.classes)
+            and info.config.get("num_classes") == len(info.classes),
+            "sample_size": info.sample_size > 0, "sample_duration": info.sample_duration > 0,
+            "mean": _is_colour(info.mean), "std": _is_colour(info.std) and min(info.std) > 0,
+        }
+        wrong = [name for name, good in possible.items() if not good]
     if wrong:
         value = repr(getattr(info, wrong[0]))[:60]
         raise ValueError(f"{path}: its {wrong[0]} {value} cannot be; give a checkpoint written by main.py")
+    if info.model not in MODELS:
+        raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
+
+
+def _is_colour(values):
+    """Whether these are three finite numbers."""
+    return len(values) == 3 and all(isinstance(value, int | float) and math.isfinite(value) for value in values)

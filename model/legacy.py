@@ -8,12 +8,9 @@ CNNLSTM. Sizes and the ResNet follow from the shapes. What the files do not hold
 option parsers (ASSUMED).
 """
 
-from functools import cache
-
 import torch
-from torchvision import models
 
-from model.backbones import BACKBONES, tensors_of
+from model.backbones import BACKBONES, build_backbone, tensors_of
 
 NAMES = {  # first matching beginning: theirs -> ours
     "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
@@ -28,10 +25,9 @@ STD = [38.7568578, 37.88248729, 40.02898126]  # of Kinetics, with either of thei
 STDS = {"imagenet": [58.395, 57.12, 57.375]}
 # Their flags and defaults. unit_pixels: pixels are scaled to 0..1 whatever norm_value says, as in the later training
 # script of interpretability_of_lstm (which still subtracts the mean that norm_value asks for).
-ASSUMED = {
-    "classes": None, "sample_size": 150, "sample_duration": None, "mean_dataset": "activitynet", "no_mean_norm": False,
-    "std_norm": False, "norm_value": 1, "unit_pixels": False,
-}
+NORMALISATION = dict(mean_dataset="activitynet", no_mean_norm=False, std_norm=False, norm_value=1, unit_pixels=False)
+LOOKS_LIKE = "the file looks like one of interpretability_of_lstm or cnn-lstm"
+ASSUMED = {"classes": None, "sample_size": 150, "sample_duration": None} | NORMALISATION
 
 
 def converted(content, **assumed):
@@ -46,22 +42,18 @@ def converted(content, **assumed):
         return None
     state = {_our_name(name): tensor for name, tensor in theirs.items()}
     config = _config(state)
-    if assumed.keys() - ASSUMED.keys():
-        raise TypeError(f"{sorted(assumed)} were given; what can be assumed is {sorted(ASSUMED)}")
     facts = ASSUMED | {name: value for name, value in assumed.items() if value is not None}
     original = "fc_layers.fc1.weight" in theirs
     facts["sample_duration"] = facts["sample_duration"] or (30 if original else 16)
     facts["classes"] = list(facts["classes"] or _class_names(config["num_classes"], original))
     if len(facts["classes"]) != config["num_classes"]:
-        raise ValueError(
-            f"the file's classifier has {config['num_classes']} classes, {len(facts['classes'])} names were given "
-            f"({', '.join(facts['classes'])}); give as many as it has, in the order of the labels in its annotation"
-        )
-    mean, std = normalisation(facts["mean_dataset"], facts["no_mean_norm"], facts["std_norm"], facts["norm_value"],
-                              facts["unit_pixels"])
+        raise ValueError(f"the file's classifier has {config['num_classes']} classes, {len(facts['classes'])} names "
+                         f"were given ({', '.join(facts['classes'])}); give as many as it has, in the order of the "
+                         "labels in its annotation")
+    ours = {name: facts[name] for name in ("classes", "sample_size", "sample_duration")}
+    mean, std = normalisation(**{name: value for name, value in facts.items() if name not in ours})
     return {
-        "state_dict": state, "model": "cnnlstm", "config": config, "mean": mean, "std": std,
-        **{name: facts[name] for name in ("classes", "sample_size", "sample_duration")},
+        "state_dict": state, "model": "cnnlstm", "config": config, **ours, "mean": mean, "std": std,
         "epoch": int(content.get("epoch", 0)), "assumed": facts,
     }
 
@@ -86,10 +78,8 @@ def _our_name(name):
     for beginning, ours in NAMES.items():
         if name.startswith(beginning):
             return ours + name[len(beginning):]
-    raise ValueError(
-        f"the file looks like one of interpretability_of_lstm or cnn-lstm, its weight {name} belongs to a variant of "
-        "their model that is not known here; only their CNN-LSTM without attention can be used"
-    )
+    raise ValueError(f"{LOOKS_LIKE}, its weight {name} belongs to a variant of their model that is not known here; "
+                     "only their CNN-LSTM without attention can be used")
 
 
 def _config(state):
@@ -102,26 +92,18 @@ def _config(state):
             "classifier_size": len(state["classifier.1.weight"]), "dropout": 0.0,
         }
     except KeyError as error:
-        raise ValueError(
-            f"the file looks like one of interpretability_of_lstm or cnn-lstm, but {error} is missing in it"
-        ) from error
+        raise ValueError(f"{LOOKS_LIKE}, but {error} is missing in it") from error
 
 
 def _backbone(state):
     """The name of the torchvision ResNet with these shapes."""
-    prefix = "backbone."
-    shapes = {name[len(prefix):]: tensor.shape for name, tensor in state.items() if name.startswith(prefix)}
+    shapes = {name: tensor.shape for name, tensor in state.items() if name.startswith("backbone.")}
     for name in (name for name in BACKBONES if name.startswith("resnet")):
-        if _shapes(name) == shapes:
+        with torch.device("meta"):
+            network, _ = build_backbone(name)
+        if {f"backbone.{key}": tensor.shape for key, tensor in network.state_dict().items()} == shapes:
             return name
     raise ValueError("the resnet.* weights in the file have the shapes of no ResNet of torchvision")
-
-
-@cache
-def _shapes(name):
-    with torch.device("meta"):
-        state = models.get_model(name, weights=None).state_dict()
-    return {key: tensor.shape for key, tensor in state.items() if not key.startswith("fc.")}
 
 
 def _class_names(count, original):

@@ -8,12 +8,11 @@ Without torchrun there is one process, the first, and nothing here needs another
 more, because it takes seconds.
 """
 
-import itertools
 import os
 import re
 import sys
-import time
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # in what PyTorch says when another process is gone
 ENDED = "ended"  # in the store: which process was the first to tell why it ends
-_here = SimpleNamespace(store=None, process=None, meetings=itertools.count())
+_here = SimpleNamespace(store=None, process=None)
 
 
 def world():
@@ -58,16 +57,13 @@ def together():
         yield
 
 
-def join(device):
-    """Be ready to exchange tensors with the other processes, those of `device` among them."""
-    if world() == 1:
-        return
-    from torch import cuda, distributed
+def join(backend):
+    """Be ready to exchange tensors with the other processes; backend: as for torch.distributed.init_process_group."""
+    if world() > 1:
+        from torch import distributed
 
-    if device.type == "cuda":
-        cuda.set_device(device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=_here.store, rank=rank(), world_size=world())
+        patience = timedelta(days=20)  # one process may work alone for long
+        distributed.init_process_group(backend, None, patience, world(), rank(), _here.store)
 
 
 def tell(line, occasion=None):
@@ -87,19 +83,13 @@ def is_loss(error):
 def gather(value=None):
     """[the value of the first process, of the second, ...], in all of them, as soon as each has called this.
 
-    They may be hours apart. ConnectionError where another process ends before it comes here.
+    They may be hours apart. An error, see `is_loss`, where another process ends before it comes here.
     """
-    if world() == 1:
-        return [value]
-    from torch import distributed
+    values = [value] * world()
+    if world() > 1:
+        from torch import distributed
 
-    meeting, values = f"meeting {next(_here.meetings)}", [None] * world()
-    _here.store.add(meeting, 1)
-    while _here.store.add(meeting, 0) < world():
-        if _here.store.check([ENDED]):
-            raise ConnectionError("another process of this run has ended; see what it told")
-        time.sleep(0.01)
-    distributed.all_gather_object(values, value)
+        distributed.all_gather_object(values, value)
     return values
 
 
@@ -123,10 +113,7 @@ def own(count):
 def merged(share):
     """The lists of all processes, each of its `own` items, as one list in the order of the items."""
     shares = gather(share)
-    whole = [None] * sum(map(len, shares))
-    for number, items in enumerate(shares):
-        whole[number::world()] = items
-    return whole
+    return [shares[index % world()][index // world()] for index in range(sum(map(len, shares)))]
 
 
 def spread(function, clips):

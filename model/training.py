@@ -164,25 +164,22 @@ def train_epoch(forward, parameters, loader, optimizer, device, log_interval=Non
 
     Every `log_interval` batches the mean loss of these is printed.
     """
-    total, correct, loss_sum, losses = 0, 0, 0.0, []
+    correct, loss_sum, losses = 0, 0.0, []
     n_clips, batch_size = len(loader.dataset), loader.batch_sampler.batch_size
     for start, (inputs, labels) in zip(range(0, n_clips, batch_size), loader, strict=True):
         inputs, labels = inputs.to(device), labels.to(device)
         n_whole = min(batch_size, n_clips - start)
-        counts = len(labels) * whole_batch.begin_batch(n_whole)  # n_whole in the mean over processes
+        weight = whole_batch.begin_batch(n_whole)
         scores = forward(inputs)
-        loss = cross_entropy(scores, labels) * (counts / n_whole)
+        loss = cross_entropy(scores, labels) * (weight * len(labels) / n_whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise ValueError(
-                f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); what is kept is from the epoch "
-                "before, start again with a lower --lr_rate"
-            )
+            raise ValueError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); what is kept is "
+                             "from the epoch before, start again with a lower --lr_rate")
         optimizer.step()
-        total += counts
-        correct += (scores.argmax(1) == labels).sum().item() * counts / len(labels)
+        correct += (scores.argmax(1) == labels).sum().item() * weight
         losses.append(loss.item())
         loss_sum += losses[-1] * n_whole
         if log_interval and len(losses) % log_interval == 0:
@@ -190,8 +187,8 @@ def train_epoch(forward, parameters, loader, optimizer, device, log_interval=Non
             tqdm.write(f"epoch {epoch}, batch {len(losses)} of {len(loader)}: loss {mean:.4f}")
     if not all(torch.isfinite(weight).all() for weight in parameters):
         raise ValueError("training diverged (weights are not finite); start again with a lower --lr_rate")
-    total, correct, loss_sum = map(sum, zip(*processes.gather((total, correct, loss_sum)), strict=True))
-    return loss_sum / total, correct / total
+    correct, loss_sum = map(sum, zip(*processes.gather((correct, loss_sum)), strict=True))
+    return loss_sum / (n_clips * processes.world()), correct / (n_clips * processes.world())
 
 
 @torch.no_grad()
@@ -200,8 +197,7 @@ def evaluate(forward, loader, device, n_classes):
 
     ValueError for an infinite loss.
     """
-    confusion = torch.zeros(n_classes, n_classes, dtype=torch.long)
-    loss_sum = 0.0
+    loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
     for inputs, labels in loader:
         scores = forward(inputs.to(device)).cpu()
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
@@ -217,33 +213,24 @@ def _resume(path, model, info, optimizer):
     """Bring model and optimizer to where the file left them. Returns the rows of the log until then."""
     if not path.is_file():
         return []
-    checkpoint = read_checkpoint(path)
-    fresh = _settings(optimizer)
+    checkpoint, settings = read_checkpoint(path), optimizer.state_dict()["param_groups"]
     try:
         if checkpoint["classes"] != info.classes:
             raise ValueError(f"it knows {', '.join(checkpoint['classes'])}, the data has {', '.join(info.classes)}")
         model.load_state_dict(checkpoint["state_dict"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        if not (_settings(optimizer) == fresh and _fits(optimizer) and _is_log(checkpoint["history"])):
+        optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
+        if not (all(_fits(*item) for item in optimizer.state.items()) and _is_log(checkpoint["history"])):
             raise ValueError("its optimizer or its log cannot go on")
         return checkpoint["history"]
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{path} is of another run ({str(error)[:120]}); give another --result_path, or --overwrite to start again"
-        ) from error
+        raise ValueError(f"{path} is of another run ({str(error)[:120]}); give another --result_path, or --overwrite "
+                         "to start again") from error
 
 
-def _settings(optimizer):
-    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-
-
-def _fits(optimizer):
-    """Whether what Adam remembers of each parameter has its shape."""
-    def shapes(state):
-        return {name: getattr(value, "shape", None) for name, value in state.items()}
-
-    return all(shapes(state) == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
-               for parameter, state in optimizer.state.items())
+def _fits(parameter, state):
+    """Whether what Adam remembers of a parameter has its shape."""
+    shapes = {name: getattr(value, "shape", None) for name, value in state.items()}
+    return shapes == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
 
 
 def _is_log(history):

@@ -18,11 +18,10 @@ from saliency.tsr import background
 
 STEPS = 20  # parts of equal size that are deleted one after the other
 DRAWS = 3  # random orders
-AT_ONCE = 128  # sequences through the head
 
 
 @torch.no_grad()
-def deletion_metrics(model, clip, target, maps, patch=10, steps=STEPS, draws=DRAWS, seed=0):
+def deletion_metrics(model, clip, target, maps, patch=10, draws=DRAWS, seed=0):
     """Areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
 
     patch: side in pixels. Returns {method: flat dict}, and a row "random", the mean of `draws` random orders. Keys are
@@ -31,33 +30,26 @@ def deletion_metrics(model, clip, target, maps, patch=10, steps=STEPS, draws=DRA
 
     Random order backwards is random order, and inserting in it visits the clips of deleting: one curve serves both.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, empty = torch.Generator().manual_seed(seed), background(clip)
     maps = {name: torch.as_tensor(values, dtype=torch.float64) for name, values in maps.items()}
     rows = {name: {} for name in ("random", *maps)}
     with untouched(model):
-        empty = background(clip)
         features, empty_features = encode_frames(model, clip), encode_frames(model, empty[None])[0]  # (T, D), (D,)
-        by_frame = partial(frame_probabilities, model, features, empty_features, target)
-        by_patch = partial(patch_probabilities, model, clip, empty, features, empty_features, target, patch)
-        units = {
-            "frame": ({name: values.sum((1, 2)) for name, values in maps.items()}, len(clip), by_frame),
-            "patch": ({name: patch_sums(values, patch).flatten() for name, values in maps.items()},
-                      patch_sums(clip[:, 0], patch).numel(), by_patch),
-        }  # fmt: skip
-        for unit, (totals, size, probabilities) in units.items():
+        for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
+            probabilities = partial(patch_probabilities, model, clip, empty, features, empty_features, target, side)
+            size = patch_sums(clip[:, 0], side).numel()
             orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
-            chance = sum(curve_area(order, probabilities, steps) for order in orders) / draws
+            chance = sum(curve_area(order, probabilities) for order in orders) / draws
             for curve, sign in (("deletion", -1), ("insertion", 1)):
                 rows["random"] |= {f"{curve}_{unit}_auc": chance, f"{curve}_{unit}_gain": 0.0}
-                for name, values in totals.items():
-                    order = descending(values, generator)
-                    insertion = curve == "insertion"
-                    area = float("nan") if order is None else curve_area(order, probabilities, steps, insertion)
+                for name, values in maps.items():
+                    order = descending(patch_sums(values, side).flatten(), generator)
+                    area = float("nan") if order is None else curve_area(order, probabilities, curve == "insertion")
                     rows[name] |= {f"{curve}_{unit}_auc": area, f"{curve}_{unit}_gain": sign * (area - chance)}
     return rows
 
 
-def curve_area(order, probabilities, steps, insertion=False):
+def curve_area(order, probabilities, insertion=False, steps=STEPS):
     """Area under the curve over the share of the units that is deleted (or inserted), by the trapezoidal rule.
 
     order (N,): indices of the units, first to go first. probabilities: of clips with units deleted, (k, N) -> (k,).
@@ -68,14 +60,6 @@ def curve_area(order, probabilities, steps, insertion=False):
     ranks[order] = torch.arange(size)
     reached = ranks < counts[:, None]  # (k, N)
     return float(torch.trapezoid(probabilities(~reached if insertion else reached), counts.double() / size))
-
-
-def frame_probabilities(model, features, empty, target, deleted):
-    """P(target) with frames deleted (k, T) bool: their features (T, D) become those of the background (D,)."""
-    deleted = deleted.to(features.device)
-    parts = [score_of(model, torch.where(part[..., None], empty, features), target, "probability")
-             for part in deleted.split(AT_ONCE)]  # fmt: skip
-    return torch.cat(parts).double().cpu()
 
 
 def patch_probabilities(model, clip, empty, features, empty_features, target, patch, deleted):

@@ -41,9 +41,7 @@ def measure(maps, frames, flow, masks=None, mean_flow=None, smooth=0.0, seed=0):
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
     """
-    baselines = {
-        "random": random_map(frames.shape, seed),
-        "centre": centre_map(frames.shape, mean_flow),
-        "frame_difference": blur(frame_difference(frames), smooth),
-    }
-    return {name: map_metrics(values, flow, masks) for name, values in (maps | baselines).items()}
+    baselines = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
+                 blur(frame_difference(frames), smooth))
+    maps = maps | dict(zip(BASELINES, baselines, strict=True))
+    return {name: map_metrics(values, flow, masks) for name, values in maps.items()}

@@ -9,12 +9,12 @@ and Ito (2008), distinct for colour-blind readers; markers and hatches repeat wh
 """
 
 import warnings
+from functools import partial
 from itertools import cycle
 
 import cv2
 import numpy as np
 from matplotlib import colormaps, font_manager, rc_context
-from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -24,8 +24,8 @@ PERCENTILE = 99.5
 MOST_FEATURES = 400  # rows of a heat map that still have a pixel of their own
 HEAT, DIVERGING = "inferno", "RdBu_r"
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX*"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999999")
+MARKERS = "osD^vPX*p"
 METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the formats, without time stamps
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Arial Unicode MS", "Unifont")
 STYLE = {
@@ -34,6 +34,7 @@ STYLE = {
     "axes.formatter.limits": (-2, 5), "legend.frameon": False, "pdf.fonttype": 42, "svg.hashsalt": "saliency",
     "text.parse_math": False,  # a dollar sign in a clip's name is a dollar sign
 }
+WHOLE_NUMBERS = partial(MaxNLocator, integer=True, min_n_ticks=1)  # a locator for the numbers of frames or epochs
 WIDE = STYLE | {"font.size": 12}  # figures of twice a column's width are printed smaller
 
 
@@ -47,17 +48,24 @@ def save_figure(figure, path):
         figure.savefig(temporary, dpi=150, metadata=METADATA[temporary.suffix])
 
 
+def save_figures(figures, folder, kind):
+    """save_figure of each of {name: figure} as a file of that kind, "png" for one."""
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.{kind}")
+
+
 def colour_limit(values):
     """Where a colour scale ends: the 99.5th percentile of |values|, their maximum if that is 0, 1 if this is 0 too."""
     magnitude = np.abs(values[np.isfinite(values)])
     return float(np.percentile(magnitude, PERCENTILE) or magnitude.max() or 1) if magnitude.size else 1.0
 
 
-def _scale(values):
-    """Keywords for imshow: from 0 up for magnitudes, diverging and centred at 0 where there are negative values."""
-    if (values < 0).any():
-        return {"cmap": DIVERGING, "norm": CenteredNorm(0, colour_limit(values))}
-    return {"cmap": HEAT, "norm": Normalize(0, colour_limit(values))}
+def _scale(values, signed=False):
+    """Keywords for imshow: from 0 up for magnitudes, diverging and centred at 0 if `signed` or below 0 anywhere."""
+    limit = colour_limit(values)
+    if signed or (values < 0).any():
+        return {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
+    return {"cmap": HEAT, "vmin": 0, "vmax": limit}
 
 
 def _panels(size, title, rows=1, columns=1, **options):
@@ -88,11 +96,11 @@ def montage(stack, columns, border=1):
 
 
 @rc_context(WIDE)
-def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
+def time_strip(frames, totals, time_contribution=None, title=""):
     """The frames in a strip above what each counts for: its TSR time contribution (bars), its saliency (line).
 
-    frames (T, H, W) uint8; time_contribution (T,) in 0..1 or None; gradient_total (T,), the sum of |dS/dx| over each
-    frame, or None: drawn as a share of the largest. Long clips go on in further rows. A contribution of NaN is hatched.
+    frames (T, H, W) uint8; totals (T,), the sum of |dS/dx| over each frame, drawn as a share of the largest;
+    time_contribution (T,) in 0..1 or None. Long clips go on in further rows.
     """
     count, height, width = frames.shape
     rows = -(-count // 15)
@@ -100,9 +108,9 @@ def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
     strip, chart, gap, head = 0.7 * height / width, 0.7, 0.4, 0.8  # inches; a frame is 0.7 wide
     page = np.array([max(0.7 * columns + 1, 7), head + rows * (strip + chart + gap) + 0.25])
     figure = Figure(figsize=page)
-    largest = 0 if gradient_total is None else np.nanmax(gradient_total, initial=0)
+    largest = np.nanmax(totals, initial=0)
     for row in range(rows):
-        shown = np.arange(row * columns, min((row + 1) * columns, count))
+        shown = np.arange(count)[row * columns:(row + 1) * columns]
         span = (row * columns + 0.5, (row + 1) * columns + 0.5)
         bottom = page[1] - head - row * (strip + chart + gap) - strip
         axes = figure.add_axes((*(0.75, bottom) / page, *(columns * 0.7, strip) / page))
@@ -111,13 +119,9 @@ def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
         axes = figure.add_axes((*(0.75, bottom - chart - 0.05) / page, *(columns * 0.7, chart) / page))
         axes.set(xlim=span, ylim=(0, 1.08), xticks=shown + 1, yticks=(0, 0.5, 1))
         if time_contribution is not None:
-            shares = time_contribution[shown]
-            axes.bar(shown + 1, shares, 0.8, color=COLOURS[5], label="time contribution")
-            label = "undefined" if np.isnan(time_contribution).any() else None
-            axes.bar(shown + 1, np.isnan(shares), 0.8, color="none", edgecolor="0.7", hatch="////", label=label)
-        if gradient_total is not None:
-            label = f"sum of |dS/dx|, share of the largest ({largest:.2g})"
-            axes.plot(shown + 1, gradient_total[shown] / (largest or 1), "-o", color=COLOURS[1], ms=4, label=label)
+            axes.bar(shown + 1, time_contribution[shown], 0.8, color=COLOURS[5], label="time contribution")
+        label = f"sum of |dS/dx|, share of the largest ({largest:.2g})"
+        axes.plot(shown + 1, totals[shown] / (largest or 1), "-o", color=COLOURS[1], ms=4, label=label)
     axes.set_xlabel("frame")
     figure.legend(*axes.get_legend_handles_labels(), loc="upper left", ncols=3, bbox_to_anchor=(0, 1 - 0.3 / page[1]))
     figure.suptitle(title, x=0.1 / page[0], y=1 - 0.1 / page[1], ha="left", va="top")
@@ -125,11 +129,11 @@ def time_strip(frames, time_contribution=None, gradient_total=None, title=""):
 
 
 @rc_context(WIDE)
-def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|"):
+def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|", what="saliency"):
     """Three grids with one tile per frame: the frames, their saliency, the optical flow from each to the next.
 
-    frames (T, H, W) uint8; maps (T, H, W), in what `map_name` says; flow (T-1, H, W) in pixels per frame. The line on
-    the saliency surrounds flow above 1 pixel per frame.
+    frames (T, H, W) uint8; maps (T, H, W), in what `map_name` says, or of `what` else is to be shown; flow (T-1, H, W)
+    in pixels per frame. The line on the maps surrounds flow above 1 pixel per frame.
     """
     count, height, width = frames.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -139,7 +143,7 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|"):
     flow = np.concatenate([flow, np.full((1, height, width), np.nan)])  # (T, H, W)
     drawn = (
         ("frames", frames, GREY, "grey value"),
-        ("saliency", maps, _scale(maps), map_name),
+        (what, maps, _scale(maps), map_name),
         ("optical flow" if count > 1 else "no optical flow: one frame", flow, _scale(flow), "pixels per frame"),
     )
     for axes, bar, (name, stack, scale, unit) in zip(panels, bars, drawn, strict=True):
@@ -149,7 +153,7 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|"):
         axes.spines[:].set_visible(False)
     if np.nanmax(flow, initial=0) > 1:
         panels[1].contour(np.nan_to_num(montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
-        panels[1].set_title("saliency (outline: flow > 1)")
+        panels[1].set_title(f"{what} (outline: flow > 1)")
     panels[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
     panels[0].tick_params(length=0)
     panels[0].set_ylabel("first frame of the row")
@@ -181,38 +185,39 @@ def overlay_frames(frames, maps, enlarge=3):
     return video
 
 
+def feature_order(values):
+    """The features (T, F) that are drawn, at most 400: the one with the largest total first."""
+    return np.argsort(-np.nan_to_num(np.abs(values)).sum(0), kind="stable")[:MOST_FEATURES]
+
+
 @rc_context(STYLE)
 def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"):
-    """Feature relevance, time across and features down (largest total first), above the sum of magnitudes per frame.
+    """Feature relevance, time across and features down (see feature_order), above the sum of magnitudes per frame.
 
-    gradient (T, F) signed, or another (T, F) map that `map_name` names; time_contribution (T,) in 0..1 or None. Of more
-    than 400 features the first 400 in this order are drawn.
+    gradient (T, F) signed, or another (T, F) map that `map_name` names; time_contribution (T,) in 0..1 or None.
     """
-    count, features = gradient.shape
-    magnitude = np.nan_to_num(np.abs(gradient))
-    order = np.argsort(-magnitude.sum(0), kind="stable")[:MOST_FEATURES]
+    order = feature_order(gradient)
     figure, (heat, profile) = _panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
-    place = {"extent": (0.5, count + 0.5, len(order) + 0.5, 0.5), "aspect": "auto", "interpolation": "nearest"}
-    image = heat.imshow(gradient[:, order].T, cmap=DIVERGING, norm=CenteredNorm(0, colour_limit(gradient)), **place)
-    heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {features})")
+    place = {"extent": (0.5, len(gradient) + 0.5, len(order) + 0.5, 0.5), "aspect": "auto", "interpolation": "nearest"}
+    image = heat.imshow(gradient[:, order].T, **_scale(gradient, signed=True), **place)
+    heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {gradient.shape[1]})")
     heat.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     _colour_bar(figure, image, map_name, gradient, ax=heat, location="top", aspect=40, pad=0.02)
-    _profile(profile, magnitude.sum(1), f"sum of |{map_name}|", time_contribution, "time contribution")
+    _profile(profile, gradient, f"sum of |{map_name}|", time_contribution, "time contribution")
     return figure
 
 
 @rc_context(STYLE)
-def feature_profile(gradient, flow_total=None, title=""):
-    """Sum of |dS/df| per frame, beside the flow summed over its pixels; gradient (T, F), flow_total (T-1,) or None."""
+def feature_profile(gradient, flow_total, title=""):
+    """Sum of |dS/df| per frame, beside the flow summed over its pixels; gradient (T, F), flow_total (T-1,)."""
     figure, axes = _panels((6.5, 2.6), title)
-    totals = np.nan_to_num(np.abs(gradient)).sum(1)
-    _profile(axes, totals, "sum of |dS/df|", flow_total, "sum of flow (pixels per frame)")
+    _profile(axes, gradient, "sum of |dS/df|", flow_total, "sum of flow (pixels per frame)")
     return figure
 
 
-def _profile(axes, values, label, other=None, other_label=""):
-    """Values per frame on the left axis, others on one at the right; an axis has the colour of its line."""
-    lines = [(axes, values, label, "-o", COLOURS[0])]
+def _profile(axes, gradient, label, other, other_label):
+    """Sum of the magnitudes per frame on the left axis, others on one at the right; an axis has its line's colour."""
+    lines = [(axes, np.nan_to_num(np.abs(gradient)).sum(1), label, "-o", COLOURS[0])]
     if other is not None:
         lines.append((axes.twinx(), other, other_label, "--s", COLOURS[1]))
     for own, points, name, style, colour in lines:
@@ -220,8 +225,8 @@ def _profile(axes, values, label, other=None, other_label=""):
         own.set_ylabel(name, color=colour)
         own.set_ylim(0, 1.08 * np.nanmax(points, initial=0) or 1)
         own.tick_params(axis="y", colors=colour)
-    axes.set(xlabel="frame", xlim=(0.5, len(values) + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(xlabel="frame", xlim=(0.5, len(gradient) + 0.5))
+    axes.xaxis.set_major_locator(WHOLE_NUMBERS())
 
 
 @rc_context(STYLE)
@@ -254,28 +259,29 @@ def training_curves(rows, title=""):
             values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # no validation, no line
             axes.plot(epochs, values, style, color=colour, markersize=3, clip_on=False, label=part)
         axes.set(xlabel="epoch", ylabel=quantity, ylim=(0, 1.02 if quantity == "accuracy" else None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(WHOLE_NUMBERS())
     axes.legend()
     return figure
 
 
 @rc_context(STYLE)
-def method_bars(names, means, lows, highs, baseline_names=(), metric_label="", chance=0.5):
-    """Horizontal bars, the best on top, with confidence intervals from lows to highs; baselines are grey and hatched.
+def method_bars(scores, baselines=()):
+    """AUC of each method against optical flow, the best on top, with confidence intervals.
 
-    `chance` is the score of an uninformed map (0.5 for an AUC; None draws no line). NaN goes last, written as n/a.
+    scores: {method: {"mean", "low", "high"}}; the bars of `baselines` are grey and hatched. A dotted line shows what an
+    uninformed map has. NaN goes last, written as n/a.
     """
-    figure, axes = _panels((6.5, 1.1 + 0.3 * len(names)), "")
-    for place in np.argsort(-np.asarray(means, float), kind="stable")[::-1]:  # NaN is sorted to the end, the lowest bar
-        name, mean, low, high = names[place], means[place], lows[place], highs[place]
-        grey = {"color": "0.9", "edgecolor": "0.5", "hatch": "////"}
-        axes.barh(name, np.nan_to_num(mean), 0.7, **(grey if name in baseline_names else {"color": COLOURS[5]}))
+    figure, axes = _panels((6.5, 1.1 + 0.3 * len(scores)), "")
+    order = sorted(reversed(scores), key=lambda name: np.nan_to_num(scores[name]["mean"], nan=-np.inf))
+    for name in order:  # from the lowest bar up
+        mean, low, high = (scores[name][key] for key in ("mean", "low", "high"))
+        look = {"color": "0.9", "edgecolor": "0.5", "hatch": "////"} if name in baselines else {"color": COLOURS[5]}
+        axes.barh(name, np.nan_to_num(mean), 0.7, **look)
         axes.hlines(name, low, high, color="black", linewidth=1.5)
         axes.text(np.nanmax([mean, high, 0]), name, "  n/a" if np.isnan(mean) else f"  {mean:.3f}", va="center")
-    if chance is not None:
-        axes.axvline(chance, color="black", linestyle=":", linewidth=1)
-        axes.annotate("chance", (chance, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
-    axes.set(xlabel=metric_label, ylim=(-0.6, len(names) - 0.4))
+    axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
+    axes.annotate("chance", (0.5, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
+    axes.set(xlabel="AUC against optical flow, mean over frames", ylim=(-0.6, len(scores) - 0.4))
     axes.margins(x=0.12)
     return figure
 
@@ -284,14 +290,16 @@ def method_bars(names, means, lows, highs, baseline_names=(), metric_label="", c
 def sanity_curves(stages, correlations, title=""):
     """Rank correlation of a map with the map of the same model, its weights randomised: method -> one number per stage.
 
-    A curve that stays up belongs to a method that does not depend on those weights. NaN leaves a gap.
+    A curve that stays up belongs to a method that does not depend on those weights. NaN leaves a gap, a method without
+    any number is left out.
     """
     figure, axes = _panels((7.5, 3.6), title)
-    for (method, values), colour, marker in zip(correlations.items(), cycle(COLOURS), cycle(MARKERS)):
+    curves = {method: values for method, values in correlations.items() if np.isfinite(values).any()}
+    for (method, values), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS)):
         axes.plot(values, label=method, color=colour, marker=marker, markersize=5)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(stages)), stages, rotation=25, ha="right", rotation_mode="anchor")
     axes.set(xlabel="weights randomised, from the top down to", ylabel="rank correlation with\nthe trained model's map")
-    axes.set_ylim(min([-0.2, *(np.nanmin(values, initial=0) - 0.05 for values in correlations.values())]), 1.05)
+    axes.set_ylim(min([-0.2, *(np.nanmin(values, initial=0) - 0.05 for values in curves.values())]), 1.05)
     figure.legend(loc="outside right upper")
     return figure

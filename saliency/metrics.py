@@ -122,9 +122,11 @@ BINARY = {"auc": auc, "nss": nss, "mass_accuracy": mass_accuracy, "rank_accuracy
 GRADED = {"cc": cc, "sim": sim}
 
 
-def _mean(values):
-    values = [value for value in values if not np.isnan(value)]
-    return float(np.mean(values)) if values else float("nan")
+def mean_of(values):
+    """Mean of the values (n,) that are finite, NaN without one."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else float("nan")
 
 
 def _against(name, maps, references, magnitudes=None):
@@ -133,10 +135,10 @@ def _against(name, maps, references, magnitudes=None):
     maps, references and magnitudes may also hold one item, all frames of a clip together.
     """
     seen = [t for t, reference in enumerate(references) if _varies(reference)]
-    row = {f"{name}_share": _mean([references[t].mean() for t in seen])}
+    row = {f"{name}_share": mean_of([references[t].mean() for t in seen])}
     for metrics, others in ((BINARY, references), (GRADED, magnitudes)):
         for metric, function in metrics.items() if others is not None else ():
-            row[f"{metric}_{name}"] = _mean([function(maps[t], others[t]) for t in seen])
+            row[f"{metric}_{name}"] = mean_of([function(maps[t], others[t]) for t in seen])
     return row
 
 
@@ -205,14 +207,13 @@ def summarise(rows, resamples=5000, seed=0):
     names = dict.fromkeys(name for row in rows for name in row if isinstance(row[name], int | float | np.number | None))
     summary = {}
     for name in names:
-        values = np.array([np.nan if row.get(name) is None else row[name] for row in rows], dtype=np.float64)
+        values = np.array([row.get(name) for row in rows], dtype=np.float64)  # None becomes NaN
         values = values[np.isfinite(values)]
         n, low, high = len(values), float("nan"), float("nan")
         if n > 1:
             draws = np.random.default_rng(seed).integers(n, size=(resamples, n))
-            means = values[draws].mean(axis=1)
-            low, high = (float(x) for x in np.quantile(means, [0.025, 0.975]))
-        summary[name] = {"mean": _mean(values), "low": low, "high": high, "n": n, "n_nan": len(rows) - n}
+            low, high = np.quantile(values[draws].mean(1), [0.025, 0.975]).tolist()
+        summary[name] = {"mean": mean_of(values), "low": low, "high": high, "n": n, "n_nan": len(rows) - n}
     return summary
 
 

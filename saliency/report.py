@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from data.files import read_json, whole_file
 from saliency.explain import BASELINES
-from saliency.figures import DIVERGING, HEAT, MOST_FEATURES, PERCENTILE, colour_limit, montage, overlay
+from saliency.figures import DIVERGING, HEAT, PERCENTILE, colour_limit, feature_order, montage, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
 
 PAGE = "report.html"
@@ -44,10 +44,12 @@ def write_report(frame_results, feature_results=None):
     """Write report.html into the folder `frame_results`, whole or not at all, and return its path.
 
     Both folders hold <class>/<clip>/saliency.npz, and may hold metrics.json and opts.json, as frame_saliency.py and
-    feature_saliency.py leave them. Features are shown with the clip of the same class and name. What cannot be read
-    is named on the page. FileNotFoundError where `frame_results` holds no saliency.npz.
+    feature_saliency.py leave them; the second is by default feature_saliency beside the first, and need not exist.
+    Features are shown with the clip of the same class and name. What cannot be read is named on the page.
+    FileNotFoundError where `frame_results` holds no saliency.npz.
     """
-    folder, features = Path(frame_results), Path(feature_results) if feature_results else None
+    folder = Path(frame_results)
+    features = Path(feature_results or folder.absolute().with_name("feature_saliency"))
     paths = sorted(folder.glob("*/[!.]*/saliency.npz"))
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
@@ -70,15 +72,13 @@ def _write_clips(page, folder, paths, features):
     clips, problems = [], []
     for path in tqdm(paths, "report", disable=None):
         about, line = _from_file(path, problems, _clip, PICTURE_BYTES // len(paths)) or ({}, None)
-        own = features and features / path.relative_to(folder)
-        if line and own and own.is_file():
+        own = features / path.relative_to(folder)
+        if line and own.is_file():
             line["features"] = _from_file(own, problems, _features, about["shape"][0])
         if line:
             page.write(_line(line))
             clips.append({"clip": path.parent.name, **about})
-    known = {path.relative_to(folder) for path in paths}
-    alone = [path for path in (features.glob("*/*/saliency.npz") if features else ())
-             if path.relative_to(features) not in known]
+    alone = [path for path in features.glob("*/*/saliency.npz") if folder / path.relative_to(features) not in paths]
     if alone:
         problems.append(f"{len(alone)} clips have feature saliency but no frame saliency and are not shown")
     return clips, problems
@@ -101,7 +101,7 @@ def _run(folder, features, clips, problems):
                     for name, scale in (("heat", HEAT), ("diverging", DIVERGING))},
     }
     for prefix, place in (("", folder), ("feature_", features)):
-        metrics, recipe = (_json(place and place / name, problems) for name in ("metrics.json", "opts.json"))
+        metrics, recipe = (_json(place / name, problems) for name in ("metrics.json", "opts.json"))
         run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
                 f"{prefix}recipe": recipe}
     return run
@@ -110,7 +110,7 @@ def _run(folder, features, clips, problems):
 def _json(path, problems):
     """The object in a JSON file; empty where there is no such file, or none that can be read."""
     try:
-        content = read_json(path) if path and path.is_file() else {}
+        content = read_json(path) if path.is_file() else {}
     except (OSError, ValueError) as error:
         problems.append(str(error))
         content = {}
@@ -127,11 +127,9 @@ def _clip(arrays, allowed):
     frames = arrays.get("frames", np.empty(0))
     if frames.ndim != 3 or frames.dtype != np.uint8 or not frames.size:
         raise ValueError(f"its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W)")
-    maps = {name: values for name, values in arrays.items() if name not in NO_MAPS and values.size
-            and np.issubdtype(values.dtype, np.floating) and values.shape[1:] == frames.shape[1:]
-            and len(values) == len(frames) - (name == "flow")}
-    order = sorted(maps, key=lambda name: (name == "flow", name != "gradient", name != "tsr"))
-    maps = {name: maps[name] for name in order}
+    order = sorted(arrays.items(), key=lambda item: (item[0] == "flow", item[0] != "gradient", item[0] != "tsr"))
+    maps = {name: values for name, values in order if _is_map(name, values)
+            and values.shape == (len(frames) - (name == "flow"), *frames.shape[1:])}
     sheet, *sheets = _compress([frames, *map(_levels, maps.values())], allowed)
     motion = maps.get("flow", next(iter(maps.values()), frames.astype(float)))
     best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
@@ -146,6 +144,10 @@ def _clip(arrays, allowed):
                   "totals": _totals(values)} for own, (name, values) in zip(sheets, maps.items(), strict=True)],
         "time_contribution": _contribution(arrays, len(frames)),
     }
+
+
+def _is_map(name, values):
+    return name not in NO_MAPS and values.size > 0 and np.issubdtype(values.dtype, np.floating)
 
 
 def _scale(values):
@@ -190,12 +192,12 @@ def _encode(picture, suffix=".jpg", quality=85):
 
 def _features(arrays, length):
     """The feature part of a clip's line: heat maps, features down and time across, the first one's largest on top."""
-    maps = {name: values for name, values in arrays.items() if name not in NO_MAPS and values.size
-            and np.issubdtype(values.dtype, np.floating) and values.ndim == 2 and len(values) == length}
+    maps = {name: values for name, values in arrays.items()
+            if _is_map(name, values) and values.ndim == 2 and len(values) == length}
     if not maps:
         raise ValueError(f"it holds no map (T, F) of the {length} frames")
     first = next(iter(maps.values()))
-    order = np.argsort(-np.nan_to_num(np.abs(first)).sum(0), kind="stable")[:MOST_FEATURES]
+    order = feature_order(first)
     return {
         "count": first.shape[1],
         "maps": [{"name": name, "unit": FEATURE_UNITS.get(name, ""), **_scale(values), "rows": len(order),

@@ -5,8 +5,9 @@
 """
 
 from saliency.explain import BASELINES
-from saliency.figures import method_bars
+from saliency.figures import method_bars, sanity_curves
 from saliency.metrics import format_table, summarise
+from saliency.sanity import COLUMNS
 
 TABLES = (  # columns of each table, sorted by the first
     ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share"),
@@ -15,7 +16,6 @@ TABLES = (  # columns of each table, sorted by the first
     ("insertion_frame_auc", "deletion_frame_auc", "insertion_patch_auc", "deletion_patch_auc"),
     ("insertion_patch_gain", "deletion_patch_gain", "insertion_frame_gain", "deletion_frame_gain"),
 )
-CSV_HEADER = ("method", "metric", "mean", "low", "high", "n", "n_nan")
 
 
 def checked(metrics, path, methods=True):
@@ -23,14 +23,18 @@ def checked(metrics, path, methods=True):
 
     ValueError where it has another form.
     """
-    def is_row(row):
-        values = row.values() if isinstance(row, dict) else [""]
-        return all(value is None or (isinstance(value, int | float) and abs(value) < 1e300) for value in values)
-
-    rows = [metrics] if not methods else metrics.values() if isinstance(metrics, dict) else [None]
-    if not rows or not all(is_row(row) and ("auc_flow_frame" in row or not methods) for row in rows):
+    rows = list(metrics.values()) if methods and isinstance(metrics, dict) else [metrics]
+    needed = "auc_flow_frame" if methods else "last_quarter_share"
+    if not rows or not all(_is_row(row, needed) for row in rows):
         raise ValueError(f"{path} does not hold the figures of a clip; remove {path.parent} and run again")
     return metrics
+
+
+def _is_row(row, needed):
+    """Whether it is {metric: number or None} with the metric that is needed."""
+    return isinstance(row, dict) and needed in row and all(
+        value is None or (isinstance(value, int | float) and abs(value) < 1e300) for value in row.values()
+    )
 
 
 def over_clips(rows):
@@ -40,9 +44,11 @@ def over_clips(rows):
 
 
 def csv_rows(summary):
-    """The summary as rows under CSV_HEADER."""
-    return [[method, metric, *values.values()]
-            for method, metrics in summary.items() for metric, values in metrics.items()]  # fmt: skip
+    """The summary as the rows of a table, a header first."""
+    rows = [("method", "metric", "mean", "low", "high", "n", "n_nan")]
+    for method, metrics in summary.items():
+        rows += [[method, metric, *values.values()] for metric, values in metrics.items()]
+    return rows
 
 
 def tables(summary, over="clips"):
@@ -53,15 +59,21 @@ def tables(summary, over="clips"):
     text = [format_table(rows, ["method", *some]) for some in columns if some]
     if "insertion_patch_gain" in known:
         text.append("gain: how much better than deleting and inserting in random order, whose area is the row random")
-    text.append(f"mean over {over} [95 % interval, {over} drawn anew]; {', '.join(BASELINES)} are baselines")
+    baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
+    text.append(f"mean over {over} [95 % interval, {over} drawn anew]{baselines}")
     return "\n\n".join(text)
 
 
 def bars(summary):
     """The methods' agreement with flow as a Figure."""
-    best = [metrics["auc_flow_frame"] for metrics in summary.values()]
-    means, lows, highs = ([row[key] for row in best] for key in ("mean", "low", "high"))
-    return method_bars(list(summary), means, lows, highs, BASELINES, "AUC against optical flow, mean over frames")
+    return method_bars({method: metrics["auc_flow_frame"] for method, metrics in summary.items()}, BASELINES)
+
+
+def sanity_pictures(report):
+    """What `saliency.sanity.check` found as Figures, by name: rank correlations per stage."""
+    stages, over_clip, within = (report["sanity"][kind] for kind in ("stages", "correlations", "within_frames"))
+    return {"sanity": sanity_curves(stages, over_clip, "over the whole clip"),
+            "sanity_within_frames": sanity_curves(stages, within, "within each frame, mean over frames")}
 
 
 def sanity_tables(report):
@@ -81,7 +93,6 @@ def sanity_tables(report):
         curves("within_frames"),
         "\nAUC against optical flow per frame, of the trained model and with a random head; only the difference is",
         "evidence about the classifier. correlation: of the two maps, and the same within each frame",
-        format_table(heads, ["method", "trained", "random_head", "difference", "correlation", "within_frames"],
-                     sort_by="difference"),
+        format_table(heads, ["method", *COLUMNS], sort_by="difference"),
         *report["sentences"],
     ])  # fmt: skip

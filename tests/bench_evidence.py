@@ -1,6 +1,7 @@
 """Do maps find the only frames that show the person? Synthetic clips with evidence early, in the middle or late.
 
-    python3 -m tests.bench_evidence --workdir DIR --backbone_weights PATH
+    python3 -m tests.bench_evidence --workdir DIR --backbone_weights PATH                    # input-cell attention
+    python3 -m tests.bench_evidence --workdir OTHER --backbone_weights PATH --model cnnlstm  # the LSTM alone
 
 A model is trained on the clips of all three positions together, so that it has to find the evidence wherever it is
 (its epoch chosen by one more person of each), and explains clips of persons that it has not seen; so for each seed.
@@ -32,7 +33,7 @@ def build_parser():
     parser.add_argument("--workdir", type=Path, default=Path("results/evidence"))
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--backbone_weights", default="imagenet")
-    parser.add_argument("--model", default="cnnlstm")
+    parser.add_argument("--model", default="cnnlstm_attn", help="or cnnlstm, in another --workdir")
     parser.add_argument("--sample_size", default="64")
     parser.add_argument("--n_epochs", default="120")
     parser.add_argument("--lr_rate", default="1e-3")

@@ -28,6 +28,11 @@ def pixels(figure):
     return cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR)
 
 
+def scores(**methods):
+    """As method_bars takes them, from mean, low and high."""
+    return {name: dict(zip(("mean", "low", "high"), numbers, strict=True)) for name, numbers in methods.items()}
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
@@ -41,9 +46,9 @@ ROWS = [{"epoch": "1", **ROW}]
 FRAMES, MAPS, FLOW = clip(29)
 CASES = {
     "strip of one frame": lambda: figures.time_strip(FRAMES[:1], np.zeros(1), np.zeros(1)),
-    "strip of 29 frames, one undefined": lambda: figures.time_strip(FRAMES, np.append(np.linspace(0, 1, 28), np.nan)),
+    "strip of 29 frames": lambda: figures.time_strip(FRAMES, np.arange(29.0), np.linspace(0, 1, 29)),
     "strip, all undefined": lambda: figures.time_strip(FRAMES[:3], np.full(3, np.nan), np.full(3, np.nan)),
-    "strip without any figure": lambda: figures.time_strip(FRAMES[:3], title="a $clip_{"),
+    "strip without time contribution": lambda: figures.time_strip(FRAMES[:3], np.ones(3), title="a $clip_{"),
     "grid of one frame": lambda: figures.frame_grid(FRAMES[:1], MAPS[:1], FLOW[:0]),
     "grid, constant map, no motion": lambda: figures.frame_grid(FRAMES[:4], np.zeros((4, SIZE, SIZE)), 0 * FLOW[:3]),
     "grid, map of NaN": lambda: figures.frame_grid(FRAMES[:2], np.full((2, SIZE, SIZE), np.nan), FLOW[:1]),
@@ -53,7 +58,7 @@ CASES = {
     "confusion, a class without clips": lambda: figures.confusion_matrix([[3, 0], [0, 0]], ["a", "very_long_name" * 9]),
     "one epoch without validation": lambda: figures.training_curves(ROWS),
     "methods, one undefined, one below 0": lambda: figures.method_bars(
-        ["a", "b", "c"], [0.7, np.nan, -0.1], [0.6, np.nan, -0.2], [0.8, np.nan, 0.0], ["c"], "CC", chance=None),
+        scores(a=(0.7, 0.6, 0.8), b=(np.nan, np.nan, np.nan), c=(-0.1, -0.2, 0.0)), ["c"]),
     "sanity with a gap": lambda: figures.sanity_curves(["head", "all"], {"gradient": [1, np.nan], "tsr": [-0.9, 0]}),
 }
 
@@ -67,7 +72,7 @@ def test_edge_cases_are_drawn_without_a_warning(case):
 
 def test_a_strip_shows_every_frame_once_above_its_own_bar():
     contribution = np.linspace(0, 1, 29)
-    figure = figures.time_strip(FRAMES, contribution, MAPS.sum((1, 2)))
+    figure = figures.time_strip(FRAMES, MAPS.sum((1, 2)), contribution)
     shown = np.concatenate([
         np.asarray(image.get_array().filled(np.nan)).reshape(SIZE + 2, -1, SIZE + 2).swapaxes(0, 1)[:, 1:-1, 1:-1]
         for image in drawn_images(figure)
@@ -129,8 +134,8 @@ def test_feature_heatmap_of_many_features_says_how_many_it_shows():
 
 
 def test_methods_are_sorted_and_baselines_look_different():
-    means, lows, highs = [0.6, np.nan, 0.9], [0.5, np.nan, 0.8], [0.7, np.nan, 1]
-    figure = figures.method_bars(["low", "none", "high"], means, lows, highs, ["low"])
+    means = scores(low=(0.6, 0.5, 0.7), none=(np.nan, np.nan, np.nan), high=(0.9, 0.8, 1))
+    figure = figures.method_bars(means, ["low"])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "low", "high"]  # from the bottom up
     assert [bar.get_hatch() for bar in axes.patches] == [None, "////", None]

@@ -132,20 +132,20 @@ def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, m
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(main, "find_spec", lambda name: True)
     options = train_options(data_set, tmp_path, "--n_epochs", 3, "--tensorboard", "--save_interval", 2)
-    written_log = main.whole_file
+    write_log = main.run.write_csv
 
-    def dies(path):
+    def dies(path, rows):
         if path.exists():
             raise KeyboardInterrupt
-        return written_log(path)
+        write_log(path, rows)
 
-    monkeypatch.setattr(main, "whole_file", dies)
+    monkeypatch.setattr(main.run, "write_csv", dies)
     with pytest.raises(SystemExit):
         run_command("main", *options)
     assert len(read_checkpoint(tmp_path / "last.pth")["history"]) == 2
     assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1"]
     assert (tmp_path / "curves.png").is_file() and (tmp_path / "epoch_2.pth").is_file()
-    monkeypatch.setattr(main, "whole_file", written_log)
+    monkeypatch.setattr(main.run, "write_csv", write_log)
     run_command("main", *options)
     assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1", "2", "3"]
     history = read_checkpoint(tmp_path / "last.pth")["history"]

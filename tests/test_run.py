@@ -1,0 +1,103 @@
+"""A run over clips: what is kept, left out and counted, and what is said of a clip."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from data.clips import Clip
+from data.files import write_json
+from saliency.run import explain_clips, over_clips, predict, read, result_folder, write_csv
+
+INFO = SimpleNamespace(classes=["running", "walking"], mean=[0.5] * 3, std=[0.5] * 3, sample_duration=2, sample_size=4)
+CLIPS = [Clip("a", "walking", "testing", None), Clip("b", None, None, None), Clip("bad", "walking", "testing", None)]
+FRAMES = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+def load(clip, duration, size):
+    if clip.name == "bad":
+        raise ValueError("image 3 is not whole")
+    return clip.name, duration, size
+
+
+def explain(clip, content, folder):
+    assert content == (clip.name, 2, 4)
+    (folder / "saliency.npz").touch()
+    write_json(folder / "metrics.json", {"gradient": {"auc_flow_frame": 0.5}})
+
+
+def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_path):
+    row = {"gradient": {"auc_flow_frame": 0.5}}
+    for overwrite, explained, kept in ((False, 2, 0), (False, 0, 2), (True, 2, 0)):
+        with pytest.warns(UserWarning, match="bad is left out: image 3 is not whole"):
+            rows, counts = explain_clips(CLIPS, INFO, load, explain, tmp_path, overwrite)
+        assert rows == {"a": row, "b": row}
+        assert counts == f"{explained} clips explained, {kept} kept from before, 1 left out"
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")} == {
+        "walking/a/saliency.npz", "video/b/saliency.npz"}
+    (tmp_path / "walking" / "a" / "metrics.json").write_text('{"gradient": 3}')
+    with pytest.raises(ValueError, match="does not hold the figures of a clip"):
+        explain_clips(CLIPS[:1], INFO, load, explain, tmp_path)
+
+
+def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
+    def fail(clip, content, folder):
+        (folder / "half").touch()
+        raise ValueError("the model overflows")
+
+    with pytest.raises(ValueError, match="the model overflows"):
+        explain_clips(CLIPS, INFO, load, fail, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_nothing_that_can_be_read_is_an_error():
+    assert over_clips(CLIPS, lambda clip: clip.label) == [(CLIPS[0], "walking"), (CLIPS[2], "walking")]
+    with pytest.raises(ValueError, match="none of the 3 clips could be read"):
+        over_clips(CLIPS, lambda clip: None)
+    with pytest.warns(UserWarning, match="bad is left out"):
+        assert read(CLIPS[2], INFO, load) is None
+
+
+class Model(torch.nn.Module):
+    """Scores 0 and `score`, whatever it sees."""
+
+    def __init__(self, score):
+        super().__init__()
+        self.score = torch.nn.Parameter(torch.tensor([0.0, score]))
+
+    def encode(self, clips):
+        return clips.flatten(2)[..., :5]
+
+    def classify(self, features):
+        return self.score.expand(len(features), 2)
+
+
+@pytest.mark.parametrize(("target", "index"), [("predicted", 1), ("label", 1), ("running", 0)])
+def test_a_prediction_and_its_target(target, index):
+    seen = predict(Model(np.log(3)), INFO, CLIPS[0], FRAMES, target)
+    assert seen.probabilities == pytest.approx([0.25, 0.75])
+    assert (seen.tensor.shape, seen.features.shape, seen.target) == ((2, 3, 4, 4), (2, 5), index)
+    assert seen.facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": INFO.classes[index],
+                          "probability": pytest.approx(0.25 + 0.5 * index)}
+    assert seen.title == "a: walking, predicted walking (0.75)"
+    assert predict(Model(-1.0), INFO, CLIPS[1], FRAMES).title == "b: no label, predicted running (0.73)"
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="a: the model's scores are not finite"):
+        predict(Model(np.nan), INFO, CLIPS[0], FRAMES)
+
+
+def test_a_result_folder_has_its_recipe_and_one_writer(tmp_path):
+    with result_folder(tmp_path / "results", {"seed": 1, "overwrite": False}):
+        assert json.loads((tmp_path / "results" / "opts.json").read_text())["options"]["seed"] == 1
+    with pytest.raises(ValueError, match="was made with --seed 1, now 2 is given"), \
+            result_folder(tmp_path / "results", {"seed": 2, "overwrite": False}):
+        pass
+
+
+def test_a_table(tmp_path):
+    write_csv(tmp_path / "table.csv", [["clip", "p"], ["a, b", 0.5]])
+    assert (tmp_path / "table.csv").read_text().splitlines() == ["clip,p", '"a, b",0.5']
