@@ -222,6 +222,12 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     assert not (folder / "walking" / CLIP / "overlay.mp4").exists()
 
 
+def test_half_precision_tells_what_it_cost(data_set, trained, tmp_path):
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--tsr", "--tsr_step", "time",
+        "--amp")
+    assert 0 < saved(tmp_path / "walking" / CLIP)["tsr_amp_error"] < 0.5
+
+
 def test_frame_saliency_of_a_video_into_the_folder_one_is_in(data_set, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use("frame_saliency", data_set, trained, ".", "--video", data_set.video, "--limit", 1, "--no_overlay",
