@@ -55,7 +55,7 @@ def explain_clip(args, model, info, clip, frames, folder):
     write_json(folder / "metrics.json", metrics.profile_metrics(np.abs(relevance).sum(1), flow_total))
     name, contribution = args.method if args.method != "gradient" else "dS/df", arrays.get("time_contribution")
     drawn = {"features": figures.feature_heatmap(relevance, seen.title, contribution, name),
-             "profile": figures.feature_profile(relevance, flow_total, seen.title)}
+             "profile": figures.feature_profile(relevance, flow_total, seen.title, name)}
     if args.tsr:
         drawn["features_tsr"] = figures.feature_heatmap(arrays["tsr"], seen.title, contribution, "TSR")
     figures.save_figures(drawn, folder, args.figure_format)

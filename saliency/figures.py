@@ -60,10 +60,10 @@ def colour_limit(values):
     return float(np.percentile(magnitude, PERCENTILE) or magnitude.max() or 1) if magnitude.size else 1.0
 
 
-def _scale(values, signed=False):
-    """Keywords for imshow: from 0 up for magnitudes, diverging and centred at 0 if `signed` or below 0 anywhere."""
+def _scale(values):
+    """Keywords for imshow: from 0 up for magnitudes, diverging and centred at 0 for values below 0 anywhere."""
     limit = colour_limit(values)
-    if signed or (values < 0).any():
+    if (values < 0).any():
         return {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
     return {"cmap": HEAT, "vmin": 0, "vmax": limit}
 
@@ -199,7 +199,7 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
     order = feature_order(gradient)
     figure, (heat, profile) = _panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
     place = {"extent": (0.5, len(gradient) + 0.5, len(order) + 0.5, 0.5), "aspect": "auto", "interpolation": "nearest"}
-    image = heat.imshow(gradient[:, order].T, **_scale(gradient, signed=True), **place)
+    image = heat.imshow(gradient[:, order].T, **_scale(gradient), **place)
     heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {gradient.shape[1]})")
     heat.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     _colour_bar(figure, image, map_name, gradient, ax=heat, location="top", aspect=40, pad=0.02)
@@ -208,10 +208,10 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
 
 
 @rc_context(STYLE)
-def feature_profile(gradient, flow_total, title=""):
-    """Sum of |dS/df| per frame, beside the flow summed over its pixels; gradient (T, F), flow_total (T-1,)."""
+def feature_profile(gradient, flow_total, title="", map_name="dS/df"):
+    """Magnitudes of a map summed per frame, beside the flow summed over pixels: gradient (T, F), flow_total (T-1,)."""
     figure, axes = _panels((6.5, 2.6), title)
-    _profile(axes, gradient, "sum of |dS/df|", flow_total, "sum of flow (pixels per frame)")
+    _profile(axes, gradient, f"sum of |{map_name}|", flow_total, "sum of flow (pixels per frame)")
     return figure
 
 

@@ -123,7 +123,7 @@ def sampled_error(engine, frames, boxes, fill, delta):
     """The largest error, relative to the largest delta (P,), of some of an engine's perturbations in half precision."""
     some = torch.linspace(0, len(frames) - 1, min(AMP_SAMPLE, len(frames)), device=delta.device).long()
     exact, _ = engine.precise.changes(frames[some], boxes[some], fill)
-    return float((exact - delta[some]).abs().max() / delta.max())
+    return float((exact - delta[some]).abs().max() / delta.max().clamp_min(torch.finfo(delta.dtype).tiny))
 
 
 def check_options(clip, patch, quantile, fill, step, tolerance):
