@@ -124,7 +124,7 @@ def start_from(path, model, classes):
 
 def _check(path, info):
     """ValueError where what a checkpoint says of itself cannot be; it may come from anywhere."""
-    wrong = [item.name for item in fields(info) if not isinstance(getattr(info, item.name), item.type)]
+    wrong = [item.name for item in fields(info) if type(getattr(info, item.name)) is not item.type]
     if not wrong:
         possible = {
             "config": "backbone_weights" not in info.config and info.config.get("num_layers", 1) in range(1, 1000)

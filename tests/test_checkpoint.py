@@ -114,7 +114,8 @@ def test_contents_that_contradict_each_other(path, change, complaint):
 
 
 @pytest.mark.parametrize("change", [
-    {"sample_size": 0}, {"sample_size": -3}, {"sample_size": "32"}, {"sample_duration": 0}, {"sample_duration": 2.5},
+    {"sample_size": 0}, {"sample_size": -3}, {"sample_size": "32"}, {"sample_size": True},
+    {"sample_duration": 0}, {"sample_duration": 2.5},
     {"classes": 5}, {"classes": ["running"]}, {"classes": ["running", 2]}, {"model": ["cnnlstm"]}, {"config": [1]},
     {"config": {**SMALL, "num_classes": 2, "backbone_weights": "/etc/passwd"}}, {"mean": [0.5]}, {"mean": "abc"},
     {"std": [0.0, 1.0, 1.0]}, {"std": [float("nan")] * 3},
