@@ -74,7 +74,8 @@ def run(parser, work, argv=None):
 
 
 def one_line(text):
-    return " ".join(str(text).split())
+    """The text in one line, with escapes for what no terminal can show: halves of characters, as in broken names."""
+    return " ".join(str(text).encode(errors="backslashreplace").decode().split())
 
 
 def warn(message):

@@ -19,13 +19,14 @@ import torch
 from data.annotation import SUBSETS, read_annotation
 from data.files import by_name
 from data.isolated import n_cores, run_isolated
-from data.video import MAX_BYTES, cv2, iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
+from data.video import cv2, iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
 from data.windows import find_motion, find_ranges, place_windows
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 GLIMPSE = (80, 60)  # width and height at which motion in a video is looked for
 TIME_LIMIT = 300  # seconds that decoding a video may take; see data.isolated
+MAX_BYTES = 1 << 30  # of a clip as a model reads it, which takes ten times as much for what it computes from it
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import opts
 from data.annotation import read_annotation, write_annotation
 from data.files import sole_writer
 from data.video import cv2
@@ -67,9 +68,9 @@ TRAINING = [
     ("--backbone_weights {bad}/text.pth", "is not a state dict"),
     ("--backbone_weights {good}/best.pth --backbone mobilenet_v2", "does not fit this backbone"),
     ("--sample_size 1", "cannot take frames of that size"),
-    ("--sample_size 1000000", "more than 4096; give fewer or smaller frames"),
+    ("--sample_size 1000000", "more than 1024; give fewer or smaller frames"),
     ("--sample_duration 0", "not a whole number from 1"),
-    ("--sample_duration 1000000000", "more than 4096; give fewer or smaller frames"),
+    ("--sample_duration 1000000000", "more than 1024; give fewer or smaller frames"),
     ("--hidden_size 2000000000", "out of memory"),
     ("--batch_size 0", "not a whole number from 1"),
     ("--n_epochs -5", "not a whole number from 1"),
@@ -419,3 +420,8 @@ def test_results_are_plain_json_even_where_nothing_moves(good, results, capsys):
     main([*map(str, options_of("frame_saliency", good, results)), "--clips", CLIP, "--no_overlay", "--tsr"])
     summary = json.loads((results / "metrics.json").read_text())["summary"]
     assert summary["gradient"]["auc_flow_frame"] == {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1}
+
+
+def test_halves_of_characters_are_shown_as_escapes():
+    """As a JSON file or the name of a file may hold them; no terminal can print them."""
+    assert opts.one_line("made with\n\ud800") == "made with \\ud800"
