@@ -173,7 +173,7 @@ def odd_tensor(rng, value):
         return [*ODD, torch.zeros(2, 3), Evil(), torch.tensor(7)][rng.integers(len(ODD) + 3)]
     return [value[..., None], value.double(), value.to(torch.complex64), value.bool(), value.flatten()[:1],
             torch.full_like(value.float(), torch.nan), torch.full_like(value.float(), 1e38), value.half(),
-            torch.zeros(1).expand(10**9), torch.zeros(1).expand(value.shape), torch.zeros(0), value.to_sparse(),
+            torch.zeros(1).expand(10**9), torch.zeros(()).expand(value.shape), torch.zeros(0), value.to_sparse(),
             torch.empty(10**9, 10**9, device="meta")][rng.integers(13)]
 
 
