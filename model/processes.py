@@ -55,6 +55,7 @@ def together():
         for redirect in () if first() else (redirect_stdout, redirect_stderr):
             silence.enter_context(redirect(nowhere))
         yield
+        leave()
 
 
 def join(backend):
@@ -64,6 +65,14 @@ def join(backend):
 
         patience = timedelta(days=20)  # one process may work alone for long
         distributed.init_process_group(backend, None, patience, world(), rank(), _here.store)
+
+
+def leave():
+    """End the exchange in order: threads of it that are still there when Python ends can abort the process."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def tell(line, occasion=None):
