@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 import opts
+from data.clips import load_frames
 from data.files import write_json
 from model import folding, processes
 from saliency import figures, metrics, report, run, summary
@@ -32,7 +33,7 @@ def work(args):
     clips = opts.open_clips(args, info)
     work_on, folder = partial(explain_clip, args, folding.folded(model), info), args.result_path
     with run.result_folder(folder, vars(args)):
-        rows, counts = run.explain_clips(clips, info, run.load_frames, work_on, folder, args.overwrite, methods=False)
+        rows, counts = run.explain_clips(clips, info, load_frames, work_on, folder, args.overwrite, methods=False)
         if processes.first():
             summarise_run(args, rows)
             print(f"{counts}; in {folder}")

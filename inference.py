@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 
 import opts
-from data.clips import read_frames
+from data.clips import load_frames, read_frames
 from data.files import write_json
 from data.video import cv2, write_video
 from model import folding, processes
-from saliency import figures, run
+from saliency import charts, figures, run
 
 
 def build_parser():
@@ -35,7 +35,7 @@ def work(args):
 
 def classify(model, info, clip):
     """The probabilities (classes,) of a clip, None where it cannot be read."""
-    frames = run.read(clip, info, run.load_frames)
+    frames = run.read(clip, info, load_frames)
     return None if frames is None else run.predict(model, info, clip, frames).probabilities
 
 
@@ -61,7 +61,7 @@ def report(folder, classes, predictions):
     accuracy = float(confusion.trace() / confusion.sum())
     write_json(folder / "metrics.json", {"accuracy": accuracy, "per_class": per_class, "confusion": confusion.tolist(),
                                          "classes": classes, "counts": counts})
-    figures.save_figure(figures.confusion_matrix(confusion, classes), folder / "confusion.png")
+    figures.save_figure(charts.confusion_matrix(confusion, classes), folder / "confusion.png")
     print(f"accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}); "
           + ", ".join(f"{name} {value:.3f}" for name, value in per_class.items()))
 

@@ -23,7 +23,7 @@ from model import processes
 from model.backbones import BACKBONES
 from model.checkpoint import MODELS, ModelInfo, load_model, start_from
 from model.training import Head, MirroredClips, evaluate, fit, keep_vectors, own_loader
-from saliency import figures, run
+from saliency import charts, figures, run
 
 WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
 CURVES_INTERVAL = 10  # seconds between two drawings of curves.png, each of which takes half of one
@@ -87,7 +87,7 @@ def work(args):
         history = fit(model, info, datasets["training"], datasets.get("validation"), folder, device=device,
                       log=run_log(folder, args.tensorboard) if processes.first() else len, workers=args.num_workers,
                       **{name: getattr(args, name) for name in names})
-        processes.by_first(figures.save_figure, figures.training_curves(history), folder / "curves.png")
+        processes.by_first(figures.save_figure, charts.training_curves(history), folder / "curves.png")
         report(args, folder, datasets, device)
 
 
@@ -163,7 +163,7 @@ def run_log(folder, tensorboard):
         nonlocal seen, drawn
         run.write_csv(folder / "log.csv", [list(history[0]), *(row.values() for row in history)])
         if time.monotonic() - drawn > CURVES_INTERVAL:
-            figures.save_figure(figures.training_curves(history), folder / "curves.png")
+            figures.save_figure(charts.training_curves(history), folder / "curves.png")
             drawn = time.monotonic()
         for row in history[seen:] if tensorboard else ():
             for name, value in row.items():
@@ -185,7 +185,7 @@ def report(args, folder, datasets, device):
         loader = own_loader(datasets[name], args.batch_size, args.num_workers)
         loss, accuracy, confusion = evaluate(forward, loader, device, len(info.classes))
         metrics[name] = {"loss": loss, "accuracy": accuracy, "confusion": confusion.tolist()}
-        figure = figures.confusion_matrix(confusion.numpy(), info.classes)
+        figure = charts.confusion_matrix(confusion.numpy(), info.classes)
         processes.by_first(figures.save_figure, figure, folder / f"confusion_{name}.png")
         print(f"{name}: accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}), best epoch {info.epoch}")
     processes.by_first(write_json, folder / "metrics.json", metrics)

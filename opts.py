@@ -1,6 +1,7 @@
 """Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
 
 import argparse
+import errno
 import re
 import sys
 import warnings
@@ -61,6 +62,8 @@ def run(parser, work, argv=None):
         text = str(error).rstrip()
         if "Traceback (" in text:  # from a process that loads clips: its last line is the sentence
             text = text.splitlines()[-1].partition(": ")[2]
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            text += "; what is complete is kept: make room and run the same command to go on"
         parser.refuse(text or type(error).__name__)
     except Exception as error:
         if processes.is_loss(error):

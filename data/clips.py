@@ -145,6 +145,11 @@ def read_frames(clip):
     return stack(map(read_image, images), clip.path)
 
 
+def load_frames(clip, duration, size):
+    """The frames of a clip as a model of that size reads them, (T, size, size, 3) uint8 RGB."""
+    return resize(fit(read_frames(clip), duration), size)
+
+
 def load(clip, duration, size):
     """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool, or None, as a model of that size reads them."""
     frames = read_frames(clip)
@@ -164,7 +169,7 @@ def training_frames(annotation_path, video_path, number, duration, size):
         return
     for clip in clips[::max(1, len(clips) // number)]:
         try:
-            yield resize(fit(read_frames(clip), duration), size)
+            yield load_frames(clip, duration, size)
         except (ValueError, OSError) as error:
             warnings.warn(f"training clip {clip.name} is left out of the centre map: {error}", stacklevel=2)
 
@@ -206,7 +211,7 @@ class ClipDataset(torch.utils.data.Dataset):
         return len(self.clips)
 
     def __getitem__(self, index):
-        frames = resize(fit(read_frames(self.clips[index]), self.duration), self.size)
+        frames = load_frames(self.clips[index], self.duration, self.size)
         return normalise(frames, self.mean, self.std), self.labels[index]
 
 

@@ -15,7 +15,8 @@ try:
 except ImportError:  # Windows: without the guard of `sole_writer`
     fcntl = None
 
-MAX_JSON = 256 << 20
+MAX_JSON = 256 << 20  # bytes
+
 
 def by_name(named):
     """{name: path} of pairs (name, path). ValueError where two paths have one name, which one result would have too."""

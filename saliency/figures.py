@@ -10,7 +10,6 @@ and Ito (2008), distinct for colour-blind readers; markers and hatches repeat wh
 
 import warnings
 from functools import partial
-from itertools import cycle
 
 import cv2
 import numpy as np
@@ -25,7 +24,6 @@ MOST_FEATURES = 400  # rows of a heat map that still have a pixel of their own
 HEAT, DIVERGING = "inferno", "RdBu_r"
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999999")
-MARKERS = "osD^vPX*p"
 METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the formats, without time stamps
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Arial Unicode MS", "Unifont")
 STYLE = {
@@ -41,7 +39,7 @@ WIDE = STYLE | {"font.size": 12}  # figures of twice a column's width are printe
 def save_figure(figure, path):
     """Write a figure as .png (150 dpi), .pdf or .svg, chosen by the suffix: whole or not at all, always the same bytes.
 
-    The figures of this module are unknown to pyplot, so there is none to close.
+    The figures made here and in charts.py are unknown to pyplot, so there is none to close.
     """
     with whole_file(path) as temporary, rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no font here has it: a box is drawn
@@ -68,7 +66,7 @@ def _scale(values):
     return {"cmap": HEAT, "vmin": 0, "vmax": limit}
 
 
-def _panels(size, title, rows=1, columns=1, **options):
+def panels(size, title, rows=1, columns=1, **options):
     """A figure of that size in inches, and its axes."""
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
@@ -139,24 +137,24 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|", what="saliency"
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     tall = 3.45 * rows * height / (columns * width)  # inches
-    figure, (panels, bars) = _panels((11.5, tall + 1.6), title, 2, 3, height_ratios=(tall, 0.12))
+    figure, (views, bars) = panels((11.5, tall + 1.6), title, 2, 3, height_ratios=(tall, 0.12))
     flow = np.concatenate([flow, np.full((1, height, width), np.nan)])  # (T, H, W)
     drawn = (
         ("frames", frames, GREY, "grey value"),
         (what, maps, _scale(maps), map_name),
         ("optical flow" if count > 1 else "no optical flow: one frame", flow, _scale(flow), "pixels per frame"),
     )
-    for axes, bar, (name, stack, scale, unit) in zip(panels, bars, drawn, strict=True):
+    for axes, bar, (name, stack, scale, unit) in zip(views, bars, drawn, strict=True):
         image = axes.imshow(montage(stack, columns), **scale)
         _colour_bar(figure, image, unit, stack, cax=bar, orientation="horizontal")
         axes.set(xticks=[], yticks=[], title=name)
         axes.spines[:].set_visible(False)
     if np.nanmax(flow, initial=0) > 1:
-        panels[1].contour(np.nan_to_num(montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
-        panels[1].set_title(f"{what} (outline: flow > 1)")
-    panels[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
-    panels[0].tick_params(length=0)
-    panels[0].set_ylabel("first frame of the row")
+        views[1].contour(np.nan_to_num(montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
+        views[1].set_title(f"{what} (outline: flow > 1)")
+    views[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
+    views[0].tick_params(length=0)
+    views[0].set_ylabel("first frame of the row")
     return figure
 
 
@@ -197,7 +195,7 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
     gradient (T, F) signed, or another (T, F) map that `map_name` names; time_contribution (T,) in 0..1 or None.
     """
     order = feature_order(gradient)
-    figure, (heat, profile) = _panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
+    figure, (heat, profile) = panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
     place = {"extent": (0.5, len(gradient) + 0.5, len(order) + 0.5, 0.5), "aspect": "auto", "interpolation": "nearest"}
     image = heat.imshow(gradient[:, order].T, **_scale(gradient), **place)
     heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {gradient.shape[1]})")
@@ -210,7 +208,7 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
 @rc_context(STYLE)
 def feature_profile(gradient, flow_total, title="", map_name="dS/df"):
     """Magnitudes of a map summed per frame, beside the flow summed over pixels: gradient (T, F), flow_total (T-1,)."""
-    figure, axes = _panels((6.5, 2.6), title)
+    figure, axes = panels((6.5, 2.6), title)
     _profile(axes, gradient, f"sum of |{map_name}|", flow_total, "sum of flow (pixels per frame)")
     return figure
 
@@ -227,79 +225,3 @@ def _profile(axes, gradient, label, other, other_label):
         own.tick_params(axis="y", colors=colour)
     axes.set(xlabel="frame", xlim=(0.5, len(gradient) + 0.5))
     axes.xaxis.set_major_locator(WHOLE_NUMBERS())
-
-
-@rc_context(STYLE)
-def confusion_matrix(matrix, classes, title=""):
-    """Counts (C, C), rows the true class and columns the predicted one, coloured by their share of the row."""
-    matrix = np.asarray(matrix)
-    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
-    side, margin = 0.6 * len(names) + 0.9, 0.1 * max(map(len, names))  # inches
-    figure, axes = _panels((side + margin, side + 0.7 * margin), title)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    for (row, column), part in np.ndenumerate(share):
-        text, colour = f"{matrix[row, column]}\n{part:.0%}", "white" if part > 0.55 else "black"
-        axes.text(column, row, text, ha="center", va="center", color=colour)
-    return figure
-
-
-@rc_context(STYLE)
-def training_curves(rows, title=""):
-    """Loss and accuracy per epoch; rows as in log.csv: epoch, train_loss, train_accuracy and, if any, validation_..."""
-    figure, panels = _panels((7.5, 2.9), title, 1, 2)
-    epochs = [int(row["epoch"]) for row in rows]
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
-        for part, style, colour in (("train", "-o", COLOURS[0]), ("validation", "--s", COLOURS[1])):
-            values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # no validation, no line
-            axes.plot(epochs, values, style, color=colour, markersize=3, clip_on=False, label=part)
-        axes.set(xlabel="epoch", ylabel=quantity, ylim=(0, 1.02 if quantity == "accuracy" else None))
-        axes.xaxis.set_major_locator(WHOLE_NUMBERS())
-    axes.legend()
-    return figure
-
-
-@rc_context(STYLE)
-def method_bars(scores, baselines=()):
-    """AUC of each method against optical flow, the best on top, with confidence intervals.
-
-    scores: {method: {"mean", "low", "high"}}; the bars of `baselines` are grey and hatched. A dotted line shows what an
-    uninformed map has. NaN goes last, written as n/a.
-    """
-    figure, axes = _panels((6.5, 1.1 + 0.3 * len(scores)), "")
-    order = sorted(reversed(scores), key=lambda name: np.nan_to_num(scores[name]["mean"], nan=-np.inf))
-    for name in order:  # from the lowest bar up
-        mean, low, high = (scores[name][key] for key in ("mean", "low", "high"))
-        look = {"color": "0.9", "edgecolor": "0.5", "hatch": "////"} if name in baselines else {"color": COLOURS[5]}
-        axes.barh(name, np.nan_to_num(mean), 0.7, **look)
-        axes.hlines(name, low, high, color="black", linewidth=1.5)
-        axes.text(np.nanmax([mean, high, 0]), name, "  n/a" if np.isnan(mean) else f"  {mean:.3f}", va="center")
-    axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
-    axes.annotate("chance", (0.5, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
-    axes.set(xlabel="AUC against optical flow, mean over frames", ylim=(-0.6, len(scores) - 0.4))
-    axes.margins(x=0.12)
-    return figure
-
-
-@rc_context(STYLE)
-def sanity_curves(stages, correlations, title=""):
-    """Rank correlation of a map with the map of the same model, its weights randomised: method -> one number per stage.
-
-    A curve that stays up belongs to a method that does not depend on those weights. NaN leaves a gap, a method without
-    any number is left out.
-    """
-    figure, axes = _panels((7.5, 3.6), title)
-    curves = {method: values for method, values in correlations.items() if np.isfinite(values).any()}
-    for (method, values), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS)):
-        axes.plot(values, label=method, color=colour, marker=marker, markersize=5)
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(stages)), stages, rotation=25, ha="right", rotation_mode="anchor")
-    axes.set(xlabel="weights randomised, from the top down to", ylabel="rank correlation with\nthe trained model's map")
-    axes.set_ylim(min([-0.2, *(np.nanmin(values, initial=0) - 0.05 for values in curves.values())]), 1.05)
-    figure.legend(loc="outside right upper")
-    return figure

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from data.clips import fit, normalise, read_frames, resize
+from data.clips import normalise
 from data.files import read_json, sole_writer, whole_file, whole_folder
 from data.recipe import keep_recipe
 from model import processes
@@ -70,11 +70,6 @@ def read(clip, info, load):
     except (ValueError, OSError) as error:
         warnings.warn(f"{clip.name} is left out: {error}", stacklevel=2)
         return None
-
-
-def load_frames(clip, duration, size):
-    """The frames (T, size, size, 3) uint8 RGB of a clip, T the duration."""
-    return resize(fit(read_frames(clip), duration), size)
 
 
 class Prediction(NamedTuple):

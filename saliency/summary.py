@@ -4,8 +4,8 @@
     print(tables(summary))
 """
 
+from saliency.charts import method_bars, sanity_curves
 from saliency.explain import BASELINES
-from saliency.figures import method_bars, sanity_curves
 from saliency.metrics import format_table, summarise
 from saliency.sanity import COLUMNS
 

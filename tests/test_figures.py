@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from saliency import figures
+from saliency import charts, figures
 
 SIZE = 12
 
@@ -55,11 +55,11 @@ CASES = {
     "heat map of zeros, one frame": lambda: figures.feature_heatmap(np.zeros((1, 3)), "", np.array([np.nan])),
     "profile with flow": lambda: figures.feature_profile(MAPS[:, 0], FLOW.sum((1, 2))),
     "profile of one frame": lambda: figures.feature_profile(np.ones((1, 3)), np.zeros(0)),
-    "confusion, a class without clips": lambda: figures.confusion_matrix([[3, 0], [0, 0]], ["a", "very_long_name" * 9]),
-    "one epoch without validation": lambda: figures.training_curves(ROWS),
-    "methods, one undefined, one below 0": lambda: figures.method_bars(
+    "confusion, a class without clips": lambda: charts.confusion_matrix([[3, 0], [0, 0]], ["a", "very_long_name" * 9]),
+    "one epoch without validation": lambda: charts.training_curves(ROWS),
+    "methods, one undefined, one below 0": lambda: charts.method_bars(
         scores(a=(0.7, 0.6, 0.8), b=(np.nan, np.nan, np.nan), c=(-0.1, -0.2, 0.0)), ["c"]),
-    "sanity with a gap": lambda: figures.sanity_curves(["head", "all"], {"gradient": [1, np.nan], "tsr": [-0.9, 0]}),
+    "sanity with a gap": lambda: charts.sanity_curves(["head", "all"], {"gradient": [1, np.nan], "tsr": [-0.9, 0]}),
 }
 
 
@@ -135,7 +135,7 @@ def test_feature_heatmap_of_many_features_says_how_many_it_shows():
 
 def test_methods_are_sorted_and_baselines_look_different():
     means = scores(low=(0.6, 0.5, 0.7), none=(np.nan, np.nan, np.nan), high=(0.9, 0.8, 1))
-    figure = figures.method_bars(means, ["low"])
+    figure = charts.method_bars(means, ["low"])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "low", "high"]  # from the bottom up
     assert [bar.get_hatch() for bar in axes.patches] == [None, "////", None]
@@ -145,7 +145,7 @@ def test_methods_are_sorted_and_baselines_look_different():
 
 
 def test_confusion_matrix_writes_counts_and_shares():
-    words = texts(figures.confusion_matrix([[3, 1], [0, 5]], ["running", "a_class_name_of_many_letters"]))
+    words = texts(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "a_class_name_of_many_letters"]))
     assert {"3\n75%", "1\n25%", "0\n0%", "5\n100%", "a_class_name_of_many_le…"} <= set(words)
 
 
@@ -167,9 +167,9 @@ def test_overlay_frames(height, width, enlarge):
 
 SAVE = """
 import sys
-from saliency import figures
+from saliency import charts, figures
 for path in sys.argv[1:]:
-    figures.save_figure(figures.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+    figures.save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
 assert "matplotlib.pyplot" not in sys.modules
 """
 
@@ -178,7 +178,7 @@ def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path)
     first = [tmp_path / f"figure{suffix}" for suffix in figures.METADATA]
     second = [tmp_path / "new_folder" / path.name for path in first]
     for path in first:
-        figures.save_figure(figures.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+        figures.save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
     subprocess.run([sys.executable, "-c", SAVE, *map(str, second)], check=True, cwd=Path(__file__).parents[1])
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert [path.read_bytes()[:4] for path in first] == [b"\x89PNG", b"%PDF", b"<?xm"]
@@ -188,7 +188,7 @@ def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path)
 def test_a_figure_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "figure.png"
     path.write_text("old")
-    figure = figures.training_curves(ROWS)
+    figure = charts.training_curves(ROWS)
 
     def break_off(temporary, **_):
         temporary.write_text("half")

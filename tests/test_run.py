@@ -95,7 +95,7 @@ def test_a_result_folder_has_its_recipe_and_one_writer(tmp_path):
         assert json.loads((tmp_path / "results" / "opts.json").read_text())["options"]["seed"] == 1
     with pytest.raises(ValueError, match="was made with --seed 1, now 2 is given"), \
             result_folder(tmp_path / "results", {"seed": 2, "overwrite": False}):
-        pass
+        pytest.fail("a folder that was made otherwise was entered")
 
 
 def test_a_table(tmp_path):

@@ -163,7 +163,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(data_set, trained, tmp_
     options = train_options(data_set, tmp_path) if script == "main" else [
         *data_options(data_set), "--resume_path", trained / "best.pth", "--result_path", tmp_path, "--limit", 1]
     monkeypatch.setattr("data.files.os.fsync", full)
-    assert "No space left on device" in refused(capsys, script, *options)
+    line = refused(capsys, script, *options)
+    assert "No space left on device" in line and "make room and run the same command" in line
     assert set(bytes_of(tmp_path)) <= {".lock"}
     if script == "main":
         monkeypatch.undo()
