@@ -7,52 +7,65 @@ Leaves results/inference/predictions.csv with one probability per class; for a d
 confusion.png, for a video a copy with the class written on it.
 """
 
-from functools import partial
-
-import numpy as np
-
 import opts
-from data.clips import load_frames, read_frames
-from data.files import write_json
-from data.video import cv2, write_video
-from model import folding, processes
-from saliency import charts, figures, run
 
 
 def build_parser():
     return opts.parser_for_trained_model("Classify clips with a trained model.", "results/inference")
 
 
+if __name__ == "__main__":
+    opts.parse_early(build_parser())
+
+from functools import partial
+
+import cv2
+import numpy as np
+
+from data.clips import choose_clips, labels_of, load_frames, read_frames
+from data.video import write_video
+from model.fast.folding import folded
+from model.opening import open_model
+from model.prediction import predict
+from runtime import processes
+from runtime.clip_runs import map_clips, read_or_warn, result_folder
+from runtime.device import choose_device
+from runtime.files import write_csv, write_json
+from saliency import charts
+from saliency.result import save_figures
+
+
 def work(args):
-    model, info = opts.open_model(args)
-    clips = opts.open_clips(args, info)
-    with run.result_folder(args.result_path, vars(args)):
-        predictions = run.over_clips(clips, partial(classify, folding.folded(model), info))
+    device = choose_device(args.use_cuda, args.gpu)
+    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    with result_folder(args.result_path, vars(args)):
+        predictions = map_clips(clips, partial(classify, folded(model), info))
         if processes.first():
             write(args, info, predictions)
     print(f"{len(predictions)} clips classified, {len(clips) - len(predictions)} left out; in {args.result_path}")
 
 
 def classify(model, info, clip):
-    """The probabilities (classes,) of a clip, None where it cannot be read."""
-    frames = run.read(clip, info, load_frames)
-    return None if frames is None else run.predict(model, info, clip, frames).probabilities
+    """Return the probabilities (classes,) of a clip, or None if it cannot be read."""
+    frames = read_or_warn(partial(load_frames, duration=info.sample_duration, size=info.sample_size), clip)
+    return None if frames is None else predict(model, info, frames).probabilities
 
 
 def write(args, info, predictions):
-    """All files, from [(clip, its probabilities)]."""
+    """Write all files, from [(clip, its probabilities)]."""
     rows = [[clip.name, clip.label or "", info.classes[probabilities.argmax()], *map("{:.6f}".format, probabilities)]
             for clip, probabilities in predictions]  # fmt: skip
-    run.write_csv(args.result_path / "predictions.csv", [["clip", "label", "predicted", *info.classes], *rows])
+    write_csv(args.result_path / "predictions.csv", [["clip", "label", "predicted", *info.classes], *rows])
     if not args.video:
-        report(args.result_path, info.classes, predictions)
+        write_metrics(args.result_path, info.classes, predictions)
     for path in dict.fromkeys(clip.path for clip, _ in predictions if args.video):
         windows = [row for row in predictions if row[0].path == path]
         write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows))
 
 
-def report(folder, classes, predictions):
-    """Accuracy, per class and confusion: printed, metrics.json, confusion.png."""
+def write_metrics(folder, classes, predictions):
+    """Print accuracy, accuracy per class and confusion; write them as metrics.json and confusion.png."""
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     for clip, probabilities in predictions:
         confusion[classes.index(clip.label), probabilities.argmax()] += 1
@@ -61,13 +74,13 @@ def report(folder, classes, predictions):
     accuracy = float(confusion.trace() / confusion.sum())
     write_json(folder / "metrics.json", {"accuracy": accuracy, "per_class": per_class, "confusion": confusion.tolist(),
                                          "classes": classes, "counts": counts})
-    figures.save_figure(charts.confusion_matrix(confusion, classes), folder / "confusion.png")
+    save_figures({"confusion": charts.confusion_matrix(confusion, classes)}, folder, "png")
     print(f"accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}); "
           + ", ".join(f"{name} {value:.3f}" for name, value in per_class.items()))
 
 
 def written_on(path, info, predictions):
-    """Yield the frames of the windows, twice as large and with the class on them."""
+    """Yield the frames of the windows, twice as large and with the class written on them."""
     end = 0  # of the window before; the last one may overlap it
     for clip, probabilities in predictions:
         name, probability = info.classes[probabilities.argmax()], probabilities.max()

@@ -1,4 +1,11 @@
-"""Command line: shared argument groups, and the one place that turns bad input into one line and exit 2."""
+"""The command line: shared argument groups, and the one place that turns bad input into one line and exit status 2.
+
+Importing this module does not import PyTorch, so that `--help` and wrong flags are answered at once.
+"""
+
+from runtime import packages
+
+packages.require()  # before the imports below, which would end in a traceback
 
 import argparse
 import errno
@@ -6,12 +13,15 @@ import re
 import sys
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from model import processes
+from data.datasets import DATASETS
+from model.normalisation import MEANS, NORMALISATION
+from model.registry import MODELS
+from runtime import processes
+from runtime.declare import Option
+from saliency.methods import Method
+from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
 LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
@@ -43,6 +53,15 @@ class Parser(argparse.ArgumentParser):
         self.refuse(f"{message} (see {self.prog} --help)")
 
 
+def parse_early(parser):
+    """Answer --help and wrong flags before the imports that follow in a script, which take seconds.
+
+    The script parses again in `run`. With torchrun this does nothing, because there `run` connects the processes first.
+    """
+    if processes.world() == 1:
+        parser.parse_args()
+
+
 @processes.together()
 def run(parser, work, argv=None):
     """Parse `argv`, call work(args) and return its result; so does each of the processes that torchrun starts.
@@ -51,9 +70,9 @@ def run(parser, work, argv=None):
     as one line on stderr and the process ends with status 2. So it does where memory runs out.
     """
     args = parser.parse_args(argv)
-    for name in ("annotation_path", "video_path") if "dataset" in args else ():
-        if getattr(args, name) == parser.get_default(name):
-            setattr(args, name, Path(str(getattr(args, name)).replace("kth", args.dataset)))
+    for name in DATASET_PATHS if "dataset" in args else ():
+        if name in args and getattr(args, name) is None:
+            setattr(args, name, dataset_path(args.dataset, name))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: warn(message)
@@ -102,183 +121,150 @@ not_negative = number(float, 0, LARGEST, "negative, too large or not a number")
 fraction = number(float, 0, 1, "not between 0 and 1")
 
 
+DATASET_PATHS = {  # flag: (attribute of a data set, help)
+    "raw_path": ("raw_path", "class folders of videos"),
+    "trimmed_path": ("trimmed_path", "class folders of clips of a fixed length"),
+    "image_path": ("image_path", "class folders of extracted frames"),
+    "video_path": ("image_path", "class folders of extracted frames"),
+    "annotation_path": ("annotation_path", "the JSON file that lists clips, classes and subsets"),
+}
+
+
+def dataset_path(dataset, flag):
+    return getattr(DATASETS[dataset], DATASET_PATHS[flag][0])
+
+
+def add_dataset(parser, *flags):
+    """Add --dataset, and flags in DATASET_PATHS whose defaults depend on it."""
+    parser.add_argument("--dataset", choices=tuple(DATASETS), default="kth",
+                        help="kth, or folder for class folders of any videos; sets the default paths and the split")
+    for flag in flags:
+        parser.add_argument(f"--{flag}", type=Path, metavar="PATH",
+                            help=f"{DATASET_PATHS[flag][1]} (default for kth: {dataset_path('kth', flag)})")
+
+
 def add_data_options(parser):
-    add = parser.add_argument_group("data").add_argument
-    add("--dataset", choices=("kth", "folder"), default="kth",
-        help="folder: any class folders of videos; its default paths say folder instead of kth")
-    add("--annotation_path", type=Path, default=Path("data/kth/annotation/kth1.json"), help="the JSON")
-    add("--video_path", type=Path, default=Path("data/kth/image_data"), help="extracted frames")
-    add("--n_classes", type=positive_int, help="checked against the data and the model")
-    add("--num_workers", type=whole_number, default=0, help="processes that load clips")
+    group = parser.add_argument_group("data")
+    add_dataset(group, "annotation_path", "video_path")
+    group.add_argument("--n_classes", type=positive_int, help="number of classes, checked against data and model")
+    group.add_argument("--num_workers", type=whole_number, default=0, help="processes that load clips")
 
 
-def add_normalisation_options(add):
-    """add: the add_argument of a group."""
-    from model.legacy import MEANS  # takes seconds, as all that needs torch: only for the scripts that need it anyway
-
-    add("--mean_dataset", choices=tuple(MEANS), help="whose mean is subtracted from the pixels")
-    add("--no_mean_norm", action="store_true", default=None, help="subtract none, unless --std_norm")
-    add("--std_norm", action="store_true", default=None, help="divide by the standard deviation as well")
-    add("--norm_value", type=positive_int, help="1: pixels, mean, deviation in 0..255; 255: in 0..1")
+def add_normalisation_options(group):
+    add = group.add_argument
+    add("--mean_dataset", choices=tuple(MEANS), help="data set whose mean is subtracted from the pixels")
+    add("--no_mean_norm", action="store_true", default=None, help="subtract no mean, unless --std_norm is given")
+    add("--std_norm", action="store_true", default=None, help="also divide by the standard deviation")
+    add("--norm_value", type=positive_int, help="1: pixels, mean and deviation are in 0..255; 255: in 0..1")
 
 
 def add_run_options(parser, result_path):
     add = parser.add_argument_group("device").add_argument
     add("--use_cuda", action="store_true", help="compute on a GPU")
-    add("--gpu", type=int, help="which GPU (implies --use_cuda); with torchrun the first")
+    add("--gpu", type=int, help="number of the GPU, from 0 (implies --use_cuda); with torchrun, of the first GPU")
     add = parser.add_argument_group("results").add_argument
-    add("--result_path", type=Path, default=result_path, help="where results go")
-    add("--overwrite", action="store_true", help="compute again what is already there")
-    add("--seed", type=whole_number, default=0)
+    add("--result_path", type=Path, default=result_path, help="folder for the results")
+    add("--overwrite", action="store_true", help="compute results again that are already there")
+    add("--seed", type=whole_number, default=0, help="seed of everything random; same seed, same results")
 
 
 def parser_for_trained_model(description, result_path):
-    """A parser with what the scripts that use a trained model have in common."""
-    from model.checkpoint import MODELS
-
+    """Return a parser with the options that all scripts with a trained model have."""
     parser = Parser(description)
     add_data_options(parser)
     add = parser.add_argument_group("which clips").add_argument
-    add("--subset", choices=("training", "validation", "testing", "all"), default="testing")
+    add("--subset", choices=("training", "validation", "testing", "all"), default="testing",
+        help="part of the data set's split")
     add("--clips", nargs="+", metavar="NAME", help="only these clips of the subset")
     add("--limit", type=positive_int, help="only the first N clips")
-    add("--video", nargs="+", type=Path, metavar="FILE", help="windows of video files, not the data set")
-    add = parser.add_argument_group(
-        "model", "A checkpoint of main.py describes itself, flags may only repeat it; a file of the original projects "
-        "holds weights alone, flags tell the rest.").add_argument
-    add("--model", choices=tuple(MODELS), help="which kind of model")
+    add("--video", nargs="+", type=Path, metavar="FILE", help="cut the clips from video files instead")
+    group = parser.add_argument_group(
+        "model", "A checkpoint of main.py describes itself; a flag that contradicts it is an error. A checkpoint of "
+        "the original projects holds only weights; the flags give the rest.")
+    add = group.add_argument
+    add("--model", choices=tuple(MODELS), help="kind of model")
     add("--resume_path", type=Path, default=PRETRAINED, help="checkpoint")
     add("--sample_size", type=positive_int, help="side of the frames in pixels")
     add("--sample_duration", type=positive_int, help="frames per clip")
-    add("--classes", nargs="+", metavar="NAME", help="in the order of the scores")
+    add("--classes", nargs="+", metavar="NAME", help="names of the classes, in the order of the scores")
     add("--unit_pixels", action="store_true", default=None,
-        help="pixels in 0..1 whatever --norm_value says, as in interpretability_of_lstm's later main.py")
-    add_normalisation_options(add)
+        help="scale pixels to 0..1 whatever --norm_value says, as interpretability_of_lstm's later main.py does")
+    add_normalisation_options(group)
     add_run_options(parser, result_path)
     return parser
 
 
-def add_saliency_options(parser, methods, parts):
-    """What both saliency scripts ask for; methods: by name, parts: what TSR masks, in a word.
+def add_saliency_options(parser, methods: dict[str, Method]):
+    """Add what both saliency scripts ask for and the flags that the methods declare.
 
-    Returns the add_argument of the groups of maps and of TSR, for further options.
+    Returns the add_argument of the group of maps, for further options.
     """
-    from saliency.gradient import SCORES
-    from saliency.tsr import FILLS
-
     add = parser.add_argument_group("what is explained").add_argument
-    add("--target", default="predicted", metavar="predicted|label|CLASS", help="the class explained")
-    add("--score", choices=SCORES, default="logit", help="its score: before or after the softmax")
+    add("--target", default="predicted", metavar="predicted|label|CLASS", help="class whose score is explained")
+    add("--score", choices=SCORES, default="logit", help="score of the class: before or after the softmax")
     add_map = parser.add_argument_group("maps").add_argument
     lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
     add_map("--method", choices=tuple(methods), default="gradient", help=f"attribution behind the map. {lines}")
-    add_map("--figure_format", choices=("png", "pdf", "svg"), default="png")
-    add_tsr = parser.add_argument_group("temporal saliency rescaling").add_argument
-    add_tsr("--tsr", action="store_true")
-    add_tsr("--tsr_quantile", type=fraction, default=0.55, help=f"frames above it have {parts} masked")
-    add_tsr("--tsr_fill", choices=tuple(FILLS), default="background",
-            help=f"what masked {parts} become; background: the median over the clip")
-    return add_map, add_tsr
+    add_map("--tsr", action="store_true", help="compute temporal saliency rescaling too: how much masking each frame "
+            "and each part of the important frames changes the gradient")
+    add_map("--figure_format", choices=("png", "pdf", "svg"), default="png", help="format of the figures")
+    added = set()
+    for name, method in methods.items():
+        options = [option for option in method.options if option.destination not in added]
+        if options:
+            add_declared(parser.add_argument_group(f"method {name}"), options)
+        added |= {option.destination for option in options}
+    return add_map
 
 
-def tsr_options(args):
-    """Keyword arguments of temporal saliency rescaling: the values of the flags --tsr_NAME, by name."""
-    return {name.removeprefix("tsr_"): value for name, value in vars(args).items() if name.startswith("tsr_")}
+def add_declared(group, options: tuple[Option, ...]):
+    """Add a flag for each option that a registry declares."""
+    for option in options:
+        flag = f"--{option.destination}"
+        if option.type is bool:
+            group.add_argument(flag, action="store_true", default=option.default, help=option.help)
+        else:
+            group.add_argument(flag, type=_declared_type(option), default=option.default,
+                               choices=option.choices or None, metavar=None if option.choices else option.name.upper(),
+                               help=option.help)
 
 
-def normalisation(args):
-    """(mean, std) per RGB channel, for pixels in 0..1, that the flags ask for; None where there is no such flag."""
-    from model import legacy
-
-    given = {name: getattr(args, name) for name in legacy.NORMALISATION if getattr(args, name, None) is not None}
-    return legacy.normalisation(**given) if given else None
-
-
-def device(args):
-    """The torch device that the options ask for; processes that torchrun started take the next GPUs, and meet here."""
-    import torch
-
-    chosen = torch.device("cpu")
-    if args.use_cuda or args.gpu is not None:
-        if not torch.cuda.is_available():
-            raise ValueError("--use_cuda was given, PyTorch finds no CUDA device here; leave --use_cuda and --gpu out")
-        index = (args.gpu or 0) + processes.local_rank()
-        if not 0 <= index < torch.cuda.device_count():
-            raise ValueError(f"--gpu {index} was given, there are {torch.cuda.device_count()} GPUs, numbered from 0")
-        chosen = torch.device("cuda", index)
-        torch.cuda.set_device(chosen)
-    processes.join("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
-    return chosen
+def _declared_type(option):
+    if option.type is str:
+        return str
+    least = -LARGEST if option.least is None else option.least
+    most = LARGEST if option.most is None else option.most
+    kind = "a whole number" if option.type is int else "a number"
+    return number(option.type, least, most, f"not {kind} from {least:g} to {most:g}")
 
 
-def open_model(args):
-    """The trained model on the chosen device, and its ModelInfo; flags are checked against it."""
-    from data.clips import check_size
-    from model.checkpoint import load_model
-    from model.legacy import ASSUMED
-
-    chosen = device(args)
-    if args.resume_path == PRETRAINED:
-        print(f"model: {PRETRAINED.name}, which comes with the project (what it is: {PRETRAINED.with_suffix('.md')})")
-    model, info = load_model(args.resume_path, chosen, **{name: getattr(args, name) for name in ASSUMED})
-    if info.assumed:
-        info = tell_assumed(args, info)
-    check_flags(args, info)
-    check_size(info.sample_duration, info.sample_size)
-    return model, info
+def method_options(args, method: Method):
+    """Return the keyword arguments of a method, as given on the command line."""
+    return {option.name: getattr(args, option.destination) for option in method.options}
 
 
-def tell_assumed(args, info):
-    """Print what was assumed of a file of the original projects; returns info, with class names of the annotation."""
-    from data.annotation import read_annotation
-
-    names = read_annotation(args.annotation_path).labels if args.annotation_path.is_file() else []
-    if not args.classes and len(names) == len(info.classes):  # as the originals do, whose files have no names
-        info = replace(info, classes=names, assumed=info.assumed | {"classes": names})
-    told = {name: value for name, value in info.assumed.items() if value is not False}
-    told["classes"] = " ".join(info.classes)
-    flags = (f"--{name}" if value is True else f"--{name} {value}" for name, value in told.items())
-    print(f"{args.resume_path} holds weights alone; what is assumed beside them can be given: {' '.join(flags)}")
-    return info
+def given(args, names):
+    """Return {name: value} of the flags that were given."""
+    return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
-def check_flags(args, info):
-    """A flag that contradicts the checkpoint is an error, not a silent choice; so is a --target that no clip has."""
-    facts = {"model": info.model, "n_classes": len(info.classes), "classes": info.classes,
-             "sample_size": info.sample_size, "sample_duration": info.sample_duration}
-    for name, fact in facts.items():
-        given = getattr(args, name)
-        if given not in (None, fact):
-            raise ValueError(f"--{name} {given} contradicts the checkpoint {args.resume_path}, which has {fact}; leave "
-                             "the flag out")
-    asked = normalisation(args)
-    if asked and not np.allclose(asked, (info.mean, info.std)):
-        given, fact = (np.round(numbers, 4).ravel().tolist() for numbers in (asked, (info.mean, info.std)))
-        raise ValueError(f"the flags of normalisation give mean and deviation {given} for pixels in 0..1, which "
-                         f"contradicts the checkpoint {args.resume_path}, which has {fact}; leave them out")
-    if "target" in args:
-        if args.target == "label" and args.video:
-            raise ValueError("--target label was given, clips of --video have no label; name the class, or give "
-                             "predicted")
-        if args.target not in ("predicted", "label", *info.classes):
-            raise ValueError(f"--target {args.target}: the model knows {', '.join(info.classes)}; give one of them, "
-                             "predicted or label")
+def model_facts(args):
+    """Return what the flags say about the model: facts to check against a self-describing checkpoint, or to assume."""
+    return given(args, ("model", "n_classes", "classes", "sample_size", "sample_duration", *NORMALISATION))
 
 
-def open_clips(args, info):
-    """The clips that the options choose, from the data set or from video files; what is amiss is printed."""
-    from data.clips import clips_of_videos, find_clips
+def clip_choice(args):
+    """Return the keyword arguments of data.clips.choose_clips."""
+    names = {"annotation_path": "annotation_path", "video_path": "video_path", "subset": "subset", "names": "clips",
+             "limit": "limit", "videos": "video"}
+    return {keyword: getattr(args, name) for keyword, name in names.items()}
 
-    if args.video and args.clips:
-        raise ValueError("--clips names clips of the data set, --video takes none of it; leave one of them out")
-    if args.video:
-        clips, problems = clips_of_videos(args.video, info.sample_duration, args.limit)
-    else:
-        labels, clips, problems = find_clips(args.annotation_path, args.video_path, args.subset, args.clips, args.limit)
-        if sorted(labels) != sorted(info.classes):
-            raise ValueError(f"{args.annotation_path} has the classes {', '.join(labels)}, the checkpoint "
-                             f"{args.resume_path} knows {', '.join(info.classes)}; give the data that it was trained "
-                             "for")
-    for problem in problems:
-        warn(problem)
-    return clips
+
+def check_target(args, classes):
+    """Raise ValueError if --target cannot be explained."""
+    if args.target == "label" and args.video:
+        raise ValueError("--target label was given, but clips of --video have no label; name the class, or give "
+                         "predicted")
+    if args.target not in ("predicted", "label", *classes):
+        raise ValueError(f"--target {args.target}: the model knows {', '.join(classes)}; give one of them, predicted "
+                         "or label")

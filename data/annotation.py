@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from reprlib import repr as shortened
 from typing import NamedTuple
 
-from data.files import read_json, write_json
-
-SUBSETS = ("training", "validation", "testing")
+from data.datasets.split import SUBSETS
+from runtime.files import read_json, write_json
 
 
 class Annotation(NamedTuple):

@@ -1,8 +1,8 @@
-"""Clips as the scripts use them: found in the annotation or cut from a video, read from disk, turned into tensors.
+"""Clips as the scripts use them: found in the annotation or cut from a video, and read from disk.
 
     labels, clips, problems = find_clips("data/kth/annotation/kth1.json", "data/kth/image_data", "testing")
     frames = read_frames(clips[0])                                   # (T, H, W, 3) uint8 RGB
-    tensor = normalise(resize(fit(frames, 30), 150), mean, std)      # (30, 3, 150, 150)
+    frames = resize(to_duration(frames, 30), 150)                    # (30, 150, 150, 3)
 """
 
 import re
@@ -13,20 +13,18 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from data.annotation import SUBSETS, read_annotation
-from data.files import by_name
-from data.isolated import n_cores, run_isolated
-from data.video import cv2, iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
+from data.video import iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
 from data.windows import find_motion, find_ranges, place_windows
+from runtime.files import by_name
+from runtime.isolated import n_cores, run_isolated
 
-IMAGENET_MEAN = [0.485, 0.456, 0.406]
-IMAGENET_STD = [0.229, 0.224, 0.225]
 GLIMPSE = (80, 60)  # width and height at which motion in a video is looked for
-TIME_LIMIT = 300  # seconds that decoding a video may take; see data.isolated
-MAX_BYTES = 1 << 30  # of a clip as a model reads it, which takes ten times as much for what it computes from it
+TIME_LIMIT = 300  # seconds that decoding a video may take; see runtime.isolated
 
 
 @dataclass(frozen=True)
@@ -118,14 +116,6 @@ def _window(clip):
     return stack(islice(iterate_video(clip.path), clip.first, clip.first + clip.length), clip.path)
 
 
-def check_size(duration, size):
-    """ValueError where a clip of that many square frames of that side would not fit into memory."""
-    n_bytes = duration * size * size * 3 * 4
-    if n_bytes > MAX_BYTES:
-        raise ValueError(f"a clip of {duration} frames of {size} x {size} pixels fills {n_bytes >> 20} MiB, more than "
-                         f"{MAX_BYTES >> 20}; give fewer or smaller frames")
-
-
 def read_frames(clip):
     """The frames of a clip, (T, H, W, 3) uint8 RGB. ValueError or FileNotFoundError where one cannot be read."""
     if clip.length is not None:
@@ -147,15 +137,15 @@ def read_frames(clip):
 
 def load_frames(clip, duration, size):
     """The frames of a clip as a model of that size reads them, (T, size, size, 3) uint8 RGB."""
-    return resize(fit(read_frames(clip), duration), size)
+    return resize(to_duration(read_frames(clip), duration), size)
 
 
 def load(clip, duration, size):
     """Frames (T, H, W, 3) uint8 and person masks (T, H, W) bool, or None, as a model of that size reads them."""
     frames = read_frames(clip)
     masks = read_masks(clip.path / "masks.npz", len(frames))
-    frames = resize(fit(frames, duration), size)
-    return frames, None if masks is None else resize_masks(fit(masks, duration), size)
+    frames = resize(to_duration(frames, duration), size)
+    return frames, None if masks is None else resize_masks(to_duration(masks, duration), size)
 
 
 def training_frames(annotation_path, video_path, number, duration, size):
@@ -174,7 +164,7 @@ def training_frames(annotation_path, video_path, number, duration, size):
             warnings.warn(f"training clip {clip.name} is left out of the centre map: {error}", stacklevel=2)
 
 
-def fit(frames, duration):
+def to_duration(frames, duration):
     """Exactly `duration` frames: the middle ones of a longer clip, the last one repeated in a shorter one."""
     first = max(len(frames) - duration, 0) // 2
     frames = frames[first:first + duration]
@@ -193,26 +183,44 @@ def resize_masks(masks, size):
     return np.stack([resize_mask(mask, (size, size)) for mask in masks])
 
 
-def normalise(frames, mean, std):
-    """(T, H, W, 3) uint8 RGB -> (T, 3, H, W) float32, (pixel / 255 - mean) / std per channel."""
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255  # (T, 3, H, W)
-    return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-
-
 class ClipDataset(torch.utils.data.Dataset):
-    """Items are (clip (T, 3, size, size) float32, class index)."""
+    """Items are (clip, class index). The clip is what `prepare` makes of its frames (T, size, size, 3) uint8 RGB."""
 
-    def __init__(self, clips, classes, size, duration, mean, std):
+    def __init__(self, clips, classes, size, duration, prepare):
         self.clips = clips
         self.labels = [classes.index(clip.label) for clip in clips]
-        self.size, self.duration, self.mean, self.std = size, duration, mean, std
+        self.size, self.duration, self.prepare = size, duration, prepare
 
     def __len__(self):
         return len(self.clips)
 
     def __getitem__(self, index):
-        frames = load_frames(self.clips[index], self.duration, self.size)
-        return normalise(frames, self.mean, self.std), self.labels[index]
+        return self.prepare(load_frames(self.clips[index], self.duration, self.size)), self.labels[index]
+
+
+def choose_clips(classes, duration, annotation_path, video_path, subset="testing", names=None, limit=None, videos=None):
+    """Return the clips that a user asks for, from the data set or cut from `videos`; warn of what is left out.
+
+    classes: the names that the model knows; a data set with other classes is refused. duration: frames per clip of a
+    video. The other arguments are those of `find_clips`.
+    """
+    if videos and names:
+        raise ValueError("--clips names clips of the data set, but --video takes none of it; leave one of them out")
+    if videos:
+        clips, problems = clips_of_videos(videos, duration, limit)
+    else:
+        labels, clips, problems = find_clips(annotation_path, video_path, subset, names, limit)
+        if sorted(labels) != sorted(classes):
+            raise ValueError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
+                             f"{', '.join(classes)}; give the data that it was trained for")
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return clips
+
+
+def labels_of(annotation_path):
+    """Return the classes of an annotation, or an empty list if there is no such file."""
+    return read_annotation(annotation_path).labels if Path(annotation_path).is_file() else []
 
 
 def _some(names, shown=3):

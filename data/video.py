@@ -13,14 +13,11 @@ from itertools import chain, islice
 from pathlib import Path
 from zipfile import BadZipFile
 
-import numpy as np
-
-from data.files import whole_file
-
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # a broken file is reported once, by us, in one line
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # twice 8K; a larger picture is no frame
+# isort: off
+from runtime.files import whole_file  # before OpenCV: importing runtime sets how much OpenCV prints
 import cv2
+import numpy as np
+# isort: on
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
 KTH_FPS = 25.0

@@ -4,9 +4,8 @@
     starts = place_windows(95, 130, moving, n_frames=30, n_windows=1)   # [96]
 """
 
+import cv2
 import numpy as np
-
-from data.video import cv2
 
 PIXEL_CHANGE = 20  # grey levels; noise of the coding and drifting daylight stay below it
 LEAST_MOTION = 8  # frames; a shorter stir is nobody passing through the picture

@@ -2,15 +2,13 @@
 
 Woo, Park, Lee and Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018, equations 1 to 3.
 
-    model = CNNLSTMCBAM(2, "resnet18")
+    model = build_model("cnnlstm_cbam", 2, "resnet18")
     picture = spatial_attention(model, clip)      # (T, C, H, W) -> (T, H', W'), in 0..1
 """
 
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
-
-from model.cnn_lstm import CNNLSTM
 
 GATE = ".cbam.spatial.2"  # the sigmoid of a block's spatial attention, by the end of its name
 OPEN = 3.0  # a new gate lets sigmoid(3) = 95 % of anything through: weights trained without it keep their meaning
@@ -37,49 +35,64 @@ class CBAM(nn.Module):
         return maps * self.spatial(torch.cat([maps.amax(1, keepdim=True), maps.mean(1, keepdim=True)], 1))
 
 
-class AttendedBasicBlock(BasicBlock):
-    """torchvision's block of two convolutions, its branch followed by CBAM."""
+class _AttendedBlock(nn.Module):
+    """A residual block of torchvision with CBAM on its branch. It takes over the block's layers, with their names."""
+
+    last_norm = "bn2"
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        for name, layer in block.named_children():
+            self.add_module(name, layer)
+        if block.downsample is None:
+            self.downsample = None
+        self.cbam = CBAM(getattr(block, self.last_norm).num_features)
+
+    def shortcut(self, x):
+        return x if self.downsample is None else self.downsample(x)
+
+
+class AttendedBasicBlock(_AttendedBlock):
+    """torchvision's block of two convolutions, with CBAM on its branch."""
 
     def forward(self, x):
         branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(self.cbam(branch) + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(self.cbam(branch) + self.shortcut(x))
 
 
-class AttendedBottleneck(Bottleneck):
-    """torchvision's block of three convolutions, its branch followed by CBAM."""
+class AttendedBottleneck(_AttendedBlock):
+    """torchvision's block of three convolutions, with CBAM on its branch."""
+
+    last_norm = "bn3"
 
     def forward(self, x):
         branch = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         branch = self.bn3(self.conv3(branch))
-        return self.relu(self.cbam(branch) + (x if self.downsample is None else self.downsample(x)))
+        return self.relu(self.cbam(branch) + self.shortcut(x))
 
 
 ATTENDED = {BasicBlock: AttendedBasicBlock, Bottleneck: AttendedBottleneck}
 
 
-def add_cbam(network):
-    """Put CBAM into every block of a torchvision ResNet, in place, and return it. ValueError for other networks.
+def add_cbam(network: nn.Module) -> nn.Module:
+    """Put CBAM into every block of a torchvision ResNet, in place, and return the network.
 
-    The blocks stay and change their class, so that weights keep their names.
+    The weights keep their names. ValueError for other networks.
     """
     if not isinstance(network, ResNet):
         raise ValueError(
-            f"CBAM sits in the residual blocks of a ResNet, this backbone is a {type(network).__name__}; choose "
+            f"CBAM sits in the residual blocks of a ResNet, but this backbone is a {type(network).__name__}; choose "
             "--backbone resnet18, resnet34, resnet50 or another resnet"
         )
-    for block in (*network.layer1, *network.layer2, *network.layer3, *network.layer4):
-        block.cbam = CBAM((block.bn3 if isinstance(block, Bottleneck) else block.bn2).num_features)
-        block.__class__ = ATTENDED[type(block)]
+    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for place, block in enumerate(layer):
+            layer[place] = ATTENDED[type(block)](block)
     return network
 
 
-class CNNLSTMCBAM(CNNLSTM):
-    """A CNNLSTM whose image network, a ResNet, has CBAM in its residual blocks.
-
-    The attention is part of the backbone, and is trained only where the backbone is.
-    """
-
-    adapt_backbone = staticmethod(add_cbam)
+def has_attention(model: nn.Module) -> bool:
+    """Return whether the model's image network has CBAM in its blocks."""
+    return any(name.endswith(GATE) for name, _ in model.named_modules())
 
 
 def spatial_attention(model, clip):

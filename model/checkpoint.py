@@ -6,19 +6,19 @@
 
 import io
 import math
-import os
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
 
-from model.attention import CNNLSTMAttention
-from model.cbam import CNNLSTMCBAM
-from model.cnn_lstm import CNNLSTM
+from model.cnn_lstm import build_model
+from model.contract import last_layer
 from model.legacy import converted
+from model.registry import MODELS
+from runtime.files import whole_file
 
-MODELS = {"cnnlstm": CNNLSTM, "cnnlstm_attn": CNNLSTMAttention, "cnnlstm_cbam": CNNLSTMCBAM}
 FORMAT = 1
+HEAD = "head."  # left out of the names of weights on disk, where a head's layers stand beside the others
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,17 @@ class ModelInfo:
 
 def save_checkpoint(path, model, info, **training):
     """Write a checkpoint whole or not at all. `training` holds plain values and state dicts for resuming."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part{os.getpid()}")
-    content = io.BytesIO()  # torch hides what goes wrong with a file, a full disk for one
-    try:
-        torch.save({"format": FORMAT, "state_dict": model.state_dict(), **asdict(info), **training}, content)
-        with temporary.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    state = {name.removeprefix(HEAD): weight for name, weight in model.state_dict().items()}
+    content = io.BytesIO()  # torch hides what goes wrong with a file, such as a full disk
+    torch.save({"format": FORMAT, "state_dict": state, **asdict(info), **training}, content)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def load_weights(model, state, assign=False):
+    """Give a model the weights of a checkpoint's state dict. RuntimeError if they do not fit."""
+    names = {name.removeprefix(HEAD): name for name in model.state_dict()}
+    model.load_state_dict({names.get(name, name): weight for name, weight in state.items()}, assign=assign)
 
 
 def read_checkpoint(path, **assumed):
@@ -95,8 +93,8 @@ def load_model(path, device="cpu", **assumed):
     _check(path, info)
     try:
         with torch.device("meta"):  # sizes that a file claims and does not hold take no memory
-            model = MODELS[info.model](**info.config)
-        model.load_state_dict(content["state_dict"], assign=True)
+            model = build_model(info.model, **info.config)
+        load_weights(model, content["state_dict"], assign=True)
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
@@ -112,10 +110,10 @@ def start_from(path, model, classes):
     Returns whether it knows the same. ValueError where they do not fit.
     """
     content = read_checkpoint(path)
-    same = content["classes"] == classes
-    own = {} if same else {name: weight for name, weight in model.state_dict().items() if "classifier.4." in name}
+    same, last = content["classes"] == classes, f"{last_layer(model)}."
+    own = {} if same else {name: weight for name, weight in model.state_dict().items() if name.startswith(last)}
     try:
-        model.load_state_dict({**content["state_dict"], **own})
+        load_weights(model, {**content["state_dict"], **own})
     except (TypeError, RuntimeError) as error:
         raise ValueError(f"--pretrain_path {path} does not fit ({str(error)[:160]}); give the --model, --backbone and "
                          "sizes of its training") from error

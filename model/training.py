@@ -3,6 +3,7 @@
 Each epoch draws its randomness from (seed, epoch) alone, so a resumed run repeats an uninterrupted one exactly.
 """
 
+import copy
 import math
 from dataclasses import replace
 
@@ -12,9 +13,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Subset, WeightedRandomSampler
 from tqdm import tqdm
 
-from model import processes, whole_batch
-from model.checkpoint import read_checkpoint, save_checkpoint
-from model.folding import folded
+from model import distributed
+from model.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from model.fast.folding import folded
+from runtime import processes
 
 GRADIENT_NORM = 5.0
 FRAMES = 16  # through the frozen backbone at a time; more are slower on a CPU
@@ -55,7 +57,7 @@ class Vectors(Dataset):
         return self.vectors[index, self.view[index]], self.labels[index]
 
 
-class Head(nn.Module):
+class AfterBackbone(nn.Module):
     """A model from the backbone's vectors on: (B, T, P) -> (B, classes)."""
 
     def __init__(self, model):
@@ -70,12 +72,29 @@ class ShareSampler(BatchSampler):
     """Batches of indices, of each the share of this process."""
 
     def __iter__(self):
-        return (batch[whole_batch.share(len(batch))] for batch in super().__iter__())
+        return (batch[distributed.share(len(batch))] for batch in super().__iter__())
 
 
 def own_loader(dataset, batch_size=1, workers=0):
     """A loader of this process's share of a data set, in order."""
     return DataLoader(Subset(dataset, processes.own(len(dataset))), batch_size, num_workers=workers)
+
+
+def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_clips: int, batch_size: int) -> None:
+    """Raise ValueError if frames are too small for the backbone, or batches are too small to train it."""
+    smallest_batch = n_clips % batch_size or batch_size
+    n_frames = min(duration * smallest_batch, 2)
+    frames = torch.zeros(n_frames, 1, 3, size, size, device=next(model.parameters()).device)
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).train(finetune).describe(frames)
+    except RuntimeError as error:
+        raise ValueError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
+                         f"({str(error)[:120]}); give another") from error
+    except ValueError as error:  # of batch norm
+        raise ValueError(f"--finetune: a batch would hold a single frame ({n_clips} clips of one frame, in batches of "
+                         f"{batch_size}), too few for batch norm; give another --batch_size or a longer "
+                         "--sample_duration") from error
 
 
 @torch.no_grad()
@@ -90,8 +109,8 @@ def keep_vectors(model, dataset, device, mirrored=False, workers=0, name=""):
     return Vectors(torch.stack(processes.merged(vectors)), torch.as_tensor(dataset.labels))
 
 
-def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_size, lr_rate, weight_decay, seed,
-        device, workers=0, save_interval=None, log_interval=None, log=lambda history: None):
+def train(model, info, training, validation, folder, *, finetune, n_epochs, batch_size, lr_rate, weight_decay, seed,
+        device, workers=0, save_interval=None, log_interval=None, log=None):
     """Train on from folder/last.pth, or from the start; keep last.pth after each epoch and best.pth by validation.
 
     training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items. Without
@@ -101,19 +120,19 @@ def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_
     Returns the rows of the log, a dict per epoch. ValueError where last.pth is of another run, and where training
     diverges; the state before is then kept.
     """
-    forward = model if finetune else Head(model)
+    forward = model if finetune else AfterBackbone(model)
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
     history = _resume(folder / "last.pth", model, info, optimizer)
-    if history:
+    if history and log:
         log(history)
-    distributed = whole_batch.distributed(forward, parameters)
+    shared = distributed.share_batches(forward, parameters)
     loader = validation and own_loader(validation, batch_size, workers)
     with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
-            loss, accuracy = train_epoch(distributed, parameters, batches, optimizer, device, log_interval, epoch)
+            loss, accuracy = train_epoch(shared, parameters, batches, optimizer, device, log_interval, epoch)
             model.eval()
             history.append({"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy})
             if loader:
@@ -121,7 +140,8 @@ def fit(model, info, training, validation, folder, *, finetune, n_epochs, batch_
                 history[-1] |= {"validation_loss": held_out, "validation_accuracy": share}
             info = replace(info, epoch=epoch)
             processes.by_first(_keep, folder, model, info, optimizer, history, save_interval)
-            log(history)
+            if log:
+                log(history)
             progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
             progress.update(1)
     return history
@@ -169,7 +189,7 @@ def train_epoch(forward, parameters, loader, optimizer, device, log_interval=Non
     for start, (inputs, labels) in zip(range(0, n_clips, batch_size), loader, strict=True):
         inputs, labels = inputs.to(device), labels.to(device)
         n_whole = min(batch_size, n_clips - start)
-        weight = whole_batch.begin_batch(n_whole)
+        weight = distributed.begin_batch(n_whole)
         scores = forward(inputs)
         loss = cross_entropy(scores, labels) * (weight * len(labels) / n_whole)
         optimizer.zero_grad(set_to_none=True)
@@ -217,7 +237,7 @@ def _resume(path, model, info, optimizer):
     try:
         if checkpoint["classes"] != info.classes:
             raise ValueError(f"it knows {', '.join(checkpoint['classes'])}, the data has {', '.join(info.classes)}")
-        model.load_state_dict(checkpoint["state_dict"])
+        load_weights(model, checkpoint["state_dict"])
         optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
         if not (all(_fits(*item) for item in optimizer.state.items()) and _is_log(checkpoint["history"])):
             raise ValueError("its optimizer or its log cannot go on")

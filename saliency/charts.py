@@ -1,6 +1,6 @@
-"""Charts of a whole run: how training went, what was confused, how methods compare. Style and saving: figures.py.
+"""Charts of a whole run: how training went, what was confused, how methods compare.
 
-    save_figure(training_curves(rows), "curves.png")
+    save_figure(training_curves(rows), Path("curves.png"))
 """
 
 from itertools import cycle

@@ -12,11 +12,10 @@ from functools import partial
 
 import torch
 
-from saliency.gradient import untouched
-from saliency.methods import encode_frames, score_of
-from saliency.tsr import background
+from saliency.fills import background
+from saliency.gradient import encode_frames, score_of, untouched
 
-STEPS = 20  # parts of equal size that are deleted one after the other
+CURVE_PARTS = 20  # parts of equal size that are deleted one after the other
 DRAWS = 3  # random orders
 
 
@@ -49,13 +48,13 @@ def deletion_metrics(model, clip, target, maps, patch=10, draws=DRAWS, seed=0):
     return rows
 
 
-def curve_area(order, probabilities, insertion=False, steps=STEPS):
+def curve_area(order, probabilities, insertion=False, parts=CURVE_PARTS):
     """Area under the curve over the share of the units that is deleted (or inserted), by the trapezoidal rule.
 
     order (N,): indices of the units, first to go first. probabilities: of clips with units deleted, (k, N) -> (k,).
     """
     size = len(order)
-    counts = torch.linspace(0, size, min(steps, size) + 1).round().long()  # (k,)
+    counts = torch.linspace(0, size, min(parts, size) + 1).round().long()  # (k,)
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(size)
     reached = ranks < counts[:, None]  # (k, N)

@@ -1,43 +1,64 @@
-"""Everything the project has to say of one clip: maps, their agreement with motion and person, and the arrays to keep.
+"""Run attribution methods on a clip, and measure how well their maps agree with motion and person.
 
-    maps, arrays, facts = explain(model, clip, target, ["gradient", "tsr"], options={"tsr": {"patch": 10}})
-    rows = measure(maps, frames, flow, masks)          # {"gradient": {"auc_flow_frame": ...}, ..., "random": {...}}
+    found = explain(model, clip, target, ["gradient", "tsr"], options={"tsr": {"patch": 10}})
+    rows = measure(found.maps, frames, flow, masks)    # {"gradient": {"auc_flow_frame": ...}, ..., "random": {...}}
 """
 
-import numpy as np
+from typing import NamedTuple
 
-from saliency.flow import cv2, frame_difference
-from saliency.methods import METHODS
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from saliency.flow import frame_difference
+from saliency.methods import METHODS, Method, attribute
 from saliency.metrics import centre_map, map_metrics, random_map
 
 BASELINES = ("random", "centre", "frame_difference")
 
 
-def explain(model, clip, target, methods, score="logit", smooth=0.0, options=None):
-    """Attribute the score of class `target` on one normalised clip (T, C, H, W) to its pixels.
+class Explanation(NamedTuple):
+    """What the methods found in one clip, as numpy arrays.
 
-    methods: names in METHODS. smooth: standard deviation, in pixels, of a Gaussian over each map. options: {method:
-    its keyword arguments}.
-    Returns (maps, arrays, facts): maps {method: (T, H, W) float32, not negative}; arrays {name: what the methods want
-    kept beside them}; facts {name: number}.
+    maps: {method: (T, H, W), not negative, or (T, D) for features}. evidence: {method: signed map}, for the methods
+    that have one. arrays: {name: what the methods keep beside their maps}. facts: {"method_fact": number}.
     """
-    maps, arrays, facts = {}, {}, {}
+
+    maps: dict[str, np.ndarray]
+    evidence: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, float]
+
+
+def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",
+            smooth: float = 0.0, options: dict[str, dict] | None = None,
+            registry: dict[str, Method] = METHODS) -> Explanation:
+    """Attribute the score of class `target` on one normalised clip (T, C, H, W).
+
+    methods: names in the registry, METHODS for pixels or FEATURE_METHODS for features. smooth: standard deviation, in
+    pixels, of a Gaussian over each map of pixels. options: {method: its keyword arguments}.
+    """
+    found = Explanation({}, {}, {}, {})
     for name in methods:
-        attribution = METHODS[name].attribute(model, clip, target, score, **(options or {}).get(name, {}))
-        maps[name] = blur(attribution.map.cpu().numpy(), smooth)
-        arrays |= {key: value.cpu().numpy() for key, value in attribution.arrays.items()}
-        facts |= {f"{name}_{fact}": value for fact, value in attribution.facts.items()}
-    return maps, arrays, facts
+        attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))
+        found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
+        if attribution.evidence is not None:
+            found.evidence[name] = blur(attribution.evidence.cpu().numpy(), smooth)
+        found.arrays.update({key: value.cpu().numpy() for key, value in attribution.arrays.items()})
+        found.facts.update({f"{name}_{fact}": value for fact, value in attribution.facts.items()})
+    return found
 
 
-def blur(maps, sigma):
-    """Each map of (T, H, W) convolved with a Gaussian of `sigma` pixels; 0 leaves them as they are."""
+def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
+    """Convolve each map of (T, H, W) with a Gaussian of `sigma` pixels; 0 leaves the maps as they are."""
     maps = np.asarray(maps, dtype=np.float32)
     return np.stack([cv2.GaussianBlur(each, (0, 0), sigma) for each in maps]) if sigma else maps
 
 
-def measure(maps, frames, flow, masks=None, mean_flow=None, smooth=0.0, seed=0):
-    """map_metrics of each map and of the baselines, smoothed alike: {method: {metric: float}}.
+def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
+            mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Return map_metrics of each map, and of the baselines, smoothed alike: {method: {metric: number}}.
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
     """

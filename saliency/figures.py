@@ -1,13 +1,14 @@
 """Figures: arrays in, a matplotlib Figure (or video frames) out. Nothing here needs a display or pyplot's global state.
 
     figure = frame_grid(frames, maps, flow, "person22_walking_d1")
-    save_figure(figure, "grid.pdf")
+    Path("grid.pdf").write_bytes(encode_figure(figure, ".pdf"))
 
 Frames are numbered from 1, like the image files. A colour scale spans a whole clip, never one frame, and ends at a high
 percentile, so that a few bright pixels do not darken the rest; the colour bar says so. Line colours are those of Okabe
 and Ito (2008), distinct for colour-blind readers; markers and hatches repeat what they say.
 """
 
+import io
 import warnings
 from functools import partial
 
@@ -16,8 +17,6 @@ import numpy as np
 from matplotlib import colormaps, font_manager, rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-from data.files import whole_file
 
 PERCENTILE = 99.5
 MOST_FEATURES = 400  # rows of a heat map that still have a pixel of their own
@@ -36,20 +35,16 @@ WHOLE_NUMBERS = partial(MaxNLocator, integer=True, min_n_ticks=1)  # a locator f
 WIDE = STYLE | {"font.size": 12}  # figures of twice a column's width are printed smaller
 
 
-def save_figure(figure, path):
-    """Write a figure as .png (150 dpi), .pdf or .svg, chosen by the suffix: whole or not at all, always the same bytes.
+def encode_figure(figure, suffix):
+    """Return a figure as the bytes of a .png (150 dpi), .pdf or .svg file. The same figure gives the same bytes.
 
     The figures made here and in charts.py are unknown to pyplot, so there is none to close.
     """
-    with whole_file(path) as temporary, rc_context(STYLE), warnings.catch_warnings():
+    content = io.BytesIO()
+    with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no font here has it: a box is drawn
-        figure.savefig(temporary, dpi=150, metadata=METADATA[temporary.suffix])
-
-
-def save_figures(figures, folder, kind):
-    """save_figure of each of {name: figure} as a file of that kind, "png" for one."""
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.{kind}")
+        figure.savefig(content, dpi=150, format=suffix[1:], metadata=METADATA[suffix])
+    return content.getvalue()
 
 
 def colour_limit(values):

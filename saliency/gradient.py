@@ -1,21 +1,26 @@
 """Gradients of a class score with respect to frames and to features.
 
     relevance = frame_gradient(model, clip, target)      # (T, C, H, W), signed
-    drawn = relevance.abs().amax(1)                       # (T, H, W)
+    drawn = drawn_map(relevance)                          # (T, H, W)
 
 Simonyan, Vedaldi and Zisserman, "Deep Inside Convolutional Networks", ICLR 2014 workshop.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
-SCORES = ("logit", "probability")
+from model.contract import differentiable_rnns
+from saliency.scores import target_score
+
+BATCH = 32  # frames that go through the encoder at a time
 
 
 @contextmanager
-def untouched(model):
-    """The model in eval mode with no parameter asking for gradients; afterwards exactly as it was found."""
+def untouched(model: nn.Module) -> Iterator[nn.Module]:
+    """Put the model in eval mode without parameter gradients during the block; restore it exactly afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     wishes = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
@@ -28,40 +33,33 @@ def untouched(model):
             parameter.requires_grad_(wish)
 
 
-def target_score(scores, target, score="logit"):
-    """The number that is explained, for each row of scores (B, classes): a logit, or a probability. Returns (B,)."""
-    if score not in SCORES:
-        raise ValueError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
-    return (scores.softmax(-1) if score == "probability" else scores)[:, target]
+def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+    """Return dS/dx of one normalised clip, signed: (T, C, H, W) -> (T, C, H, W).
 
-
-def frame_gradient(model, clip, target, score="logit"):
-    """dS/dx of one normalised clip (T, C, H, W), signed, same shape; S is the score of class `target`.
-
-    ValueError where clip, score or gradient are not finite, here as below.
+    S is the score of class `target`. ValueError if the clip, the score or the gradient is not finite.
     """
-    with untouched(model), torch.enable_grad():
+    with untouched(model), differentiable_rnns(model), torch.enable_grad():
         frames = clip.detach().clone().requires_grad_(True)
         return _gradient(target_score(model(frames[None]), target, score).sum(), frames)
 
 
-def feature_gradient(model, clip, target, score="logit"):
-    """dS/df of one normalised clip (T, C, H, W): (T, D), signed."""
+def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+    """Return dS/df of one normalised clip, signed: (T, C, H, W) -> (T, D). Errors as for `frame_gradient`."""
     with untouched(model):
         with torch.no_grad():
             features = model.encode(clip[None])
         return head_gradient(model, features, target, score)[0]
 
 
-def head_gradient(model, features, target, score="logit"):
-    """dS/df of each of a batch of feature sequences (B, T, D), by one pass of the head: (B, T, D)."""
-    with torch.enable_grad():
+def head_gradient(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+    """Return dS/df of each of a batch of feature sequences, by one pass of the head: (B, T, D) -> (B, T, D)."""
+    with differentiable_rnns(model), torch.enable_grad():
         features = features.detach().clone().requires_grad_(True)
         return _gradient(target_score(model.classify(features), target, score).sum(), features)
 
 
-def _gradient(value, inputs):
-    """d value / d inputs. ValueError that names the first of inputs, value and gradient that is not finite."""
+def _gradient(value: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return d value / d inputs. ValueError that names the first of inputs, value and gradient that is not finite."""
     gradient = torch.autograd.grad(value, inputs)[0]
     for name, tensor in {"input of the model": inputs, "score": value, "gradient of the score": gradient}.items():
         if not torch.isfinite(tensor).all():
@@ -69,6 +67,16 @@ def _gradient(value, inputs):
     return gradient
 
 
-def drawn_map(relevance):
-    """What is shown of a relevance (T, C, H, W): the maximum of its magnitude over channels, (T, H, W)."""
+def drawn_map(relevance: torch.Tensor) -> torch.Tensor:
+    """Return the largest magnitude over the channels of each pixel: (T, C, H, W) -> (T, H, W)."""
     return relevance.abs().amax(1)
+
+
+def encode_frames(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
+    """Return the features of single frames, a batch at a time: (N, C, H, W) -> (N, D)."""
+    return torch.cat([model.encode(part[:, None])[:, 0] for part in frames.split(BATCH)])
+
+
+def score_of(model: nn.Module, features: torch.Tensor, target: int, score: str) -> torch.Tensor:
+    """Return the score of class `target` for each of a batch of feature sequences: (N, T, D) -> (N,)."""
+    return target_score(model.classify(features), target, score)

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from model.folding import folded
+from model.contract import check_parts
+from model.fast.folding import folded
 from saliency.explain import explain
 from saliency.metrics import map_metrics, mean_of, spearman, summarise
 
-HEAD = ("classifier", "lstm", "attention", "projection")  # from the top down
 BLOCKS = 5  # stages of the backbone
 KEPT = 0.5  # a rank correlation above this after the head is random is worth a sentence
 UNCHANGED = 0.999
 METRIC = "auc_flow_frame"
-REPORT = ("sanity", "random_head", "sentences")  # what `check` returns
+KEYS = ("sanity", "random_head", "sentences")  # what `check` returns
 COLUMNS = ("trained", "random_head", "difference", "correlation", "within_frames")  # of `random_head`
 
 
@@ -36,21 +36,16 @@ class Example(NamedTuple):
     flow: np.ndarray  # (T-1, H, W) in pixels per frame
 
 
-def head_parts(model):
-    """The model's parts after the backbone, [(name, module)], from the top down."""
-    return [(name, getattr(model, name)) for name in HEAD if hasattr(model, name)]
-
-
-def backbone_parts(backbone):
-    """The backbone's blocks in a few groups, [(name, [modules])], from the last to the first.
+def backbone_parts(root, backbone):
+    """Return a backbone's blocks in a few groups, [(name, [modules])], from the last to the first.
 
     Containers are opened, the largest first, until there are enough blocks.
     """
-    blocks = [("backbone", backbone)]
+    blocks = [(root, backbone)]
     while len(blocks) < BLOCKS and any(_parts(block) for _, block in blocks):
         place = int(np.argmax([_size(block) * bool(_parts(block)) for _, block in blocks]))
         name, block = blocks[place]
-        blocks[place:place + 1] = [(f"{name}.{part}".removeprefix("backbone."), sub) for part, sub in _parts(block)]
+        blocks[place:place + 1] = [(f"{name}.{part}".removeprefix(f"{root}."), sub) for part, sub in _parts(block)]
     groups = []
     for indices in np.array_split(np.arange(len(blocks)), min(len(blocks), BLOCKS)):
         names, modules = zip(*(blocks[i] for i in indices), strict=True)
@@ -83,8 +78,13 @@ def randomise(modules, seed):
 
 
 def stages(model):
-    """What is randomised one after the other, from the top down: [(name, [modules])]."""
-    return [(name, [part]) for name, part in head_parts(model)] + backbone_parts(model.backbone)
+    """Return what is randomised one after the other, from the top down: [(name, [modules])].
+
+    ValueError if that leaves out a parameter, see model.contract.check_parts.
+    """
+    check_parts(model)
+    head = [(name, [part]) for name, part in model.head_modules()]
+    return head + [group for name, part in model.backbone_modules() for group in backbone_parts(name, part)]
 
 
 def randomised_models(model, seed=0):
@@ -102,7 +102,7 @@ def random_head_models(model, draws, seed=0):
     """Yield `draws` copies of the model, ready for inference, all after the backbone randomised. It is left alone."""
     for draw in range(draws):
         twin = copy.deepcopy(model).cpu()
-        randomise([part for _, part in head_parts(twin)], 1000 * seed + 500 + draw)
+        randomise([part for _, part in twin.head_modules()], 1000 * seed + 500 + draw)
         yield folded(twin).to(next(model.parameters()).device)
 
 
@@ -115,7 +115,7 @@ def check(model, examples, methods, score="logit", smooth=0.0, options=None, dra
     with tqdm(total=total, unit="clip", desc="sanity", disable=None) as progress:
         def maps_of(other):
             for example in examples:
-                yield explain(other, example.clip, example.target, methods, score, smooth, options)[0]
+                yield explain(other, example.clip, example.target, methods, score, smooth, options).maps
                 progress.update()
 
         trained = list(maps_of(folded(model)))
@@ -124,7 +124,7 @@ def check(model, examples, methods, score="logit", smooth=0.0, options=None, dra
             cascade[stage] = compared(trained, maps_of(other), examples)
         heads = [compared(trained, maps_of(other), examples) for other in random_head_models(model, draws, seed)]
     curves, report = sanity_curves(cascade), random_head(cascade["trained"], heads)
-    return dict(zip(REPORT, (curves, report, sentences(curves["correlations"], report)), strict=True))
+    return dict(zip(KEYS, (curves, report, sentences(curves["correlations"], report)), strict=True))
 
 
 def compared(trained, others, examples):

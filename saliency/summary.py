@@ -1,6 +1,6 @@
 """The figures of a whole run: summaries over clips, as rows, text and a picture. Nothing here writes a file.
 
-    summary = over_clips({"clip": {"gradient": {"auc_flow_frame": 0.8}, "random": {...}}})   # {method: {metric: ...}}
+    summary = summarise_clips({"clip": {"gradient": {"auc_flow_frame": 0.8}, "random": {...}}})
     print(tables(summary))
 """
 
@@ -18,15 +18,23 @@ TABLES = (  # columns of each table, sorted by the first
 )
 
 
-def checked(metrics, path, methods=True):
-    """What a clip's metrics.json at `path` holds, {method: {metric: number or None}}; without `methods`, one such row.
+def checked_methods(metrics, path):
+    """Return the content of a clip's metrics.json at `path`: {method: {metric: number or None}}.
 
-    ValueError where it has another form.
+    ValueError if it has another form.
     """
-    rows = list(metrics.values()) if methods and isinstance(metrics, dict) else [metrics]
-    needed = "auc_flow_frame" if methods else "last_quarter_share"
+    rows = list(metrics.values()) if isinstance(metrics, dict) else [metrics]
+    return _checked(metrics, rows, "auc_flow_frame", path)
+
+
+def checked_profile(metrics, path):
+    """Return the content of a clip's metrics.json at `path`, {metric: number or None}; errors as above."""
+    return _checked(metrics, [metrics], "last_quarter_share", path)
+
+
+def _checked(metrics, rows, needed, path):
     if not rows or not all(_is_row(row, needed) for row in rows):
-        raise ValueError(f"{path} does not hold the figures of a clip; remove {path.parent} and run again")
+        raise ValueError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
     return metrics
 
 
@@ -37,7 +45,7 @@ def _is_row(row, needed):
     )
 
 
-def over_clips(rows):
+def summarise_clips(rows):
     """{clip: {method: {metric: value}}} -> {method: {metric: summary over the clips that have it}}."""
     methods = dict.fromkeys(method for row in rows.values() for method in row)
     return {method: summarise([row[method] for row in rows.values() if method in row]) for method in methods}

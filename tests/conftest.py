@@ -4,12 +4,13 @@ import importlib
 import shutil
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from data.annotation import write_annotation
-from data.video import cv2, write_masks, write_video
+from data.video import write_masks, write_video
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from model.attention import CNNLSTMAttention, InputCellAttention
-from model.checkpoint import MODELS, ModelInfo, load_model, save_checkpoint
+from model.checkpoint import ModelInfo, load_model, save_checkpoint
+from model.heads.cell_attention import CellAttentionHead, InputCellAttention
 from saliency.gradient import feature_gradient, frame_gradient
-from tests import bench_vanishing
+from tests.benchmarks import vanishing as bench_vanishing
+from tests.toys import attending
 
 
 def step_by_step(attention, inputs):
@@ -71,28 +72,22 @@ def test_scores_of_any_size_stay_finite():
     assert result.isfinite().all() and gradient.isfinite().all()
 
 
-def small_model(**changes):
-    torch.manual_seed(0)
-    sizes = {"feature_size": 6, "hidden_size": 5, "classifier_size": 4, "attention_rows": 3, "attention_size": 4}
-    return CNNLSTMAttention(2, "squeezenet1_1", **(sizes | changes)).eval()
-
-
 def test_the_model_attends_before_its_lstm():
-    model = small_model()
+    model = attending()
     features = torch.randn(2, 5, 6)
-    states, _ = model.lstm(step_by_step(model.attention, features))
+    states, _ = model.head.lstm(step_by_step(model.head.attention, features))
     torch.testing.assert_close(model.classify(features), model.classifier(states[:, -1]))
 
 
 def test_saliency_of_the_model_and_its_checkpoint(tmp_path):
-    model = small_model(num_layers=2)
+    model = attending(num_layers=2)
     clip = torch.randn(4, 3, 33, 33)
     assert frame_gradient(model, clip, 1).shape == clip.shape
     assert feature_gradient(model, clip, 1).abs().sum(1).gt(0).tolist() == [True] * 4
     info = ModelInfo("cnnlstm_attn", model.config, ["a", "b"], 33, 4, [0.0] * 3, [1.0] * 3)
     save_checkpoint(tmp_path / "model.pth", model, info)
     loaded, again = load_model(tmp_path / "model.pth")
-    assert type(loaded) is MODELS["cnnlstm_attn"] and again == info
+    assert type(loaded.head) is CellAttentionHead and again == info
     torch.testing.assert_close(loaded(clip[None]), model(clip[None]), rtol=0, atol=0)
 
 

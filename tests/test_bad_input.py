@@ -10,14 +10,14 @@ import zlib
 from types import SimpleNamespace
 from urllib.error import URLError
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 import opts
 from data.annotation import read_annotation, write_annotation
-from data.files import sole_writer
-from data.video import cv2
+from runtime.files import sole_writer
 from tests.conftest import DURATION, bytes_of, data_options, make_data_set, refused, train_options
 
 CLIP = "person22_walking_d1_1"
@@ -63,14 +63,14 @@ TRAINING = [
     ("--video_path {bad}/sizes", "holds frames of different sizes"),
     ("--video_path {bad}/count", "n_frames holds 'many', not a number of frames"),
     ("--video_path {bad}/fewer", "holds 6 images, n_frames says 9"),
-    ("--backbone resnet19", "--backbone"),
+    ("--backbone resnet19", "unknown backbone 'resnet19'; known are: "),
     ("--backbone_weights {bad}/nowhere.pth", "give 'imagenet', 'none' or an existing path"),
     ("--backbone_weights {bad}/text.pth", "is not a state dict"),
     ("--backbone_weights {good}/best.pth --backbone mobilenet_v2", "does not fit this backbone"),
     ("--sample_size 1", "cannot take frames of that size"),
-    ("--sample_size 1000000", "more than 1024; give fewer or smaller frames"),
+    ("--sample_size 1000000", "more than the limit of 1024 MiB; give fewer or smaller frames"),
     ("--sample_duration 0", "not a whole number from 1"),
-    ("--sample_duration 1000000000", "more than 1024; give fewer or smaller frames"),
+    ("--sample_duration 1000000000", "more than the limit of 1024 MiB; give fewer or smaller frames"),
     ("--hidden_size 2000000000", "out of memory"),
     ("--batch_size 0", "not a whole number from 1"),
     ("--n_epochs -5", "not a whole number from 1"),
@@ -104,13 +104,13 @@ TRAINED = [  # options of the three scripts that use a trained model
     ("--resume_path {bad}/shape.pth", "its weights do not fit the model it describes"),
     ("--resume_path {bad}/kind.pth", "holds a model of kind 'cnnlstm2'"),
     ("--resume_path {bad}/nan.pth", "hold values that are not finite"),
-    ("--annotation_path {bad}/three.json", "has the classes running, walking, flying, the checkpoint"),
+    ("--annotation_path {bad}/three.json", "has the classes running, walking, flying, but the checkpoint"),
     ("--annotation_path {bad}/untrained.json", "no clip in subset 'testing' (it holds: training 0, validation 1"),
     ("--model cnnlstm_attn", "--model cnnlstm_attn contradicts the checkpoint"),
     ("--sample_size 150", "--sample_size 150 contradicts the checkpoint"),
     ("--sample_duration 30", "--sample_duration 30 contradicts the checkpoint"),
     ("--classes walking running", "contradicts the checkpoint"),
-    ("--norm_value 255", "the flags of normalisation give mean and deviation [0.4501, "),
+    ("--norm_value 255", "the normalisation flags give mean and deviation [0.4501, "),
     ("--subset exam", "--subset"),
     ("--clips person99_walking_d1_1", "person99_walking_d1_1: not among the 4 clips of subset testing"),
     ("--limit 0", "not a whole number from 1"),
@@ -130,14 +130,14 @@ EXPLAINING = [
     ("--target label --video {video}", "clips of --video have no label"),
     ("--score margin", "--score"),
     ("--method guesswork", "--method"),
-    ("--tsr --tsr_quantile 2", "2 is not between 0 and 1"),
+    ("--tsr --tsr_quantile 2", "--tsr_quantile: 2 is not a number from 0 to 1"),
     ("--tsr --tsr_fill green", "--tsr_fill"),
     ("--figure_format gif", "--figure_format"),
 ]
 PIXELS = [
     ("--tsr --tsr_patch 0", "not a whole number from 1"),
     ("--tsr --tsr_step once", "--tsr_step"),
-    ("--tsr_tolerance -0.1", "-0.1 is negative"),
+    ("--tsr_tolerance -0.1", "--tsr_tolerance: -0.1 is not a number from 0"),
     ("--smooth 33", "--smooth 33.0 is more than the 32 pixels of a frame"),
     ("--compare gradient guesswork", "--compare"),
     (f"--clips {CLIP} --video_path {{bad}}/masks", "none of the 1 clips could be read"),
@@ -342,9 +342,9 @@ def test_a_last_pth_that_is_none(good, results, capsys, content):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize(("flags", "available", "complaint"), [
-    (["--use_cuda"], False, "PyTorch finds no CUDA device here; leave --use_cuda and --gpu out"),
+    (["--use_cuda"], False, "PyTorch finds no CUDA device here; leave out --use_cuda and --gpu"),
     (["--gpu", "7"], False, "PyTorch finds no CUDA device here"),
-    (["--gpu", "7"], True, "--gpu 7 was given, there are 1 GPUs"),
+    (["--gpu", "7"], True, "--gpu 7 was given, but there are 1 GPUs, numbered from 0"),
     (["--gpu", "-1"], True, "--gpu -1 was given"),
 ])
 def test_graphics_cards_that_are_not_there(good, results, capsys, monkeypatch, script, flags, available, complaint):

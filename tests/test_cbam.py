@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from model.backbones import build_backbone
-from model.cbam import CBAM, CNNLSTMCBAM, add_cbam, spatial_attention
-from model.cnn_lstm import CNNLSTM
-from model.folding import folded
+from model.cbam import CBAM, add_cbam, spatial_attention
+from model.cnn_lstm import CNNLSTM, build_model
+from model.fast.folding import folded
 
 
 def at_random(module):
@@ -54,21 +54,21 @@ def test_weights_of_a_plain_resnet_and_of_one_with_cbam_load(tmp_path):
     torch.manual_seed(0)
     plain = CNNLSTM(2, "resnet18")
     torch.save(plain.backbone.state_dict(), tmp_path / "plain.pth")
-    model = CNNLSTMCBAM(2, "resnet18", str(tmp_path / "plain.pth"))
+    model = build_model("cnnlstm_cbam", 2, "resnet18", str(tmp_path / "plain.pth"))
     assert model.backbone.layer4[1].conv2.weight.equal(plain.backbone.layer4[1].conv2.weight)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "attended.pth")
-    again = CNNLSTMCBAM(2, "resnet18", str(tmp_path / "attended.pth"))
+    again = build_model("cnnlstm_cbam", 2, "resnet18", str(tmp_path / "attended.pth"))
     assert again.backbone.layer1[0].cbam.channel[0].weight.equal(model.backbone.layer1[0].cbam.channel[0].weight)
 
 
 def test_another_network_is_refused():
     with pytest.raises(ValueError, match="this backbone is a MobileNetV2; choose --backbone resnet18"):
-        CNNLSTMCBAM(2, "mobilenet_v2")
+        build_model("cnnlstm_cbam", 2, "mobilenet_v2")
 
 
 def test_spatial_attention_is_the_last_block_s_and_leaves_nothing():
     torch.manual_seed(0)
-    model = CNNLSTMCBAM(2, "resnet18", feature_size=6, hidden_size=5, classifier_size=4).train()
+    model = build_model("cnnlstm_cbam", 2, "resnet18", feature_size=6, hidden_size=5, classifier_size=4).train()
     model.backbone.layer1.eval()
     at_random(model.backbone.layer4[1].cbam)
     clip = torch.randn(3, 3, 64, 96)

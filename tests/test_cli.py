@@ -3,19 +3,21 @@
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from data import recipe as recipes
 from data.annotation import read_annotation
 from data.clips import ClipDataset, find_clips, read_frames
-from data.files import read_json
 from data.video import read_masks, read_video, write_video
 from model.checkpoint import load_model
-from model.legacy import MEANS
+from model.normalisation import MEANS
+from model.preprocessing import normalise
+from runtime import recipe as recipes
+from runtime.files import read_json
 from saliency.gradient import drawn_map, feature_gradient, frame_gradient
 from saliency.metrics import auc
 from tests.conftest import DURATION, SIZE, bytes_of, data_options, moving_block, refused, run_command, train_options
@@ -45,7 +47,8 @@ def as_seen(data, trained, name=CLIP):
     """The model of a run, and a clip of the data set as it sees it."""
     model, info = load_model(trained / "best.pth")
     _, clips, _ = find_clips(data.annotation, data.images, names=[name])
-    dataset = ClipDataset(clips, info.classes, info.sample_size, info.sample_duration, info.mean, info.std)
+    dataset = ClipDataset(clips, info.classes, info.sample_size, info.sample_duration,
+                          partial(normalise, mean=info.mean, std=info.std))
     return model, info, dataset[0][0]
 
 
@@ -372,7 +375,7 @@ def test_a_file_of_the_original_in_all_scripts(data_set, tmp_path, capsys):
                "--sample_duration", DURATION, "--mean_dataset", "kinetics"]
     for script in SCRIPTS:
         run_command(script, *options, "--result_path", tmp_path / script)
-        told = [line for line in capsys.readouterr().out.splitlines() if "is assumed" in line]
+        told = [line for line in capsys.readouterr().out.splitlines() if "contains only weights; the settings" in line]
         assert len(told) == 1 and told[0].endswith(
             f" --classes running walking --sample_size {SIZE} --sample_duration {DURATION} --mean_dataset kinetics "
             "--norm_value 1"

@@ -1,7 +1,9 @@
 """Clips: data laid out by other tools, frames read from disk, and their way to the model worked out by hand."""
 
 import shutil
+from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,18 @@ import torch
 from data.clips import (
     Clip,
     ClipDataset,
-    check_size,
     clips_of_videos,
     find_clips,
-    fit,
     has_subset,
     load,
-    normalise,
     read_frames,
     resize,
     resize_masks,
+    to_duration,
 )
-from data.files import read_json, write_json
-from data.video import cv2, write_video
+from data.video import write_video
+from model.preprocessing import check_size, normalise
+from runtime.files import read_json, write_json
 from tests.conftest import DURATION, SIZE, data_options, run_command, train_options, write_clip
 
 CLIP = "person22_walking_d1_1"
@@ -161,9 +162,9 @@ def test_windows_of_a_video_lie_where_something_moves(tmp_path):
     (29, 30, [*range(29), 28]),
     (1, 3, [0, 0, 0]),
 ])
-def test_fit(length, duration, kept):
-    assert fit(numbered(length), duration)[:, 0, 0, 0].tolist() == kept
-    assert fit(numbered(length)[..., 0] > 0, duration).shape == (duration, 8, 8)
+def test_to_duration(length, duration, kept):
+    assert to_duration(numbered(length), duration)[:, 0, 0, 0].tolist() == kept
+    assert to_duration(numbered(length)[..., 0] > 0, duration).shape == (duration, 8, 8)
 
 
 def test_resize_by_hand():
@@ -197,7 +198,7 @@ def test_normalise_by_hand():
 
 def test_data_set_items(data_set):
     labels, clips, _ = find_clips(data_set.annotation, data_set.images, "testing")
-    dataset = ClipDataset(clips, labels, 16, 4, [0.5] * 3, [0.5] * 3)
+    dataset = ClipDataset(clips, labels, 16, 4, partial(normalise, mean=[0.5] * 3, std=[0.5] * 3))
     clip, label = dataset[0]
     assert (clip.shape, labels[label]) == ((4, 3, 16, 16), "walking")
     assert dataset.labels == [1, 1, 0, 0]

@@ -2,37 +2,11 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from saliency.deletion import curve_area, deletion_metrics, descending, patch_probabilities, patch_sums
-from saliency.methods import encode_frames
-from saliency.tsr import background
-
-
-class OneFrame(nn.Module):
-    """P(class 0) is the sigmoid of the summed pixels of frame `frame`."""
-
-    def __init__(self, frame=3, gain=5.0):
-        super().__init__()
-        self.frame, self.gain = frame, gain
-        self.weight = nn.Parameter(torch.ones(1))
-
-    def encode(self, clips):
-        return clips.sum((2, 3, 4))[..., None] * self.weight  # (B, T, 1)
-
-    def classify(self, features):
-        value = self.gain * features[:, self.frame]  # (B, 1)
-        return torch.cat([value, torch.zeros_like(value)], 1)
-
-    def forward(self, clips):
-        return self.classify(self.encode(clips))
-
-
-class Mean(OneFrame):
-    """As above, of the mean over all frames, through a sigmoid of the encoder's own."""
-
-    def classify(self, features):
-        return torch.cat([features.sigmoid().mean(1), -features.tanh().mean(1)], 1)
+from saliency.fills import background
+from saliency.gradient import encode_frames
+from tests.toys import MeanOfFrames, OneFrame
 
 
 def clip_with_light(frames=8, lit=(3,), size=6):
@@ -73,8 +47,8 @@ def test_area_by_hand():
         return drop
 
     order = torch.tensor([2, 0, 3, 1])
-    assert curve_area(order, probabilities, steps=2) == pytest.approx((0.75 + 0.375) / 2)
-    assert curve_area(order, probabilities, steps=2, insertion=True) == pytest.approx((0.75 + 0.375) / 2)
+    assert curve_area(order, probabilities, parts=2) == pytest.approx((0.75 + 0.375) / 2)
+    assert curve_area(order, probabilities, parts=2, insertion=True) == pytest.approx((0.75 + 0.375) / 2)
     assert seen[0].int().tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]]
     assert seen[1].int().tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]]
 
@@ -89,7 +63,7 @@ def test_random_order_loses_its_evidence_at_any_time():
 
 def test_patches_equal_whole_clips_pasted_by_hand():
     torch.manual_seed(0)
-    model, clip, patch = Mean(), torch.randn(4, 3, 7, 5), 3
+    model, clip, patch = MeanOfFrames(), torch.randn(4, 3, 7, 5), 3
     empty, features = background(clip), encode_frames(model, clip)
     deleted = torch.rand(5, 4 * 3 * 2) < 0.5
     deleted[0], deleted[1] = False, True

@@ -16,8 +16,9 @@ from torch.distributed import TCPStore
 from torch.nn.functional import cross_entropy
 from torchvision.ops import StochasticDepth
 
-from model import processes, whole_batch
+from model import distributed
 from model.checkpoint import read_checkpoint
+from runtime import processes
 from tests.conftest import bytes_of, data_options, run_command, train_options
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,10 +114,10 @@ def steps():
         nn.ReLU(), nn.Flatten(), nn.Unflatten(0, (-1, 2)), nn.Flatten(), nn.Dropout(0.3), nn.Linear(72, 2),
     ).double()
     clips, labels = torch.randn(5, 2, 2, 5, 5).double(), torch.tensor([0, 1, 1, 0, 1])
-    forward, found = whole_batch.distributed(model.train(), list(model.parameters())), []
+    forward, found = distributed.share_batches(model.train(), list(model.parameters())), []
     for total in (5, 1, 4):
         torch.manual_seed(total)
-        counts, rows = whole_batch.begin_batch(total), whole_batch.share(total)
+        counts, rows = distributed.begin_batch(total), distributed.share(total)
         model.zero_grad()
         scores = forward(clips[rows])
         loss = cross_entropy(scores, labels[rows]) * counts * len(scores) / total
@@ -143,4 +144,4 @@ def test_batch_norm_and_chance_are_those_of_the_whole_batch(tmp_path):
 def test_alone_there_is_nobody_to_wait_for():
     assert (processes.world(), processes.rank(), processes.first(), processes.gather(3)) == (1, 0, True, [3])
     assert processes.spread(str, [4, 5]) == ["4", "5"]
-    assert whole_batch.share(7) == slice(0, 7)
+    assert distributed.share(7) == slice(0, 7)

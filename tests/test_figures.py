@@ -11,6 +11,7 @@ import pytest
 from matplotlib.text import Text
 
 from saliency import charts, figures
+from saliency.result import save_figure
 
 SIZE = 12
 
@@ -167,9 +168,10 @@ def test_overlay_frames(height, width, enlarge):
 
 SAVE = """
 import sys
-from saliency import charts, figures
+from saliency import charts
+from saliency.result import save_figure
 for path in sys.argv[1:]:
-    figures.save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+    save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
 assert "matplotlib.pyplot" not in sys.modules
 """
 
@@ -178,23 +180,24 @@ def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path)
     first = [tmp_path / f"figure{suffix}" for suffix in figures.METADATA]
     second = [tmp_path / "new_folder" / path.name for path in first]
     for path in first:
-        figures.save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+        save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
     subprocess.run([sys.executable, "-c", SAVE, *map(str, second)], check=True, cwd=Path(__file__).parents[1])
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert [path.read_bytes()[:4] for path in first] == [b"\x89PNG", b"%PDF", b"<?xm"]
     assert {path.name for path in tmp_path.iterdir()} == {"new_folder", *(path.name for path in first)}
 
 
-def test_a_figure_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails", ["drawing", "writing"])
+def test_a_figure_that_fails_leaves_the_old_file(tmp_path, monkeypatch, fails):
     path = tmp_path / "figure.png"
     path.write_text("old")
     figure = charts.training_curves(ROWS)
 
-    def break_off(temporary, **_):
-        temporary.write_text("half")
+    def break_off(target, *_, **options):
+        target.write(b"half") if fails == "drawing" else target.write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", break_off)
+    monkeypatch.setattr(*(figure, "savefig") if fails == "drawing" else (Path, "write_bytes"), break_off)
     with pytest.raises(OSError, match="disk full"):
-        figures.save_figure(figure, path)
+        save_figure(figure, path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

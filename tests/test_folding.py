@@ -2,9 +2,8 @@ import pytest
 import torch
 from torch import fx, nn
 
-from model.cbam import CNNLSTMCBAM
-from model.cnn_lstm import CNNLSTM
-from model.folding import fold_batch_norm, folded
+from model.cnn_lstm import build_model
+from model.fast.folding import fold_batch_norm, folded
 
 
 def unsettled(model):
@@ -23,11 +22,11 @@ def norms(model):
 
 
 @pytest.mark.parametrize("kind, backbone", [
-    (CNNLSTM, "resnet18"), (CNNLSTM, "mobilenet_v2"), (CNNLSTM, "efficientnet_b0"), (CNNLSTMCBAM, "resnet18"),
+    ("cnnlstm", "resnet18"), ("cnnlstm", "mobilenet_v2"), ("cnnlstm", "efficientnet_b0"), ("cnnlstm_cbam", "resnet18"),
 ])
 def test_folded_equals_plain_and_leaves_the_model_alone(kind, backbone):
     torch.manual_seed(0)
-    model = unsettled(kind(2, backbone, feature_size=20, hidden_size=8, classifier_size=4)).train()
+    model = unsettled(build_model(kind, 2, backbone, feature_size=20, hidden_size=8, classifier_size=4)).train()
     state = {key: value.clone() for key, value in model.state_dict().items()}
     twin = folded(model)
     assert model.training and all(value.equal(state[key]) for key, value in model.state_dict().items())

@@ -1,10 +1,10 @@
-"""Some seconds of tests.fuzz, which anyone can run for longer: python3 -m tests.fuzz --minutes 10."""
+"""A few seconds of the fuzzer. To run it for longer: python3 -m tests.benchmarks.fuzz --minutes 10."""
 
 import sys
 
 import pytest
 
-from tests.fuzz import KINDS, fuzz
+from tests.benchmarks.fuzz import KINDS, fuzz
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

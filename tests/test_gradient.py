@@ -7,38 +7,11 @@ import torch
 from captum.attr import Saliency
 from torch import nn
 
-from model.cnn_lstm import CNNLSTM
-from saliency.gradient import drawn_map, feature_gradient, frame_gradient, head_gradient, target_score, untouched
+from saliency.gradient import drawn_map, feature_gradient, frame_gradient, head_gradient, untouched
+from saliency.scores import target_score
+from tests.toys import Linear, cnn_lstm
 
 SHAPE = (4, 3, 32, 32)
-
-
-class Linear(nn.Module):
-    """scores[k] = sum over frames, channels and pixels of w[k] x; features are the rows of the frame."""
-
-    def __init__(self, frames=3, size=5, classes=2):
-        super().__init__()
-        torch.manual_seed(0)
-        self.w = nn.Parameter(torch.randn(classes, frames, 3 * size * size, dtype=torch.float64))
-
-    def encode(self, clips):
-        return clips.flatten(2)  # (B, T, C*H*W)
-
-    def classify(self, features):
-        return torch.einsum("btd,ktd->bk", features, self.w)
-
-    def forward(self, clips):
-        return self.classify(self.encode(clips))
-
-
-def cnn_lstm(dtype=torch.float32, **options):
-    torch.manual_seed(1)
-    model = CNNLSTM(2, "resnet18", hidden_size=16, feature_size=24, **options).to(dtype)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
-    return model.eval(), torch.randn(SHAPE, dtype=dtype)
 
 
 def test_gradient_of_a_linear_model_is_its_weights():

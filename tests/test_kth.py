@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.kth import OFFICIAL_SPLIT, parse_name, read_sequences, sequence_name
+from data.datasets.kth import OFFICIAL_SPLIT, parse_name, read_sequences, sequence_name
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "kth" / "00sequences.txt"
 

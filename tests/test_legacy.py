@@ -5,10 +5,11 @@ import torch
 from torch import nn
 from torchvision import models
 
-from data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.checkpoint import ModelInfo, load_model, save_checkpoint
 from model.cnn_lstm import CNNLSTM
-from model.legacy import MEANS, STD, converted, normalisation
+from model.legacy import converted
+from model.normalisation import MEANS, STD, normalisation
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 
 
 class Recurrent(nn.Module):

@@ -5,11 +5,10 @@ import torch
 from torch import nn
 from torchvision import models
 
-from model.convolution import Phases, Winograd
-from model.folding import fold_batch_norm
-from model.local import FastConvolution, LocalNetwork
-from saliency.factored import box_masks
-from saliency.tsr import patch_boxes
+from model.fast.convolution import Phases, Winograd
+from model.fast.folding import fold_batch_norm
+from model.fast.windowed import FastConvolution, LocalNetwork
+from saliency.tsr.patches import box_masks, patch_boxes
 
 
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (7, 9), (1, 13)])

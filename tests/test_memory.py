@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model.cnn_lstm import CNNLSTM
-from model.folding import folded
+from model.fast.folding import folded
 from saliency.gradient import feature_gradient, frame_gradient
 from saliency.tsr import temporal_saliency_rescaling
 

@@ -13,17 +13,18 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from data import video
 from data.annotation import read_annotation
 from data.clips import clips_of_videos, read_frames
-from data.files import sole_writer
-from data.isolated import run_isolated
-from data.video import cv2, iterate_video, masks_path, read_masks, read_video, write_masks, write_video
+from data.video import iterate_video, masks_path, read_masks, read_video, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
-from tests.damage import write_uncompressed
+from runtime.files import sole_writer
+from runtime.isolated import run_isolated
+from tests.benchmarks.damage import write_uncompressed
 from utils import annotate_kth, extract_frames, trim_videos
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,7 +158,7 @@ def test_work_needs_workers(workers):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_caller(end):
-    code = ("import os, time\nfrom data.isolated import run_isolated\n"
+    code = ("import os, time\nfrom runtime.isolated import run_isolated\n"
             "def work(item):\n    os.write(1, b'here\\n')\n    time.sleep(60)\n"
             "list(run_isolated(work, [1, 2], 2, 60))")  # fmt: skip
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -172,7 +173,7 @@ def test_workers_end_with_their_caller(end):
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
-    code = f"from data.files import sole_writer\nwith sole_writer({str(tmp_path)!r}): print('in')"
+    code = f"from runtime.files import sole_writer\nwith sole_writer({str(tmp_path)!r}): print('in')"
     other = [sys.executable, "-c", code]
     with sole_writer(tmp_path):
         (tmp_path / "walking").mkdir()

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from data.files import write_json
-from saliency import report
+from runtime.files import write_json
 from saliency.figures import HEAT, colour_limit, montage
 from saliency.flow import frame_difference, optical_flow
 from saliency.metrics import centre_map, map_metrics, random_map, summarise
-from saliency.report import write_report
+from saliency.report import page as report
+from saliency.report.page import write_report
 
 EVIL = "<script>alert(1)</script>"
 OPTIONS = {"model": "cnnlstm", "resume_path": "snapshots/kth/best.pth", "dataset": "kth", "subset": "testing",
@@ -228,7 +228,7 @@ def test_the_gallery_shows_every_clip(page):
     assert all("AUC" in text and "n/a" not in text for text in facts.values())
     assert page.run("return [...document.images].every(each => each.alt && each.complete && each.naturalWidth === 32)")
     assert [text.split(":")[0] for text in page.texts("#problems li")] == [
-        "clip007", "1 clips have feature saliency but no frame saliency and are not shown"]
+        "clip007", "1 clip has feature saliency but no frame saliency, and cannot be shown."]
 
 
 def test_markup_in_names_stays_text(page):

@@ -8,22 +8,25 @@ import pytest
 import torch
 
 from data.clips import Clip
-from data.files import write_json
-from saliency.run import explain_clips, over_clips, predict, read, result_folder, write_csv
+from model.prediction import predict
+from runtime.clip_runs import explain_clips, map_clips, read_or_warn, result_folder
+from runtime.files import write_csv, write_json
+from saliency.result import facts_of, title_of
+from saliency.summary import checked_methods
 
 INFO = SimpleNamespace(classes=["running", "walking"], mean=[0.5] * 3, std=[0.5] * 3, sample_duration=2, sample_size=4)
 CLIPS = [Clip("a", "walking", "testing", None), Clip("b", None, None, None), Clip("bad", "walking", "testing", None)]
 FRAMES = np.zeros((2, 4, 4, 3), np.uint8)
 
 
-def load(clip, duration, size):
+def read(clip):
     if clip.name == "bad":
         raise ValueError("image 3 is not whole")
-    return clip.name, duration, size
+    return f"content of {clip.name}"
 
 
 def explain(clip, content, folder):
-    assert content == (clip.name, 2, 4)
+    assert content == f"content of {clip.name}"
     (folder / "saliency.npz").touch()
     write_json(folder / "metrics.json", {"gradient": {"auc_flow_frame": 0.5}})
 
@@ -32,14 +35,14 @@ def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_
     row = {"gradient": {"auc_flow_frame": 0.5}}
     for overwrite, explained, kept in ((False, 2, 0), (False, 0, 2), (True, 2, 0)):
         with pytest.warns(UserWarning, match="bad is left out: image 3 is not whole"):
-            rows, counts = explain_clips(CLIPS, INFO, load, explain, tmp_path, overwrite)
+            rows, counts = explain_clips(CLIPS, read, explain, checked_methods, tmp_path, overwrite)
         assert rows == {"a": row, "b": row}
         assert counts == f"{explained} clips explained, {kept} kept from before, 1 left out"
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")} == {
         "walking/a/saliency.npz", "video/b/saliency.npz"}
     (tmp_path / "walking" / "a" / "metrics.json").write_text('{"gradient": 3}')
-    with pytest.raises(ValueError, match="does not hold the figures of a clip"):
-        explain_clips(CLIPS[:1], INFO, load, explain, tmp_path)
+    with pytest.raises(ValueError, match="does not hold the metrics of a clip"):
+        explain_clips(CLIPS[:1], read, explain, checked_methods, tmp_path)
 
 
 def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
@@ -48,16 +51,16 @@ def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
         raise ValueError("the model overflows")
 
     with pytest.raises(ValueError, match="the model overflows"):
-        explain_clips(CLIPS, INFO, load, fail, tmp_path)
+        explain_clips(CLIPS, read, fail, checked_methods, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_nothing_that_can_be_read_is_an_error():
-    assert over_clips(CLIPS, lambda clip: clip.label) == [(CLIPS[0], "walking"), (CLIPS[2], "walking")]
+    assert map_clips(CLIPS, lambda clip: clip.label) == [(CLIPS[0], "walking"), (CLIPS[2], "walking")]
     with pytest.raises(ValueError, match="none of the 3 clips could be read"):
-        over_clips(CLIPS, lambda clip: None)
+        map_clips(CLIPS, lambda clip: None)
     with pytest.warns(UserWarning, match="bad is left out"):
-        assert read(CLIPS[2], INFO, load) is None
+        assert read_or_warn(read, CLIPS[2]) is None
 
 
 class Model(torch.nn.Module):
@@ -76,18 +79,22 @@ class Model(torch.nn.Module):
 
 @pytest.mark.parametrize(("target", "index"), [("predicted", 1), ("label", 1), ("running", 0)])
 def test_a_prediction_and_its_target(target, index):
-    seen = predict(Model(np.log(3)), INFO, CLIPS[0], FRAMES, target)
+    seen = predict(Model(np.log(3)), INFO, FRAMES, target, CLIPS[0].label)
     assert seen.probabilities == pytest.approx([0.25, 0.75])
     assert (seen.tensor.shape, seen.features.shape, seen.target) == ((2, 3, 4, 4), (2, 5), index)
-    assert seen.facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": INFO.classes[index],
-                          "probability": pytest.approx(0.25 + 0.5 * index)}
-    assert seen.title == "a: walking, predicted walking (0.75)"
-    assert predict(Model(-1.0), INFO, CLIPS[1], FRAMES).title == "b: no label, predicted running (0.73)"
+    target, probability = INFO.classes[seen.target], seen.probabilities[seen.target]
+    facts = facts_of("a", "walking", seen.predicted, target, probability, "logit")
+    assert facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": INFO.classes[index],
+                     "probability": pytest.approx(0.25 + 0.5 * index), "score": "logit"}
+    assert title_of(facts, seen.probabilities.max()) == "a: walking, predicted walking (0.75)"
+    other = predict(Model(-1.0), INFO, FRAMES)
+    facts = facts_of("b", None, other.predicted, other.predicted, other.probabilities.max(), "logit")
+    assert title_of(facts, other.probabilities.max()) == "b: no label, predicted running (0.73)"
 
 
 def test_scores_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="a: the model's scores are not finite"):
-        predict(Model(np.nan), INFO, CLIPS[0], FRAMES)
+    with pytest.raises(ValueError, match="the model's scores are not finite"):
+        predict(Model(np.nan), INFO, FRAMES)
 
 
 def test_a_result_folder_has_its_recipe_and_one_writer(tmp_path):

@@ -5,33 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from model.attention import CNNLSTMAttention
-from model.cbam import CNNLSTMCBAM
-from model.cnn_lstm import CNNLSTM
+from model.cnn_lstm import build_model
 from saliency import sanity, summary
+from saliency.explain import Explanation
 from saliency.metrics import spearman
 from saliency.sanity import Example, check, random_head_models, randomise, randomised_models, stages
+from tests.toys import SMALL, MeanOfBackbone
 
 RESNET = ["classifier", "lstm", "projection", "layer4", "layer3", "layer2", "layer1", "conv1-bn1"]
-SIZES = {"feature_size": 6, "hidden_size": 5, "classifier_size": 4}
-
-
-class Linear(nn.Module):
-    """The gradient of a class is the weights: a map that depends on the classifier and backbone, and on no pixel."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(576, 8))
-        self.classifier = nn.Linear(8, 2)
-
-    def encode(self, clips):
-        return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-
-    def classify(self, features):
-        return self.classifier(features.mean(1))
-
-    def forward(self, clips):
-        return self.classify(self.encode(clips))
 
 
 def example(frames=3, size=12):
@@ -43,12 +24,12 @@ def weights(model):
 
 
 @pytest.mark.parametrize("kind, backbone, expected", [
-    (CNNLSTM, "resnet18", RESNET), (CNNLSTMCBAM, "resnet18", RESNET),
-    (CNNLSTMAttention, "mobilenet_v2", ["classifier", "lstm", "attention", "projection", "features.16-18",
+    ("cnnlstm", "resnet18", RESNET), ("cnnlstm_cbam", "resnet18", RESNET),
+    ("cnnlstm_attn", "mobilenet_v2", ["classifier", "lstm", "attention", "projection", "features.16-18",
                                         "features.12-15", "features.8-11", "features.4-7", "features.0-3"]),
 ])
 def test_stages_hold_every_weight_once(kind, backbone, expected):
-    model = kind(2, backbone, **SIZES)
+    model = build_model(kind, 2, backbone, **SMALL)
     found = stages(model)
     assert [name for name, _ in found] == expected
     parts = [id(weight) for _, modules in found for module in modules for weight in module.parameters()]
@@ -77,7 +58,7 @@ def test_randomise_resets_running_statistics_shuffles_the_rest_and_keeps_the_glo
 
 
 def test_each_stage_adds_to_those_above_and_the_model_is_left_alone():
-    model = Linear().train()
+    model = MeanOfBackbone().train()
     before = weights(model)
     found = list(randomised_models(model, seed=0))
     assert [name for name, _ in found] == ["classifier", "3", "1", "0"]
@@ -93,7 +74,7 @@ def test_each_stage_adds_to_those_above_and_the_model_is_left_alone():
 
 
 def test_random_heads_share_the_backbone_and_differ():
-    model = Linear().eval()
+    model = MeanOfBackbone().eval()
     heads = list(random_head_models(model, draws=3, seed=0))
     clips = torch.randn(1, 2, 3, 12, 12)
     with torch.no_grad():
@@ -103,7 +84,7 @@ def test_random_heads_share_the_backbone_and_differ():
 
 def test_same_weights_give_1_and_random_ones_less():
     torch.manual_seed(0)
-    model, examples = Linear().eval(), [example(), example()]
+    model, examples = MeanOfBackbone().eval(), [example(), example()]
     report = check(model, examples, ["gradient"], draws=2)
     curve = report["sanity"]["correlations"]["gradient"]
     assert [curve[0], report["sanity"]["within_frames"]["gradient"][0]] == pytest.approx([1, 1])
@@ -115,7 +96,7 @@ def test_same_weights_give_1_and_random_ones_less():
 
 def test_the_correlation_is_that_of_the_gradients_by_hand():
     torch.manual_seed(1)
-    model, one = Linear().eval(), example()
+    model, one = MeanOfBackbone().eval(), example()
 
     def by_hand(network):
         clip = one.clip[None].clone().requires_grad_(True)
@@ -130,8 +111,8 @@ def test_the_correlation_is_that_of_the_gradients_by_hand():
 def test_maps_that_do_not_change_are_called_out(monkeypatch):
     picture = np.random.default_rng(0).random((3, 12, 12))
     kinds = {"deaf": picture, "blank": np.zeros_like(picture)}
-    monkeypatch.setattr(sanity, "explain", lambda *args: (kinds, {}, {}))
-    report = check(Linear(), [example()], list(kinds), draws=1)
+    monkeypatch.setattr(sanity, "explain", lambda *args: Explanation(kinds, {}, {}, {}))
+    report = check(MeanOfBackbone(), [example()], list(kinds), draws=1)
     assert report["sanity"]["correlations"]["deaf"] == [1] * len(report["sanity"]["stages"])
     assert math.isnan(report["sanity"]["correlations"]["blank"][0]) and report["sanity"]["n_nan"]["blank"][0] == 1
     same, constant = report["sentences"]
@@ -155,7 +136,7 @@ def test_a_profile_in_time_raises_the_correlation_over_the_clip_alone():
 
 
 def test_the_printed_tables_hold_every_stage_and_both_correlations():
-    report = check(Linear().eval(), [example()], ["gradient"], draws=1)
+    report = check(MeanOfBackbone().eval(), [example()], ["gradient"], draws=1)
     text = summary.sanity_tables(report)
     assert all(stage in text for stage in report["sanity"]["stages"])
     head = report["random_head"]["gradient"]

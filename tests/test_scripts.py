@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data.kth import OFFICIAL_SPLIT, parse_name
+from data.datasets.kth import OFFICIAL_SPLIT, parse_name
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [*sorted(ROOT.glob("utils/*.sh")), ROOT / ".ci/run"]

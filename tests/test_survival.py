@@ -1,4 +1,4 @@
-"""A few of the kills of tests.bench_kills, and what else ends a run early: a full disk, files that vanish, decoders."""
+"""A few of the kills of tests.benchmarks.kills, and other early ends: a full disk, files that vanish, decoders."""
 
 import errno
 import faulthandler
@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from data import clips
-from data.files import whole_folder
 from data.video import write_video
 from model.checkpoint import save_checkpoint
+from runtime.files import whole_folder
 from saliency.gradient import feature_gradient, frame_gradient
-from saliency.summary import checked
-from tests.bench_kills import DATA, TRAIN, WAYS, prepared, survive
+from saliency.summary import checked_methods
+from tests.benchmarks.damage import write_uncompressed
+from tests.benchmarks.kills import DATA, TRAIN, WAYS, prepared, survive
 from tests.conftest import DURATION, bytes_of, data_options, moving_block, refused, run_command, train_options
-from tests.damage import write_uncompressed
-from tests.test_gradient import cnn_lstm
+from tests.toys import cnn_lstm
 
 CLIP = "person22_walking_d1_1"
 VIDEO_SCRIPTS = ("inference", "frame_saliency", "feature_saliency")
@@ -51,7 +51,7 @@ def test_a_folder_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "old").write_text("old")
     seen = []
-    monkeypatch.setattr("data.files.shutil.rmtree", lambda folder, **options: seen.append(
+    monkeypatch.setattr("runtime.files.shutil.rmtree", lambda folder, **options: seen.append(
         sorted(path.name for path in (tmp_path / "clip").iterdir())))
     with whole_folder(tmp_path / "clip") as folder:
         (folder / "new").write_text("new")
@@ -64,7 +64,7 @@ def test_a_folder_takes_its_place_when_its_files_are_on_the_disk(tmp_path, monke
     def note(descriptor):
         flushed.append((os.fstat(descriptor).st_size, (tmp_path / "clip").exists()))
 
-    monkeypatch.setattr("data.files.os.fsync", note)
+    monkeypatch.setattr("runtime.files.os.fsync", note)
     with whole_folder(tmp_path / "clip") as folder:
         (folder / "a").write_text("a")
         (folder / "b").write_text("bb")
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(data_set, trained, tmp_
 
     options = train_options(data_set, tmp_path) if script == "main" else [
         *data_options(data_set), "--resume_path", trained / "best.pth", "--result_path", tmp_path, "--limit", 1]
-    monkeypatch.setattr("data.files.os.fsync", full)
+    monkeypatch.setattr("runtime.files.os.fsync", full)
     line = refused(capsys, script, *options)
     assert "No space left on device" in line and "make room and run the same command" in line
     assert set(bytes_of(tmp_path)) <= {".lock"}
@@ -192,8 +192,8 @@ def test_an_image_that_vanishes_between_listing_and_reading(own_data_set, traine
                                      '{"gradient": {"auc_flow_frame": "0.5"}}',
                                      '{"gradient": {"auc_flow_frame": 1e999}}'])
 def test_figures_of_another_form_are_named(tmp_path, content):
-    with pytest.raises(ValueError, match=r"clip.metrics.json does not hold the figures of a clip; remove "):
-        checked(json.loads(content), tmp_path / "clip" / "metrics.json")
+    with pytest.raises(ValueError, match=r"clip.metrics.json does not hold the metrics of a clip; remove "):
+        checked_methods(json.loads(content), tmp_path / "clip" / "metrics.json")
 
 
 # Sizes that a file claims, numbers that are none

@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 
-from data.gait import hip_path, leg, prepare_gait
-from data.kth import read_sequences
-from data.synthetic import ACTIONS, EVIDENCE, SCENARIOS, WIDTH, course, make_person, make_scene, synthesize
+from data.datasets.kth import read_sequences
+from data.synthetic.gait import hip_path, leg, prepare_gait
+from data.synthetic.people import ACTIONS, EVIDENCE, SCENARIOS, WIDTH, course, make_person, make_scene, synthesize
 from data.video import masks_path, read_masks, read_video, write_video
 from utils import synthesize_kth
 from utils.batch import Record

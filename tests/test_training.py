@@ -6,54 +6,33 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import main
 from data.annotation import read_annotation, write_annotation
-from model.checkpoint import MODELS, ModelInfo, load_model, read_checkpoint
-from model.legacy import normalisation
+from model import training as training_module
+from model.checkpoint import ModelInfo, load_model, read_checkpoint
+from model.cnn_lstm import build_model
+from model.normalisation import normalisation
 from model.training import (
     MirroredClips,
     Vectors,
     best_epoch,
     epoch_batches,
     evaluate,
-    fit,
     keep_vectors,
     train_epoch,
 )
 from tests.conftest import refused, run_command, train_options
+from tests.toys import Trainable
 
 CPU = torch.device("cpu")
 INFO = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 6, [0.5] * 3, [0.5] * 3)
 
 
-class Toy(nn.Module):
-    """A frozen part with batch norm and a trained part with dropout, behind the methods of a CNNLSTM."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.BatchNorm1d(4)
-        self.projection = nn.Linear(4, 8)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 2))
-
-    def describe(self, clips):
-        return self.backbone(clips.flatten(0, 1).mean((2, 3))).unflatten(0, clips.shape[:2])
-
-    def project(self, vectors):
-        return self.projection(vectors).relu()
-
-    def classify(self, features):
-        return self.classifier(features.mean(1))
-
-    def forward(self, clips):
-        return self.classify(self.project(self.describe(clips)))
-
-
 def toy():
     torch.manual_seed(3)
-    return Toy()
+    return Trainable()
 
 
 def vectors(count=24, uneven=False, seed=5):
@@ -67,7 +46,7 @@ def vectors(count=24, uneven=False, seed=5):
 
 def train(folder, model=None, n_epochs=3, lr_rate=1e-2, seed=0, training=None, validation=True):
     model = model or toy()
-    history = fit(
+    history = training_module.train(
         model, INFO, training or vectors(uneven=True), vectors(8, seed=6) if validation else None, folder,
         finetune=False, n_epochs=n_epochs, batch_size=8, lr_rate=lr_rate, weight_decay=0.0, seed=seed, device=CPU,
     )
@@ -132,20 +111,20 @@ def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, m
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(main, "find_spec", lambda name: True)
     options = train_options(data_set, tmp_path, "--n_epochs", 3, "--tensorboard", "--save_interval", 2)
-    write_log = main.run.write_csv
+    write_log = main.write_csv
 
     def dies(path, rows):
         if path.exists():
             raise KeyboardInterrupt
         write_log(path, rows)
 
-    monkeypatch.setattr(main.run, "write_csv", dies)
+    monkeypatch.setattr(main, "write_csv", dies)
     with pytest.raises(SystemExit):
         run_command("main", *options)
     assert len(read_checkpoint(tmp_path / "last.pth")["history"]) == 2
     assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1"]
     assert (tmp_path / "curves.png").is_file() and (tmp_path / "epoch_2.pth").is_file()
-    monkeypatch.setattr(main.run, "write_csv", write_log)
+    monkeypatch.setattr(main, "write_csv", write_log)
     run_command("main", *options)
     assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1", "2", "3"]
     history = read_checkpoint(tmp_path / "last.pth")["history"]
@@ -181,7 +160,7 @@ def test_flags_of_normalisation_and_sizes_are_in_the_checkpoint(data_set, tmp_pa
                                        "--attention_rows", 3, "--attention_size", 5, "--mean_dataset", "kinetics"))
     model, info = load_model(tmp_path / "best.pth")
     assert (info.config["attention_rows"], info.config["attention_size"]) == (3, 5)
-    assert model.attention.score[0].out_features == 5 and model.attention.rows == 3
+    assert model.head.attention.score[0].out_features == 5 and model.head.attention.rows == 3
     assert (info.mean, info.std) == normalisation("kinetics", std_norm=True)
 
 
@@ -199,7 +178,7 @@ def test_training_starts_from_the_weights_of_another_run(data_set, trained, tmp_
     assert len(state["classifier.4.weight"]) == 3
     assert same({name: weight for name, weight in state.items() if "classifier.4." not in name},
                 {name: weight for name, weight in start.items() if "classifier.4." not in name})
-    assert "a new last layer: its classes are others" in capsys.readouterr().out
+    assert "with a new last layer for other classes" in capsys.readouterr().out
 
 
 def test_more_epochs_later_are_the_same_epochs(tmp_path):
@@ -237,19 +216,19 @@ def test_a_frozen_backbone_stays_as_it_was(data_set, tmp_path):
     """Weights and the running statistics of its batch norms; everything after it is trained."""
     run_command("main", *train_options(data_set, tmp_path, "--backbone", "shufflenet_v2_x0_5", "--n_epochs", 1))
     torch.manual_seed(0)
-    fresh = MODELS["cnnlstm"](2, "shufflenet_v2_x0_5", hidden_size=16, dropout=0.5).state_dict()
+    fresh = build_model("cnnlstm", 2, "shufflenet_v2_x0_5", hidden_size=16, dropout=0.5).state_dict()
     trained = read_checkpoint(tmp_path / "last.pth")["state_dict"]
     assert sum("running_mean" in name for name in trained) > 10
     for name, tensor in fresh.items():
-        assert torch.equal(tensor, trained[name]) == name.startswith("backbone."), name
+        assert torch.equal(tensor, trained[name.removeprefix("head.")]) == name.startswith("backbone."), name
 
 
 def test_finetuning_trains_everything(tmp_path):
     clips = SimpleNamespace(labels=[0, 1, 0, 1])
     data = ClipsInMemory(torch.randn(4, 3, 4, 5, 5), clips.labels)
     model, before = toy(), toy().state_dict()
-    fit(model, INFO, MirroredClips(data), data, tmp_path, finetune=True, n_epochs=1, batch_size=2, lr_rate=1e-2,
-        weight_decay=0.0, seed=0, device=CPU)
+    training_module.train(model, INFO, MirroredClips(data), data, tmp_path, finetune=True, n_epochs=1, batch_size=2,
+                          lr_rate=1e-2, weight_decay=0.0, seed=0, device=CPU)
     assert not [name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])]
 
 

@@ -10,60 +10,26 @@ from captum.attr import Saliency
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM
-from saliency.factored import FactoredRelevance
+from saliency.fills import FILLS, background
 from saliency.gradient import frame_gradient
-from saliency.tsr import (
-    FILLS,
-    LiteralRelevance,
-    background,
-    min_max,
-    patch_boxes,
-    temporal_saliency_rescaling,
-)
-
-
-class SmallModel(nn.Module):
-    """A smooth encoder and a head whose gradient depends on all frames."""
-
-    def __init__(self, frames_ignored=(), linear=False):
-        super().__init__()
-        self.ignored, self.linear = list(frames_ignored), linear
-        self.convolution = nn.Conv2d(3, 6, 5, stride=3)
-        self.out = nn.LazyLinear(8)
-        self.lstm = nn.LSTM(8, 12, batch_first=True)
-        self.scores = nn.Linear(12, 3)
-
-    def encode(self, clips):
-        maps = self.convolution(clips.flatten(0, 1))
-        return self.out((maps if self.linear else torch.tanh(maps)).flatten(1)).unflatten(0, clips.shape[:2])
-
-    def classify(self, features):
-        if self.linear:
-            weights = torch.arange(1, features.shape[1] + 1, dtype=features.dtype)
-            return torch.einsum("btd,t->bd", features, weights)[:, :3]
-        kept = [t for t in range(features.shape[1]) if t not in self.ignored]
-        return self.scores(self.lstm(features[:, kept])[0][:, -1])
-
-    def forward(self, clips):
-        return self.classify(self.encode(clips))
+from saliency.tsr import temporal_saliency_rescaling
+from saliency.tsr.algorithm import min_max
+from saliency.tsr.factored import FactoredRelevance
+from saliency.tsr.literal import LiteralRelevance
+from saliency.tsr.patches import patch_boxes
+from tests.toys import SmoothModel, cnn_lstm
 
 
 def small(frames=4, size=17, dtype=torch.float64, **options):
     torch.manual_seed(1)
-    model = SmallModel(**options).to(dtype).eval()
+    model = SmoothModel(**options).to(dtype).eval()
     clip = torch.randn(frames, 3, size, size, dtype=dtype)
     model(clip[None])
     return model, clip
 
 
 def resnet(size=32, frames=4, dtype=torch.float64):
-    torch.manual_seed(2)
-    model = CNNLSTM(2, hidden_size=16, feature_size=24).to(dtype).eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
-    return model, torch.randn(frames, 3, size, size, dtype=dtype)
+    return cnn_lstm(dtype, (frames, 3, size, size), seed=2)
 
 
 def captum_deltas(model, clip, target, patch, fill):
@@ -202,7 +168,7 @@ def test_model_whose_frames_meet_uses_the_literal_loop():
     model, clip = small()
     mixing = nn.Module()
     mixing.forward = lambda clips: model(clips + clips.mean(1, keepdim=True))
-    with pytest.warns(UserWarning, match="frames meet before its head"):
+    with pytest.warns(UserWarning, match="the model does not state that its frames are independent before the head"):
         result = temporal_saliency_rescaling(mixing, clip, 0, patch=9)
     time_delta, _ = captum_deltas(mixing, clip, 0, 9, background(clip))
     np.testing.assert_allclose(result.time_delta, time_delta, rtol=1e-8)
@@ -220,12 +186,12 @@ def test_half_precision_tells_its_error():
 def test_model_is_left_as_it_was():
     model, clip = resnet()
     model.train()
-    model.lstm.weight_ih_l0.requires_grad_(False)
+    model.head.lstm.weight_ih_l0.requires_grad_(False)
     model.projection.weight.grad = torch.ones_like(model.projection.weight)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     temporal_saliency_rescaling(model, clip, 0, patch=20)
     assert all(module.training for module in model.modules())
-    assert not model.lstm.weight_ih_l0.requires_grad and model.projection.weight.requires_grad
+    assert not model.head.lstm.weight_ih_l0.requires_grad and model.projection.weight.requires_grad
     assert (model.projection.weight.grad == 1).all()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 

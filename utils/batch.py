@@ -6,9 +6,9 @@ A record is {"options": {...}, "videos": {key: what is known of the video}}; the
 from tqdm import tqdm
 
 import opts
-from data.files import read_json, write_json
-from data.isolated import n_cores, run_isolated
 from data.video import VIDEO_SUFFIXES
+from runtime.files import read_json, write_json
+from runtime.isolated import n_cores, run_isolated
 
 
 def add_work_options(parser, overwrite):

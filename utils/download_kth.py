@@ -21,12 +21,14 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import sole_writer, whole_file
-from data.kth import read_sequences
+
+# isort: split
+from tqdm import tqdm
+
+from data.datasets.kth import read_sequences
+from runtime.files import sole_writer, whole_file
 
 URL = "https://www.csc.kth.se/cvap/actions"
 CLASSES = ("walking", "running", "jogging", "boxing", "handclapping", "handwaving")

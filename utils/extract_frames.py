@@ -9,8 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import by_name, sole_writer, whole_folder
-from data.video import QUALITY, cv2, iterate_video, masks_path, read_masks, write_masks
+
+# isort: split
+import cv2
+
+from data.video import QUALITY, iterate_video, masks_path, read_masks, write_masks
+from runtime.files import by_name, sole_writer, whole_folder
 from utils.batch import add_work_options, list_videos, work_through
 
 
@@ -62,8 +66,7 @@ def work(args):
 
 def build_parser():
     parser = opts.Parser(__doc__.split("\n")[0])
-    parser.add_argument("--trimmed_path", type=Path, default=Path("data/kth_trimmed"), help="class folders of clips")
-    parser.add_argument("--image_path", type=Path, default=Path("data/kth/image_data"), help="where the frames go")
+    opts.add_dataset(parser, "trimmed_path", "image_path")
     add_work_options(parser, "extract again what is complete")
     return parser
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import sole_writer, whole_file
-from data.kth import parse_name, sequence_name
-from data.synthetic import ACTIONS, EVIDENCE, SCENARIOS, evidence_span, synthesize
-from data.video import cv2, masks_path, write_masks, write_video
+
+# isort: split
+import cv2
+
+from data.datasets.kth import parse_name, sequence_name
+from data.synthetic.people import ACTIONS, EVIDENCE, SCENARIOS, evidence_span, synthesize
+from data.video import masks_path, write_masks, write_video
+from runtime.files import sole_writer, whole_file
 from utils.batch import Record, add_work_options, work_through
 
 RECORD = "synthetic.json"  # in the folder: the options, and of each video what it holds, or null until it is complete

@@ -11,14 +11,17 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-from data.files import by_name, sole_writer
-from data.kth import read_sequences, sequence_name
-from data.video import cv2, masks_path, read_masks, read_video, resize_mask, write_masks, write_video
+
+# isort: split
+import cv2
+import numpy as np
+
+from data.datasets import DATASETS
+from data.video import masks_path, read_masks, read_video, resize_mask, write_masks, write_video
 from data.windows import find_motion, find_ranges, place_windows
+from runtime.files import by_name, sole_writer
 from utils.batch import Record, add_work_options, list_videos, work_through
 
 RECORD = "trim.json"  # in the trimmed folder: the options, and of each video its size and where each clip starts
@@ -62,7 +65,7 @@ def cut(key, videos, raw_path, trimmed_path, options):
     return entry
 
 
-def find_videos(raw_path, classes, sequences):
+def find_videos(raw_path, classes, sequences, dataset):
     """The videos in the class folders, {class/file: (name of its clips, ranges or None where they are to be found)}.
 
     Clips are named after the video; where several videos have one name, after class and video. ValueError where there
@@ -76,7 +79,7 @@ def find_videos(raw_path, classes, sequences):
     absent = sorted(set(classes or []) - set(folders))
     if absent:
         raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}")
-    stems = {key: sequence_name(Path(key).stem) for key in keys}
+    stems = {key: dataset.sequence_name(Path(key).stem) for key in keys}
     count = Counter(stems.values())
     names = {key: stem if count[stem] == 1 else f"{Path(key).parent}_{stem}" for key, stem in stems.items()}
     by_name((name, key) for key, name in names.items())
@@ -95,10 +98,11 @@ def is_complete(key, entry, raw_path, trimmed_path):
 def work(args):
     if args.start and args.windows > 1:
         raise ValueError(f"--start cuts one clip per video, --windows asks for {args.windows}; leave one of them out")
+    dataset = DATASETS[args.dataset]
     beside = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
     path = args.sequences or next((path for path in beside if path.is_file()), Path("none"))
-    sequences = {} if args.start or str(path) == "none" else read_sequences(path)
-    videos = find_videos(args.raw_path, args.classes, sequences)
+    sequences = {} if args.start or str(path) == "none" else dataset.read_ranges(path)
+    videos = find_videos(args.raw_path, args.classes, sequences, dataset)
     options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
                "start": args.start, "ranges": bool(sequences)}  # fmt: skip
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
@@ -122,11 +126,10 @@ def work(args):
 
 def build_parser():
     parser = opts.Parser(__doc__.split("\n")[0])
-    parser.add_argument("--raw_path", type=Path, default=Path("data/raw_dataset/kth_data"), help="class folders")
+    opts.add_dataset(parser, "raw_path", "trimmed_path")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="only these class folders")
     parser.add_argument("--sequences", type=Path, metavar="FILE",
                         help="ranges, 'none' to find them from motion; 00sequences.txt in --raw_path or beside it")
-    parser.add_argument("--trimmed_path", type=Path, default=Path("data/kth_trimmed"), help="where the clips go")
     parser.add_argument("--n_frames", type=opts.positive_int, default=30, help="frames of a clip")
     parser.add_argument("--size", type=opts.positive_int, nargs=2, default=[120, 120], metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--windows", type=opts.positive_int, default=1, help="clips per range")

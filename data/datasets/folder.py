@@ -1,0 +1,19 @@
+"""Class folders of any videos.
+
+Clips that name a group, as in UCF101 (v_jump_g07_c01), are split by group. Clips that are named as in KTH are split by
+person.
+"""
+
+from pathlib import Path
+
+from data.datasets.kth import KTH
+
+
+class Folder(KTH):
+    """Names are read as in KTH and in UCF101; only the places of the files differ."""
+
+    name = "folder"
+
+    @property
+    def raw_path(self) -> Path:
+        return Path("data/raw_dataset/folder")

@@ -1,0 +1,49 @@
+"""Splits that keep every person, group or video on one side."""
+
+import random
+
+SUBSETS = ("training", "validation", "testing")
+
+
+def split_persons(persons: set[int], official: dict[str, tuple[int, ...]], validation: list[int] | None = None,
+                  testing: list[int] | None = None) -> dict[int, str]:
+    """Return {person: subset}: the official split, or the persons named here and all others for training.
+
+    An empty list of persons for validation means that there is to be none. ValueError if training or validation would
+    otherwise have no persons, or testing in the official split.
+    """
+    if not persons:
+        return {}
+    there = f"there are clips of persons {' '.join(map(str, sorted(persons)))}"
+    advice = f"name persons with --validation_persons and --testing_persons; {there}"
+    parts, needed = {subset: set(members) for subset, members in official.items()}, SUBSETS
+    if testing or validation is not None:
+        parts = {"validation": set(validation or []), "testing": set(testing or [])}
+        needed = ("training",) if validation == [] else ("training", "validation")
+        named = parts["validation"] | parts["testing"]
+        if parts["validation"] & parts["testing"]:
+            raise ValueError("a person is named for validation and for testing; nobody can be in both")
+        if named - persons:
+            raise ValueError(f"there is no clip of person {min(named - persons)}; {there}")
+        parts["training"] = persons - named
+    split = {person: subset for subset, members in parts.items() for person in members & persons}
+    if persons - split.keys():
+        raise ValueError(f"the official split has no person {min(persons - split.keys())}; {advice}")
+    for subset in needed:
+        if subset not in split.values():
+            raise ValueError(f"nobody is left for {subset}; {advice}")
+    return split
+
+
+def split_groups(group_of: dict[str, str], seed: int) -> dict[str, str]:
+    """Return {clip: subset} for {clip: group}: a fifth of the groups for validation, a fifth for testing.
+
+    The choice depends on the seed and on the names of the groups. ValueError for fewer than three groups.
+    """
+    groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {group}").random())
+    if len(groups) < len(SUBSETS):
+        raise ValueError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
+                         "subsets; add some")
+    fifth = max(1, round(len(groups) / 5))
+    subset_of = dict.fromkeys(groups[:fifth], "validation") | dict.fromkeys(groups[fifth : 2 * fifth], "testing")
+    return {clip: subset_of.get(group, "training") for clip, group in group_of.items()}

@@ -1,0 +1,113 @@
+"""The sequence-model contract: what a model must offer so that every fast algorithm of the project applies to it.
+
+    encode(clips)                       (B, T, C, H, W) -> (B, T, D); each frame by itself, no state kept
+    classify(features, lengths=None)    (B, T, D) -> (B, classes); steps at or beyond `lengths` (B,) have no influence
+    head_modules()                      [(name, module)] after the encoder, from the top down
+    backbone_modules()                  [(name, module)] of the encoder
+    frames_independent                  True: the model states that `encode` treats each frame by itself
+
+Together, `head_modules` and `backbone_modules` hold every parameter once. The statement `frames_independent` is
+verified on the clip at hand. Models that lack one of the members are explained by the literal definitions, with a
+warning.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+SAME = 1e-3  # largest relative difference between two encodings of a frame that counts as rounding
+
+
+@runtime_checkable
+class SequenceModel(Protocol):
+    """The members of the contract; see the docstring of this module."""
+
+    frames_independent: bool
+
+    def encode(self, clips: torch.Tensor) -> torch.Tensor: ...
+    def classify(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor: ...
+    def head_modules(self) -> list[tuple[str, nn.Module]]: ...
+    def backbone_modules(self) -> list[tuple[str, nn.Module]]: ...
+
+
+def check_parts(model: SequenceModel) -> None:
+    """Raise ValueError if `head_modules` and `backbone_modules` do not hold every parameter of the model once.
+
+    A module that is missing there would keep its trained weights when a sanity check claims to have randomised it.
+    """
+    listed = [weight for _, part in (*model.head_modules(), *model.backbone_modules()) for weight in part.parameters()]
+    counts = {id(weight): 0 for weight in listed}
+    for weight in listed:
+        counts[id(weight)] += 1
+    missing = [name for name, weight in model.named_parameters() if id(weight) not in counts]
+    twice = [name for name, weight in model.named_parameters() if counts.get(id(weight), 0) > 1]
+    for names, fault in ((missing, "are in neither"), (twice, "are listed twice in")):
+        if names:
+            raise ValueError(f"{type(model).__name__}: {len(names)} parameters {fault} head_modules() and "
+                             f"backbone_modules() (first: {names[0]}); list each part of the model once")
+
+
+def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
+    """Return whether the model follows the contract and states that its frames are independent.
+
+    The statement is verified on the clip (T, C, H, W): two different frames must have the same features together and
+    apart. ValueError if they do not, because every fast algorithm would be wrong.
+    """
+    if not isinstance(model, SequenceModel) or not model.frames_independent:
+        return False
+    pair = _two_different_frames(clip)  # (2, C, H, W)
+    with torch.no_grad():
+        together, apart = model.encode(pair[None])[0], model.encode(pair[:, None])[:, 0]  # (2, D)
+    if (together - apart).abs().max() > SAME * together.abs().max():
+        raise ValueError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
+                         "another frame is encoded with it; set it to False")
+    return True
+
+
+def _two_different_frames(clip: torch.Tensor) -> torch.Tensor:
+    """Return the first frame and the one that differs most from it; a mirrored negative if all frames are equal."""
+    first = clip[0]
+    distance = (clip - first).abs().flatten(1).amax(1)  # (T,)
+    other = clip[distance.argmax()] if distance.max() > 0.1 * (clip.max() - clip.min()) else 1 - first.flip(-1)
+    return torch.stack([first, other])
+
+
+def last_layer(model: SequenceModel) -> str:
+    """Return the name of the layer that computes the class scores: the last linear layer of the first head module."""
+    name, top = model.head_modules()[0]
+    linear = [(sub, part) for sub, part in top.named_modules() if isinstance(part, nn.Linear)]
+    if not linear:
+        raise ValueError(f"the head module {name} of {type(model).__name__} has no linear layer")
+    wanted = linear[-1][1]
+    return next(place for place, part in model.named_modules() if part is wanted)
+
+
+@contextmanager
+def differentiable_rnns(model: nn.Module) -> Iterator[None]:
+    """Make the model's recurrent layers differentiable in eval mode on CUDA during the block.
+
+    cuDNN refuses the backward pass of a recurrent layer in eval mode, so PyTorch's own kernels take its place while
+    such a layer runs. The rest of the model keeps cuDNN.
+    """
+    switched = []
+
+    def enter(module, inputs):
+        if not module.training and torch.is_grad_enabled() and any(weight.is_cuda for weight in module.parameters()):
+            switched.append(torch.backends.cudnn.flags(enabled=False))
+            switched[-1].__enter__()
+
+    def leave(module, inputs, outputs):
+        if switched:
+            switched.pop().__exit__(None, None, None)
+
+    layers = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
+    hooks = [layer.register_forward_pre_hook(enter) for layer in layers]
+    hooks += [layer.register_forward_hook(leave, always_call=True) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,38 @@
+"""What a trained model says about one clip."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from model.checkpoint import ModelInfo
+from model.preprocessing import normalise
+
+
+class Prediction(NamedTuple):
+    """The clip as the model reads it, what the model makes of it, and the class that is explained."""
+
+    tensor: torch.Tensor  # (T, C, H, W), normalised
+    features: torch.Tensor  # (T, D)
+    probabilities: np.ndarray  # (classes,)
+    predicted: str  # the name of the most probable class
+    target: int  # the index of the explained class
+
+
+@torch.no_grad()
+def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target: str = "predicted",
+            label: str | None = None) -> Prediction:
+    """Classify the frames (T, H, W, 3) uint8 RGB of a clip, at the size that the model reads.
+
+    target: the explained class: "predicted", "label" (the true class, given as `label`) or the name of a class.
+    ValueError if a score is not finite.
+    """
+    tensor = normalise(frames, info.mean, info.std).to(next(model.parameters()).device)
+    features = model.encode(tensor[None])
+    scores = model.classify(features)[0]
+    if not torch.isfinite(scores).all():
+        raise ValueError("the model's scores are not finite; check its weights, or train it again")
+    probabilities = scores.softmax(0).cpu().numpy()
+    predicted = info.classes[int(probabilities.argmax())]
+    explained = {"predicted": predicted, "label": label}.get(target, target)
+    return Prediction(tensor, features[0], probabilities, predicted, info.classes.index(explained))

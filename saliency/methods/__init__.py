@@ -1,0 +1,95 @@
+"""The registry of attribution methods, for the frames of a clip and for the features between encoder and head.
+
+    attribution = attribute(METHODS["smoothgrad"], model, clip, target)
+    attribution.map           # (T, H, W), not negative, larger means more important
+
+Every method has the signature (model, clip, target, score="logit", **options) -> saliency.attribution.Attribution.
+`clip` is normalised, (T, C, H, W). Every method leaves the model as it found it. docs/architecture.md shows how to add
+one. Importing this module does not import PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime.declare import Option, load
+from saliency.fills import FILLS
+
+if TYPE_CHECKING:
+    import torch
+
+    from saliency.attribution import Attribution
+
+
+class Method(NamedTuple):
+    """place: the function; line: what it is and its source, for --help; options: its keyword arguments."""
+
+    place: str
+    line: str
+    options: tuple[Option, ...] = ()
+
+
+def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+              **options) -> Attribution:
+    """Call the function behind an entry of METHODS or FEATURE_METHODS."""
+    return load(method.place)(model, clip, target, score, **options)
+
+
+SMOOTHGRAD = (
+    Option("samples", int, 25, "noisy copies of the clip", "smoothgrad_samples", least=1),
+    Option("noise", float, 0.25, "standard deviation of the noise, as a share of the clip's range of values",
+           "smoothgrad_noise", least=0),
+)
+PATH = (Option("points", int, 32, "points on the path from the background", "path_points", least=1),)
+FEATURE_RESCALING = (
+    Option("quantile", float, 0.55, "single parts are masked only in frames whose time contribution lies above this "
+           "quantile; 0.55 masks them in the upper 45 percent of the frames", "tsr_quantile", least=0, most=1),
+    Option("fill", str, "background", "what masked parts become; background is the median over the clip",
+           "tsr_fill", choices=tuple(FILLS)),
+)
+RESCALING = (
+    Option("patch", int, 10, "side of a patch in pixels", "tsr_patch", least=1),
+    *FEATURE_RESCALING,
+    Option("step", str, "full", "full: frames, then patches; time: frames only", "tsr_step", choices=("full", "time")),
+    Option("tolerance", float, 1e-3, "largest error that the fast computation may make, relative to the largest "
+           "change; 0 allows rounding errors only and takes about twice as long", "tsr_tolerance", least=0),
+    Option("amp", bool, False, "run the image network in bfloat16, for GPUs; the error this causes is measured on a "
+           "sample and saved as tsr_amp_error", "amp"),
+    Option("memory_gb", float, None, "memory for activations; default: 2 on a CPU, 70%% of what is free on a GPU",
+           "memory_gb", least=0),
+)
+
+METHODS = {
+    "gradient": Method("saliency.methods.gradient:gradient", "|dS/dx| (Simonyan et al. 2014)"),
+    "gradient_x_input": Method("saliency.methods.gradient:gradient_x_input", "|x dS/dx| (Shrikumar et al. 2016)"),
+    "smoothgrad": Method("saliency.methods.smoothgrad:smoothgrad",
+                         "mean gradient of noisy copies (Smilkov et al. 2017)", SMOOTHGRAD),
+    "smoothgrad_x_difference": Method("saliency.methods.smoothgrad:smoothgrad_x_difference",
+                                      "SmoothGrad times the difference from the background", SMOOTHGRAD),
+    "integrated_gradients": Method("saliency.methods.integrated_gradients:integrated_gradients",
+                                   "path from the background (Sundararajan et al. 2017)", PATH),
+    "grad_cam": Method(
+        "saliency.methods.grad_cam:grad_cam", "weighted channels of the last feature map (Selvaraju et al. 2017)",
+        (Option("layer", str, None, "module whose output is weighted; default: the last one before the global pooling",
+                "layer"),)),
+    "occlusion_frame": Method("saliency.methods.occlusion:occlusion_frame",
+                              "drop when a frame is blanked (Zeiler and Fergus 2014, in time)"),
+    "occlusion_block": Method(
+        "saliency.methods.occlusion:occlusion_block",
+        "drop when a space-time block is blanked (Zeiler and Fergus 2014)",
+        (Option("frames", int, 5, "frames of a block", "occlusion_frames", least=1),
+         Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1))),
+    "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
+                  RESCALING),
+}
+FEATURE_METHODS = {
+    "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df"),
+    "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df"),
+    "smoothgrad": Method("saliency.methods.smoothgrad:feature_smoothgrad", "mean dS/df of noisy features", SMOOTHGRAD),
+    "integrated_gradients": Method("saliency.methods.integrated_gradients:feature_integrated_gradients",
+                                   "path from the features' median over the clip", PATH),
+    "occlusion": Method("saliency.methods.occlusion:feature_occlusion",
+                        "drop of S when a feature of a frame becomes its median over the clip"),
+    "tsr": Method("saliency.methods.rescaling:feature_tsr",
+                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_RESCALING),
+}

@@ -1,0 +1,42 @@
+"""Integrated gradients along the straight path from the background (Sundararajan et al. 2017)."""
+
+import torch
+from torch import nn
+
+from saliency.attribution import Attribution
+from saliency.fills import background
+from saliency.gradient import frame_gradient, head_gradient, untouched
+from saliency.methods.gradient import clip_features, signed
+from saliency.scores import target_score
+
+POINTS = 32
+
+
+def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                         points: int = POINTS) -> Attribution:
+    """Compute the mean gradient at the midpoints of `points` parts of the path, times the difference of its ends.
+
+    facts["completeness_gap"]: |sum of the attributions - (S(clip) - S(background))| / |S(clip) - S(background)|.
+    """
+    baseline = background(clip).expand_as(clip)
+    total = torch.zeros_like(clip)
+    for point in range(points):
+        total += frame_gradient(model, baseline + (point + 0.5) / points * (clip - baseline), target, score)
+    attributions = total / points * (clip - baseline)
+    with untouched(model), torch.no_grad():
+        ends = target_score(model(torch.stack([clip, baseline])), target, score)
+    difference = float(ends[0] - ends[1])
+    same = abs(difference) <= 1e-6 * float(ends.abs().max())  # but for rounding: nothing to divide by
+    gap = float("nan") if same else abs(float(attributions.sum()) - difference) / abs(difference)
+    return signed(attributions, {"completeness_gap": gap})
+
+
+def feature_integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                                 points: int = POINTS) -> Attribution:
+    """Integrate from each feature's median over the clip, (T, D); the sum is the difference of the scores."""
+    features = clip_features(model, clip)
+    difference = features - background(features)
+    shares = (torch.arange(points, device=features.device) + 0.5) / points
+    with untouched(model):
+        path = background(features) + shares.to(features.dtype).view(-1, 1, 1) * difference  # (points, T, D)
+        return Attribution(head_gradient(model, path, target, score).mean(0) * difference)

@@ -1,0 +1,47 @@
+"""SmoothGrad: the mean gradient over noisy copies of the input (Smilkov et al. 2017)."""
+
+import torch
+from torch import nn
+
+from saliency.attribution import Attribution
+from saliency.fills import background
+from saliency.gradient import drawn_map, frame_gradient, head_gradient, untouched
+from saliency.methods.gradient import clip_features, signed
+
+SAMPLES = 25
+NOISE = 0.25  # standard deviation, as a share of the range of the input's values
+
+
+def mean_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str, samples: int = SAMPLES,
+                  noise: float = NOISE, seed: int = 0) -> torch.Tensor:
+    """Return the mean signed gradient over noisy copies of the clip, (T, C, H, W)."""
+    spread = noise * (clip.max() - clip.min())
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros_like(clip)
+    for _ in range(samples):
+        noisy = clip + spread * torch.randn(clip.shape, generator=generator, dtype=clip.dtype).to(clip.device)
+        total += frame_gradient(model, noisy, target, score)
+    return total / samples
+
+
+def smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", samples: int = SAMPLES,
+               noise: float = NOISE, seed: int = 0) -> Attribution:
+    """Compute the magnitude of the mean gradient over noisy copies."""
+    return Attribution(drawn_map(mean_gradient(model, clip, target, score, samples, noise, seed)))
+
+
+def smoothgrad_x_difference(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                            samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> Attribution:
+    """Compute the first-order effect of the difference from the background, with the gradient smoothed."""
+    mean = mean_gradient(model, clip, target, score, samples, noise, seed)
+    return signed(mean * (clip - background(clip)))
+
+
+def feature_smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", samples: int = SAMPLES,
+                       noise: float = NOISE, seed: int = 0) -> Attribution:
+    """Compute the mean gradient over noisy copies of the features, (T, D)."""
+    features, generator = clip_features(model, clip), torch.Generator().manual_seed(seed)
+    drawn = torch.randn(samples, *features.shape, generator=generator, dtype=features.dtype).to(features.device)
+    with untouched(model):
+        copies = features + noise * (features.max() - features.min()) * drawn  # (samples, T, D)
+        return Attribution(head_gradient(model, copies, target, score).mean(0))

@@ -1,0 +1,58 @@
+// Fills the head of the page: what was run, with which options, and what cannot be shown.
+
+function leadText() {
+  if (!run.clips.length) return "No clip can be shown.";
+  const [length, height, width] = run.clips[0].shape, labelled = run.clips.filter(clip => clip.label);
+  const right = labelled.filter(clip => verdict(clip) === "right").length;
+  return `This page shows ${counted(run.clips.length, "clip")} of ${counted(length, "frame")}, `
+    + `${width} × ${height} pixels. ` + (labelled.length
+      ? `The predicted class is right in ${right} of ${counted(labelled.length, "clip")} with a label. `
+      : "No clip has a label. ") + "The maps show what the score depends on.";
+}
+
+// Returns the settings of temporal saliency rescaling. With --tsr_step time it masks whole frames and no patches.
+function tsrText(option) {
+  const patches = [`patch ${option.tsr_patch}`, `quantile ${option.tsr_quantile}`];
+  const masked = option.tsr_step === "time" ? ["frames only"] : patches;
+  return `TSR (${[...masked, `fill ${option.tsr_fill}`].join(", ")})`;
+}
+
+// Returns {name: text} of the facts about the run; a fact that is unknown has no text.
+function runFacts(data) {
+  const option = run.recipe.options ?? {}, versions = run.recipe.versions ?? {};
+  return {
+    Model: [option.model, option.resume_path].filter(Boolean).join(", "),
+    Data: option.video?.length ? data : [data, option.annotation_path].filter(Boolean).join(", "),
+    Explained: option.score && `${option.score} of ${
+      ["predicted", "label"].includes(option.target) ? `the ${option.target} class` : `class ${option.target}`}`,
+    Method: [option.method, option.tsr && tsrText(option)].filter(Boolean).join(", "),
+    [`${words(mainMethod ?? "")} ${metricName(mainMetric)}`]: interval(run.summary[mainMethod]?.[mainMetric]),
+    Versions: Object.entries(versions).map(pair => pair.join(" ")).join(", "),
+    Commit: run.recipe.commit?.slice(0, 12),
+  };
+}
+
+function listOptions() {
+  for (const [name, recipe] of [["Frame saliency", run.recipe], ["Feature saliency", run.feature_recipe]]) {
+    for (const [part, content] of Object.entries(recipe)) {
+      const entries = content && typeof content === "object" ? Object.entries(content) : [[part, content]];
+      get("recipe").append(el("h3", {}, `${name}: ${part}`), el("dl", {}, ...entries.flatMap(([key, value]) =>
+        [el("dt", {}, key), el("dd", {}, typeof value === "string" ? value : JSON.stringify(value))])));
+    }
+  }
+  get("recipe").closest("details").hidden = !get("recipe").childElementCount;
+}
+
+function describeRun() {
+  const option = run.recipe.options ?? {};
+  const data = (option.video?.length ? option.video : [option.dataset, option.subset]).filter(Boolean).join(", ");
+  get("title").textContent = data ? `Frame saliency: ${data}` : "Frame saliency";
+  document.title = `Saliency report: ${data || "frames"}`;
+  get("lead").textContent = leadText();
+  for (const [name, text] of Object.entries(runFacts(data))) {
+    if (text && text !== "n/a") get("facts").append(el("div", {}, el("dt", {}, name), el("dd", {}, text)));
+  }
+  listOptions();
+  get("problems").hidden = !run.problems.length;
+  get("problems").append(...run.problems.map(text => el("li", {}, text)));
+}

@@ -1,0 +1,7 @@
+// Builds the page. This is the last script, because it needs all the others.
+
+connectControls();
+describeRun();
+describeMethods();
+describeFeatures();
+describeGallery();

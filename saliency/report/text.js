@@ -1,0 +1,56 @@
+// Turns names and numbers of the data into text for the reader.
+
+const SHORT = {auc: "AUC", auroc: "AUROC", nss: "NSS", cc: "CC", sim: "SIM", tsr: "TSR", flow: "optical flow"};
+const METRICS = {
+  flow_share_frame: "Share of moving pixels, mean over frames", flow_share_clip: "Share of moving pixels, whole clip",
+  mask_share_frame: "Share of the person's pixels, mean over frames",
+  mask_share_clip: "Share of the person's pixels, whole clip", frames_with_reference: "Frames with motion",
+  frames_constant: "Frames where the map is constant",
+  time_spearman_flow: "Spearman correlation of frame totals with flow",
+  time_auroc_visible: "AUROC of frame totals for frames that show the person",
+  last_quarter_share: "Share of saliency in the last quarter of the clip",
+};
+
+// Returns a metric or a probability with three decimals.
+function number(value) {
+  if (typeof value !== "number") return "n/a";
+  return (Number.isInteger(value) ? String(value) : value.toFixed(3)).replace(/^-(?=0\.000)/, "").replace("-", "−");
+}
+
+// Returns a number of any size with three digits.
+function amount(value) {
+  if (typeof value !== "number") return "n/a";
+  return String(Math.abs(value) < 1000 ? Number(value.toPrecision(3)) : Math.round(value)).replace("-", "−");
+}
+
+// Returns a count with its noun, such as "1 clip" or "4 clips".
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+// Returns the name of a method or a fact in words.
+function words(name) {
+  const text = SHORT[name] ?? name.replace(/^tsr_/, "TSR ").replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+// Returns the name of a metric in words.
+function metricName(name) {
+  if (name in METRICS) return METRICS[name];
+  const [, metric, reference, span] = name.match(/^(.+)_(flow|mask)_(frame|clip)$/) ?? [];
+  if (!metric) return words(name);
+  const against = reference === "flow" ? "flow" : "the person's mask";
+  return `${words(metric)} against ${against}, ${span === "frame" ? "mean over frames" : "whole clip"}`;
+}
+
+// Returns a mean over clips with its bootstrap interval, if it has one, and the number of clips without a value.
+function interval(cell) {
+  if (typeof cell?.mean !== "number") return "n/a";
+  const range = typeof cell.low === "number" ? ` [${number(cell.low)}, ${number(cell.high)}]` : "";
+  return number(cell.mean) + range + (cell.n_nan ? `, ${cell.n_nan} undefined` : "");
+}
+
+// Returns what the cells of a summary are: means with intervals, or the values of a single clip.
+function sample(cells) {
+  const count = Math.max(0, ...cells.map(cell => cell.n ?? 0));
+  if (count > 1) return `mean over ${count} clips, 95 % bootstrap interval`;
+  return count === 1 ? "1 clip, no interval" : "no clip has a value";
+}

@@ -1,0 +1,17 @@
+"""The number that is explained: the score of one class. Importing this module does not import PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+SCORES = ("logit", "probability")
+
+
+def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+    """Return the logit or the probability of class `target` for each row of scores: (B, classes) -> (B,)."""
+    if score not in SCORES:
+        raise ValueError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
+    return (scores.softmax(-1) if score == "probability" else scores)[:, target]
