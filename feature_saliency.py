@@ -32,7 +32,7 @@ from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import write_json
-from saliency import figures, metrics, summary
+from saliency import averages, figures, metrics, summary
 from saliency.explain import explain
 from saliency.flow import grey, optical_flow
 from saliency.report import write_report
@@ -48,7 +48,7 @@ def work(args):
     work_on = partial(explain_clip, args, folded(model), info)
     with result_folder(folder, vars(args)):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite)
-        if processes.first():
+        if processes.is_first():
             summarise_run(args, rows)
             print(f"{counts}; in {folder}")
 
@@ -75,7 +75,7 @@ def explain_clip(args, model, info, clip, frames, folder):
 
 def summarise_run(args, rows):
     """Write metrics.json and the page, and print a table, over the clips {clip: {metric: value}}."""
-    over_clips = metrics.summarise(list(rows.values()))
+    over_clips = averages.summarise(list(rows.values()))
     write_json(args.result_path / "metrics.json", {"clips": rows, "summary": over_clips})
     frame_results = args.result_path.absolute().with_name("frame_saliency")
     if any(frame_results.glob("*/*/saliency.npz")):  # the same page shows both

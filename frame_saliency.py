@@ -16,6 +16,9 @@ def build_parser():
     add = opts.add_saliency_options(parser, METHODS)
     add("--compare", choices=tuple(METHODS), nargs="+", default=[], metavar="METHOD", help="measure these methods too")
     add("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur maps with a Gaussian, in pixels")
+    signed = ", ".join(name for name, method in METHODS.items() if method.signed)
+    add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
+        f"class, of methods with a sign: {signed}")
     add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes seconds per clip")
     add = parser.add_argument_group("how far to trust a map").add_argument
     add("--deletion", action="store_true", help="compute deletion and insertion curves; takes minutes per clip")
@@ -31,9 +34,10 @@ if __name__ == "__main__":
 
 from functools import cache, partial
 
+import numpy as np
 from tqdm import tqdm
 
-from data.clips import choose_clips, labels_of, load, resize, training_frames
+from data.clips import choose_clips, labels_of, load_with_masks, resize, training_frames
 from data.video import write_video
 from model import cbam
 from model.fast.folding import folded
@@ -58,13 +62,16 @@ def work(args):
     opts.check_target(args, info.classes)
     if args.smooth > info.sample_size:
         raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
+    if args.signed and not METHODS[args.method].signed:
+        signed = ", ".join(name for name, method in METHODS.items() if method.signed)
+        raise ValueError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
-    read = partial(load, duration=info.sample_duration, size=info.sample_size)
+    read = partial(load_with_masks, duration=info.sample_duration, size=info.sample_size)
     work_on = partial(explain_clip, args, folded(model), info, centre)
     with result_folder(args.result_path, vars(args)):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite)
-        if processes.first():
+        if processes.is_first():
             checks = check_sanity(args, model, info, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
@@ -92,26 +99,39 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     flow, target = optical_flow(pictures), info.classes[seen.target]
     found = explain(model, seen.tensor, seen.target, **chosen_methods(args))
     facts = facts_of(clip.name, clip.label, seen.predicted, target, float(seen.probabilities[seen.target]), args.score)
-    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays)
+    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
+                        evidence=found.evidence if args.signed else {})
     result.write(folder / "saliency.npz")
     rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
     if args.deletion:
-        curves = deletion.deletion_metrics(model, seen.tensor, seen.target, found.maps, args.tsr_patch, seed=args.seed)
+        ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
+        curves = deletion.deletion_metrics(model, seen.tensor, seen.target, ordered, args.tsr_patch, seed=args.seed)
         rows = {name: row | curves.get(name, {}) for name, row in rows.items()}
     write_json(folder / "metrics.json", rows)
     title = title_of(facts, seen.probabilities.max())
     tqdm.write(title)
-    shown = "tsr" if "tsr" in found.maps and args.tsr_step == "full" else args.method
-    drawn = {"time": figures.time_strip(pictures, found.maps[args.method].sum((1, 2)), result.time_contribution, title),
-             "frames": figures.frame_grid(pictures, found.maps[shown], flow, title, shown)}
+    draw_clip(args, result, title, folder)
     if cbam.has_attention(model):
         attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
         limits = f"attention, {attention.min():.3f} to {attention.max():.3f}"
         what = "attention of CBAM's last block"
-        drawn["attention"] = figures.frame_grid(pictures, attention, flow, title, limits, what)
+        save_figures({"attention": figures.frame_grid(pictures, attention, flow, title, limits, what)}, folder,
+                     args.figure_format)
+
+
+def draw_clip(args, result, title, folder):
+    """Write the pictures of one clip and its video into `folder`."""
+    name = "tsr" if "tsr" in result.maps and args.tsr_step == "full" else args.method
+    shown, line, label = result.maps[name], result.maps[args.method], name
+    line_name = "|dS/dx|" if args.method == "gradient" else args.method
+    if args.signed:
+        shown = line = result.evidence[args.method]
+        label = line_name = f"{args.method}, evidence for {result.facts['target']}"
+    drawn = {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
+             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label)}
     save_figures(drawn, folder, args.figure_format)
     if not args.no_overlay:
-        write_video(folder / "overlay.mp4", figures.overlay_frames(pictures, found.maps[shown], enlarge=2), fps=8)
+        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2), fps=8)
 
 
 def check_sanity(args, model, info, clips):
@@ -122,7 +142,7 @@ def check_sanity(args, model, info, clips):
         return {name: before[name] for name in sanity.KEYS if isinstance(before, dict) and name in before}
     examples = []
     for clip in clips[:args.sanity_clips]:
-        frames, _ = load(clip, info.sample_duration, info.sample_size)
+        frames, _ = load_with_masks(clip, info.sample_duration, info.sample_size)
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
     found = sanity.check(model, examples, draws=args.sanity_draws, seed=args.seed, **chosen_methods(args))

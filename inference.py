@@ -24,6 +24,7 @@ import numpy as np
 
 from data.clips import choose_clips, labels_of, load_frames, read_frames
 from data.video import write_video
+from model.accuracy import accuracy_line, summarise_confusion
 from model.fast.folding import folded
 from model.opening import open_model
 from model.prediction import predict
@@ -41,7 +42,7 @@ def work(args):
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     with result_folder(args.result_path, vars(args)):
         predictions = map_clips(clips, partial(classify, folded(model), info))
-        if processes.first():
+        if processes.is_first():
             write(args, info, predictions)
     print(f"{len(predictions)} clips classified, {len(clips) - len(predictions)} left out; in {args.result_path}")
 
@@ -65,18 +66,14 @@ def write(args, info, predictions):
 
 
 def write_metrics(folder, classes, predictions):
-    """Print accuracy, accuracy per class and confusion; write them as metrics.json and confusion.png."""
+    """Print balanced accuracy, recalls and accuracy; write them, with the confusion, as metrics.json and a picture."""
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     for clip, probabilities in predictions:
         confusion[classes.index(clip.label), probabilities.argmax()] += 1
-    counts = dict(zip(classes, confusion.sum(1).tolist(), strict=True))
-    per_class = {name: float(confusion[i, i] / counts[name]) for i, name in enumerate(classes) if counts[name]}
-    accuracy = float(confusion.trace() / confusion.sum())
-    write_json(folder / "metrics.json", {"accuracy": accuracy, "per_class": per_class, "confusion": confusion.tolist(),
-                                         "classes": classes, "counts": counts})
+    summary = summarise_confusion(confusion, classes)
+    write_json(folder / "metrics.json", summary)
     save_figures({"confusion": charts.confusion_matrix(confusion, classes)}, folder, "png")
-    print(f"accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}); "
-          + ", ".join(f"{name} {value:.3f}" for name, value in per_class.items()))
+    print(accuracy_line(summary))
 
 
 def written_on(path, info, predictions):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import opts
 from model.heads import HEADS
-from model.registry import DEFAULT_MODEL, MODELS
+from model.registry import MODELS
 
 
 def build_parser():
@@ -18,7 +18,11 @@ def build_parser():
     opts.add_data_options(parser)
     group = parser.add_argument_group("model")
     add, kinds = group.add_argument, "; ".join(f"{name}: {kind.line}" for name, kind in MODELS.items())
-    add("--model", choices=tuple(MODELS), default=DEFAULT_MODEL, help=f"kind of model. {kinds}")
+    add("--model", choices=tuple(MODELS), default="cnnlstm", help=f"kind of model. {kinds}")
+    heads = "; ".join(f"{name}: {head.line}" for name, head in HEADS.items())
+    add("--head", choices=tuple(HEADS),
+        help=f"what reads the features of the frames. {heads} (default: {MODELS['cnnlstm'].head}, for the other kinds "
+             "of models their own)")
     add("--backbone", default="resnet18", metavar="NAME",
         help="torchvision network that reads each frame, such as resnet18 or mobilenet_v2; a wrong name lists all")
     add("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH",
@@ -41,6 +45,8 @@ def build_parser():
         help="passes over the training clips in all; a larger number continues a finished run")
     add("--lr_rate", type=opts.not_negative, default=1e-4, help="Adam's learning rate")
     add("--weight_decay", type=opts.not_negative, default=1e-3, help="Adam's L2 penalty on the weights")
+    add("--feature_cache", type=Path, metavar="DIR",
+        help="keep the features of the frozen backbone in this folder, so that the next training starts at once")
     add("--save_interval", type=opts.positive_int, metavar="N", help="also keep every Nth epoch as epoch_N.pth")
     add("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")
     add("--tensorboard", action="store_true", help="write a log for TensorBoard, which must be installed")
@@ -54,57 +60,75 @@ def build_parser():
 if __name__ == "__main__":
     opts.parse_early(build_parser())
 
-import math
-import shutil
-import time
 from functools import partial
-from importlib.util import find_spec
 
 import torch
 
-from data.clips import ClipDataset, find_clips, has_subset
+from data.clips import ClipDataset, find_clips, find_empty, find_training_extra, has_subset
+from data.datasets import DATASETS
+from model.accuracy import accuracy_line, summarise_confusion
+from model.batches import own_loader
 from model.checkpoint import ModelInfo, load_model, start_from
-from model.cnn_lstm import build_model
+from model.cnn_lstm import build_model, choose_head
+from model.feature_cache import FeatureCache
 from model.normalisation import NORMALISATION, normalisation
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
-from model.training import AfterBackbone, MirroredClips, check_frames, evaluate, keep_vectors, own_loader, train
+from model.training import check_frames, evaluate, mean_probabilities, train
+from model.training_windows import TrainingWindows
+from model.vectors import (
+    AfterBackbone,
+    ClipSource,
+    MirroredClips,
+    VectorSource,
+    describe_clips,
+    keep_vectors,
+    with_background,
+)
 from runtime import processes
 from runtime.device import choose_device
-from runtime.files import sole_writer, write_csv, write_json
+from runtime.files import sole_writer, write_json
 from runtime.recipe import checked_recipe
+from runtime.training_log import TrainingLog, check_tensorboard
 from saliency import charts
 from saliency.result import save_figure
 
 WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
-CURVES_INTERVAL = 10  # seconds between two drawings of curves.png, each of which takes half a second
 
 
 def work(args):
-    if args.tensorboard and not find_spec("tensorboard"):
-        raise ValueError("--tensorboard was given, TensorBoard is not installed; leave it out or install tensorboard")
+    if args.tensorboard:
+        check_tensorboard()
     device = choose_device(args.use_cuda, args.gpu)
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
     check_size(args.sample_duration, args.sample_size)
     asked = opts.given(args, NORMALISATION)
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
-    classes, datasets = load_subsets(args, mean, std)
+    prepare = partial(normalise, mean=mean, std=std)
+    classes, datasets = load_subsets(args, prepare)
+    extra = load_training_windows(args, prepare, classes, datasets)
     model = new_model(args, classes).to(device)
     check_frames(model, args.sample_size, args.sample_duration, args.finetune, len(datasets["training"]),
                  args.batch_size)
     info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std)
     with processes.held_by_first(sole_writer(folder)):
         recipe = checked_recipe(folder, vars(args))
-        if args.finetune:
+        if extra:
+            del datasets["training"]
+        elif args.finetune:
             datasets["training"] = MirroredClips(datasets["training"])
-        else:
-            datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name)
+        cache = args.feature_cache and FeatureCache(args.feature_cache, model, f"{mean} {std}")
+        if not args.finetune:
+            datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name, cache)
                         for name, dataset in datasets.items()}
+        if extra:
+            datasets["training"] = training_windows(args, model, device, cache, *extra)
         processes.by_first(begin, folder, recipe, args.overwrite)
         names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval", "log_interval"
+        draw = partial(draw_curves, folder)
         history = train(model, info, datasets["training"], datasets.get("validation"), folder, device=device,
-                        log=run_log(folder, args.tensorboard) if processes.first() else None, workers=args.num_workers,
-                        **{name: getattr(args, name) for name in names})
-        processes.by_first(save_figure, charts.training_curves(history), folder / "curves.png")
+                        log=TrainingLog(folder, draw, args.tensorboard) if processes.is_first() else None,
+                        workers=args.num_workers, **{name: getattr(args, name) for name in names})
+        processes.by_first(draw, history)
         write_accuracy(args, folder, datasets, device)
 
 
@@ -115,20 +139,20 @@ def begin(folder, recipe, overwrite):
     write_json(folder / "opts.json", recipe)
 
 
+def draw_curves(folder, history):
+    """Write the curves of training."""
+    save_figure(charts.training_curves(history), folder / "curves.png")
+
+
 def new_model(args, classes):
     """Return the model to train: new, or with the weights of --pretrain_path."""
     if args.model == "cnnlstm_cbam" and not args.finetune:
         raise ValueError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
-    own = [option.name for option in MODELS[args.model].options]
-    sizes = opts.given(args, [option.name for head in HEADS.values() for option in head.options])
-    foreign = sorted(sizes.keys() - own)
-    if foreign:
-        kinds = " or ".join(name for name, kind in MODELS.items()
-                            if foreign[0] in [option.name for option in kind.options])
-        raise ValueError(f"--{foreign[0]} belongs to --model {kinds}, {args.model} has no such size; leave it out")
+    sizes = opts.given(args, [option.name for entry in HEADS.values() for option in entry.options])
+    head = choose_head(args.model, args.head, sizes)
     torch.manual_seed(args.seed)
     weights = "none" if args.pretrain_path else args.backbone_weights
-    model = build_model(args.model, len(classes), args.backbone, weights, hidden_size=args.hidden_size,
+    model = build_model(args.model, len(classes), args.backbone, weights, head, hidden_size=args.hidden_size,
                         num_layers=args.num_layers, dropout=args.dropout, **sizes)
     if args.pretrain_path:
         same = start_from(args.pretrain_path, model, classes)
@@ -136,7 +160,40 @@ def new_model(args, classes):
     return model
 
 
-def load_subsets(args, mean, std):
+def load_training_windows(args, prepare, classes, datasets):
+    """Return the passages and empty clips that the annotation lists for training, and their data set; None if none.
+
+    For the other subsets, the empty clips join `datasets` under the name "SUBSET, empty".
+    """
+    for name in [name for name in datasets if name != "training"]:
+        empty = find_empty(args.annotation_path, args.video_path, name)
+        if empty:
+            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare)
+    clips = find_training_extra(args.annotation_path, args.video_path)
+    if not clips:
+        return None
+    n_empty = sum(clip.label is None for clip in clips)
+    print(f"training windows are cut from {len(clips) - n_empty} passages and {n_empty} empty clips")
+    return clips, ClipDataset(clips, classes, args.sample_size, None, partial(prepare_passage, prepare=prepare))
+
+
+def prepare_passage(frames, prepare):
+    """Return a passage (L + 1, C, H, W), normalised, whose last frame is the scene without the person."""
+    return with_background(prepare(frames))
+
+
+def training_windows(args, model, device, cache, clips, dataset):
+    """Return the data set of windows that training draws from passages and empty clips."""
+    if args.finetune:
+        source = ClipSource(dataset)
+    else:
+        source = VectorSource(describe_clips(model, dataset, device, True, args.num_workers, "training", cache))
+    visible = [clip.visible and (clip.visible[0] - 1, clip.visible[1]) for clip in clips]
+    groups = [DATASETS[args.dataset].training_group(clip.name) for clip in clips]
+    return TrainingWindows(source, dataset.labels, visible, source.lengths, groups, args.sample_duration)
+
+
+def load_subsets(args, prepare):
     """Return the class names, and a data set for each subset that has clips."""
     datasets = {}
     for name in ("training", "validation", "testing"):
@@ -150,37 +207,10 @@ def load_subsets(args, mean, std):
         if args.n_classes not in (None, len(classes)):
             raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                              f"{', '.join(classes)}; leave the flag out")
-        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration,
-                                     partial(normalise, mean=mean, std=std))
+        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare)
         counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
     return classes, datasets
-
-
-def run_log(folder, tensorboard):
-    """Return a function of the rows so far that writes log.csv, now and then curves.png, and TensorBoard's log."""
-    seen, drawn = 0, -math.inf
-    if tensorboard:
-        from torch.utils.tensorboard import SummaryWriter  # an optional package
-
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)  # all rows are written anew
-        events = SummaryWriter(folder / "tensorboard")
-
-    def log(history):
-        nonlocal seen, drawn
-        write_csv(folder / "log.csv", [list(history[0]), *(row.values() for row in history)])
-        if time.monotonic() - drawn > CURVES_INTERVAL:
-            save_figure(charts.training_curves(history), folder / "curves.png")
-            drawn = time.monotonic()
-        for row in history[seen:] if tensorboard else ():
-            for name, value in row.items():
-                part, _, quantity = name.partition("_")  # train_loss
-                if quantity:
-                    events.add_scalar(f"{quantity}/{part}", value, row["epoch"])
-            events.flush()
-        seen = len(history)
-
-    return log
 
 
 def write_accuracy(args, folder, datasets, device):
@@ -188,13 +218,20 @@ def write_accuracy(args, folder, datasets, device):
     model, info = load_model(folder / "best.pth", device)
     forward = model if args.finetune else AfterBackbone(model)
     metrics = {"best_epoch": info.epoch}
-    for name in (name for name in datasets if name != "training"):
+    for name in (name for name in ("validation", "testing") if name in datasets):
         loader = own_loader(datasets[name], args.batch_size, args.num_workers)
-        loss, accuracy, confusion = evaluate(forward, loader, device, len(info.classes))
-        metrics[name] = {"loss": loss, "accuracy": accuracy, "confusion": confusion.tolist()}
+        loss, confusion = evaluate(forward, loader, device, len(info.classes))
+        found = summarise_confusion(confusion.numpy(), info.classes)
+        metrics[name] = {"loss": loss, **found}
         figure = charts.confusion_matrix(confusion.numpy(), info.classes)
         processes.by_first(save_figure, figure, folder / f"confusion_{name}.png")
-        print(f"{name}: accuracy {accuracy:.3f} ({confusion.trace()} of {confusion.sum()}), best epoch {info.epoch}")
+        print(f"{name}: {accuracy_line(found)}; best epoch {info.epoch}")
+        if f"{name}, empty" in datasets:
+            loader = own_loader(datasets[f"{name}, empty"], args.batch_size, args.num_workers)
+            empty = dict(zip(info.classes, mean_probabilities(forward, loader, device).tolist(), strict=True))
+            metrics[name]["empty"] = empty
+            print(f"{name}: probabilities on {len(datasets[f'{name}, empty'])} clips without anybody: "
+                  + ", ".join(f"{label} {probability:.2f}" for label, probability in empty.items()))
     processes.by_first(write_json, folder / "metrics.json", metrics)
     print(f"model, curves and figures: {folder}")
 

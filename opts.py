@@ -134,13 +134,18 @@ def dataset_path(dataset, flag):
     return getattr(DATASETS[dataset], DATASET_PATHS[flag][0])
 
 
-def add_dataset(parser, *flags):
-    """Add --dataset, and flags in DATASET_PATHS whose defaults depend on it."""
+def add_dataset(parser, *flags, several=()):
+    """Add --dataset, and flags in DATASET_PATHS whose defaults depend on it; `several` names flags that take a list."""
     parser.add_argument("--dataset", choices=tuple(DATASETS), default="kth",
                         help="kth, or folder for class folders of any videos; sets the default paths and the split")
     for flag in flags:
-        parser.add_argument(f"--{flag}", type=Path, metavar="PATH",
+        parser.add_argument(f"--{flag}", type=Path, metavar="PATH", nargs="+" if flag in several else None,
                             help=f"{DATASET_PATHS[flag][1]} (default for kth: {dataset_path('kth', flag)})")
+
+
+def as_list(value):
+    """Return the value of a flag that takes a list; its default from the data set is a single path."""
+    return value if isinstance(value, list) else [value]
 
 
 def add_data_options(parser):

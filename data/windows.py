@@ -1,4 +1,4 @@
-"""Where to cut a video: frames with motion, ranges of them, windows of a fixed length in a range.
+"""Where to cut a video: frames with motion, ranges of such frames, and windows of a fixed length inside a range.
 
     moving = find_motion(grey)                                          # (N, H, W) uint8 -> (N,) bool
     starts = place_windows(95, 130, moving, n_frames=30, n_windows=1)   # [96]
@@ -7,46 +7,79 @@
 import cv2
 import numpy as np
 
-PIXEL_CHANGE = 20  # grey levels; noise of the coding and drifting daylight stay below it
-LEAST_MOTION = 8  # frames; a shorter stir is nobody passing through the picture
-WINDOW_SHIFT = 5  # frames that windows of a short range are apart at least
+PIXEL_CHANGE = 20  # grey levels; coding noise and drifting daylight change a pixel by less
+LEAST_MOTION = 8  # frames; shorter motion is nobody crossing the picture
+WINDOW_SHIFT = 5  # frames; the least distance between the windows of a short range
+LEAST_GAP = 6  # frames; a shorter time without anybody is not used
+MEDIAN_FRAMES = 200  # the median of a video is computed from at most this many of its frames
 
 
-def find_motion(frames):
-    """In which frames something moves inside the picture: (N, H, W) uint8 -> (N,) bool.
+def find_motion(frames: np.ndarray) -> np.ndarray:
+    """Return in which frames something moves inside the picture: (N, H, W) uint8 -> (N,) bool.
 
-    What differs from the per-pixel median of the video is counted, less towards the left and right border (somebody
-    half out of the picture is to count less); Otsu's threshold (IEEE Trans. SMC 9, 1979) parts the counts in two.
+    Counts the pixels of a frame that differ from the median of the video. Pixels near the left and right border count
+    less, because a person there may be half outside. Otsu's threshold (IEEE Trans. SMC 9, 1979) divides the counts.
     """
-    background = np.median(frames[:: len(frames) // 200 + 1], axis=0)  # (H, W)
+    background = np.median(frames[::len(frames) // MEDIAN_FRAMES + 1], axis=0)  # (H, W)
     width = frames.shape[2]
-    inside = np.sin(np.pi * (np.arange(width) + 0.5) / width)  # (W,)
-    area = np.array([(np.abs(frame - background) > PIXEL_CHANGE).mean(axis=0) @ inside for frame in frames])  # (N,)
-    area = np.convolve(np.pad(area, 2, mode="edge"), np.full(5, 0.2), mode="valid")
+    weight = np.sin(np.pi * (np.arange(width) + 0.5) / width)  # (W,) 0 at the borders, 1 in the middle
+    area = np.array([(np.abs(frame - background) > PIXEL_CHANGE).mean(axis=0) @ weight for frame in frames])  # (N,)
+    area = np.convolve(np.pad(area, 2, mode="edge"), np.full(5, 0.2), mode="valid")  # mean of 5 frames
     levels = np.uint8(255 * area / max(area.max(), 1e-9))
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     return levels > threshold
 
 
-def find_ranges(moving):
-    """The runs of frames with motion, as in the range file: (N,) bool -> [(first, last)], 1-based and inclusive."""
+def find_ranges(moving: np.ndarray) -> list[tuple[int, int]]:
+    """Return the ranges of frames with motion: (N,) bool -> [(first, last)], 1-based and inclusive as in KTH's file."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], moving.astype(int), [0]])))  # start, stop, start, stop ...
     return [(int(start) + 1, int(stop)) for start, stop in edges.reshape(-1, 2) if stop - start >= LEAST_MOTION]
 
 
-def place_windows(first, last, moving, n_frames, n_windows):
-    """Where the windows of one range start, 0-based: [start], in order.
+def passage_with_context(first: int, last: int, total: int, context: int) -> tuple[int, int]:
+    """Return (first, last) of a range widened by `context` frames on both sides, within a video of `total` frames.
 
-    They are spread evenly over the frames of the range with motion, one window lies in their middle. A range too short
-    for the windows is widened on both sides, within the video; (N,) bool `moving` must have at least n_frames frames.
+    All numbers are 1-based and inclusive.
+    """
+    return max(1, first - context), min(total, last + context)
+
+
+def find_gaps(ranges: list[tuple[int, int]], total: int, margin: int) -> list[tuple[int, int]]:
+    """Return the parts of a video without anybody: (first, last) between the ranges, 1-based and inclusive.
+
+    margin: frames beside each range that are left out. Gaps shorter than LEAST_GAP frames are left out.
+    """
+    covered = np.zeros(total + 2, bool)
+    covered[[0, -1]] = True
+    for first, last in ranges:
+        covered[max(0, first - margin):last + 1 + margin] = True
+    edges = np.flatnonzero(np.diff(covered.astype(int)))  # start, stop, start, stop ...
+    return [(int(start) + 1, int(stop)) for start, stop in edges.reshape(-1, 2) if stop - start >= LEAST_GAP]
+
+
+def loop_frames(first: int, last: int, length: int) -> np.ndarray:
+    """Return the indices, from 0, of at least `length` frames: first to last, then backwards and forwards again."""
+    forwards = np.arange(first - 1, last)
+    period = np.concatenate([forwards, forwards[-2:0:-1]])
+    return np.resize(period, max(length, len(forwards)))
+
+
+def place_windows(first: int, last: int, moving: np.ndarray, n_frames: int, n_windows: int) -> list[int]:
+    """Return the starts, 0-based and in order, of `n_windows` windows of `n_frames` frames in one range.
+
+    first, last: the range, 1-based and inclusive. moving (N,) bool: the frames with motion; N is at least n_frames. The
+    windows are spread evenly over the moving frames of the range; a single window lies in their middle. A range that is
+    too short for the windows is widened on both sides, within the video.
     """
     start, stop, total = first - 1, last, len(moving)
-    seen = start + np.flatnonzero(moving[start:stop])
-    seen = seen if len(seen) else np.arange(start, stop)
-    length = min(total, n_frames + WINDOW_SHIFT * (n_windows - 1))
-    lacking = max(0, length - (stop - start))
-    start = min(max(0, start - lacking // 2), total - length)
-    stop = max(start + length, stop)
-    spread = min(max(length, len(seen)), stop - start) if n_windows > 1 else n_frames
-    start = min(max(start, round(np.median(seen) + 0.5 - spread / 2)), stop - spread)
-    return [int(place) for place in np.unique(np.linspace(start, start + spread - n_frames, n_windows).round())]
+    moving_frames = start + np.flatnonzero(moving[start:stop])
+    if not len(moving_frames):
+        moving_frames = np.arange(start, stop)
+    needed = min(total, n_frames + WINDOW_SHIFT * (n_windows - 1))
+    lacking = max(0, needed - (stop - start))
+    start = min(max(0, start - lacking // 2), total - needed)
+    stop = max(start + needed, stop)
+    # All windows together cover `span` frames, centred on the median of the moving frames.
+    span = min(max(needed, len(moving_frames)), stop - start) if n_windows > 1 else n_frames
+    start = min(max(start, round(np.median(moving_frames) + 0.5 - span / 2)), stop - span)
+    return [int(begin) for begin in np.unique(np.linspace(start, start + span - n_frames, n_windows).round())]

@@ -1,32 +1,37 @@
-"""Image networks that turn one frame into one vector: any torchvision classifier without its last layer.
+"""Backbones: image networks that turn one frame into one vector. Any torchvision classifier without its last layer.
 
     network, size = build_backbone("resnet18", weights="none")     # network(frames (N, 3, H, W)) -> (N, size)
 """
 
 import socket
+from collections.abc import Callable, Collection
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torchvision import models
 
-# Vision transformers of fixed picture size and networks with auxiliary outputs cannot serve as they are.
+# Vision transformers accept frames of one size only. The other networks return more than class scores in training.
 UNSUITABLE = ("vit_", "maxvit", "inception", "googlenet")
 BACKBONES = tuple(name for name in models.list_models(module=models) if not name.startswith(UNSUITABLE))
+DOWNLOAD_TIMEOUT = 30  # seconds; torch sets none and could wait forever
 
 
-def build_backbone(name, weights="none", adapt=None):
-    """A torchvision network whose last layer with weights is the identity, and the length of the vector it then gives.
+def build_backbone(name: str, weights: str | Path = "none",
+                   adapt: Callable[[nn.Module], nn.Module] | None = None) -> tuple[nn.Module, int]:
+    """Return a torchvision network without its last layer, and the length of the vectors that it returns.
 
-    weights: "imagenet" (torchvision's download), "none" (random), or the path of a state dict, of this network or of
-    a checkpoint with this backbone. adapt: network -> network, with new layers that the weights may lack. ValueError or
-    FileNotFoundError where they do not fit.
+    weights: "imagenet" (torchvision's download), "none" (random), or the path of a state dict of this network or of
+    a checkpoint with this backbone. adapt: a function that changes the network; the weights need not cover the layers
+    that it adds. Raises ValueError if the name is unknown or the weights do not fit, FileNotFoundError if there is no
+    such file.
     """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
     network = _download(name) if weights == "imagenet" else models.get_model(name, weights=None)
-    size = _remove_classifier(network)
+    size = _remove_last_layer(network)
     needed = network.state_dict().keys()
     if adapt is not None:
         network = adapt(network)
@@ -35,46 +40,55 @@ def build_backbone(name, weights="none", adapt=None):
     return network, size
 
 
-def _download(name):
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)  # torch would wait for ever
+def _download(name: str) -> nn.Module:
+    """Return a network with torchvision's ImageNet weights. Raise ValueError if they cannot be downloaded."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         return models.get_model(name, weights="DEFAULT")
-    except (OSError, HTTPException, RuntimeError) as error:  # the last for a file with a wrong hash
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the file has a wrong hash
         raise ValueError(f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give "
                          "'none' for random weights, or the PATH of a state dict that you have") from error
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout)
 
 
-def _remove_classifier(network):
-    """The last linear layer goes; in a network without one (SqueezeNet) the last convolution, before its pooling."""
+def _remove_last_layer(network: nn.Module) -> int:
+    """Replace the last linear layer by the identity and return its number of inputs.
+
+    A network without linear layers (SqueezeNet) loses the last convolution, which comes before its pooling.
+    """
     name, layer = [item for item in network.named_modules() if isinstance(item[1], (nn.Linear, nn.Conv2d))][-1]
     network.set_submodule(name, nn.Identity())
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
 
-def _load_weights(network, path, needed):
+def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str]) -> None:
+    """Load the weights of a file into the network. Raise an error unless the file has all `needed` weights."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"--backbone_weights {path}: no such file; give 'imagenet', 'none' or an existing path")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely") from error
-    state, wanted = tensors_of(state), network.state_dict()
-    for prefix in ("backbone.", "resnet."):
+        raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely; give a state dict "
+                         "that torch.save wrote, or a checkpoint of main.py") from error
+    state, own_state = tensors_of(content), network.state_dict()
+    for prefix in ("backbone.", "resnet."):  # a checkpoint of this project or of the original ones
         state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)} or state
-    state = {key: value for key, value in state.items() if key in wanted}
+    state = {key: value for key, value in state.items() if key in own_state}
     missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
-    wrong = [key for key in state if state[key].shape != wanted[key].shape]
+    wrong = [key for key in state if state[key].shape != own_state[key].shape]
     if missing or wrong:
         raise ValueError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
                          f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
     network.load_state_dict(state, strict=False)
 
 
-def tensors_of(content):
-    """The named tensors of what a file holds, a state dict or a checkpoint with one, without DataParallel's prefix."""
+def tensors_of(content: Any) -> dict[str, torch.Tensor]:
+    """Return the named tensors in the content of a file: a state dict, or a checkpoint that contains one.
+
+    The prefix `module.`, which DataParallel adds to names, is removed. Anything else has no tensors.
+    """
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     state = state if isinstance(state, dict) else {}
     return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, torch.Tensor)}

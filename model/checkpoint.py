@@ -1,4 +1,4 @@
-"""Checkpoints that describe themselves: weights, how to build the model, class names, and how frames were prepared.
+"""Checkpoints that describe themselves: weights, arguments of the model, class names, preparation of frames.
 
     model, info = load_model("snapshots/run/best.pth")      # eval mode, ready to use
     info.classes, info.sample_size, info.mean
@@ -8,26 +8,29 @@ import io
 import math
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from model.cnn_lstm import build_model
+from model.cnn_lstm import CNNLSTM, build_model
 from model.contract import last_layer
 from model.legacy import converted
 from model.registry import MODELS
 from runtime.files import whole_file
 
 FORMAT = 1
-HEAD = "head."  # left out of the names of weights on disk, where a head's layers stand beside the others
+HEAD = "head."  # the prefix of the head's weights in a model; names in a file lack it
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Everything besides weights that is needed to use a model.
+    """Everything besides the weights that is needed to use a model.
 
-    classes: names in the order of the scores; sample_size: side of the square frames in pixels; sample_duration:
-    frames per clip; mean, std: per RGB channel, for pixels in 0..1; config: arguments of the model's class; epoch:
-    epochs trained; assumed: what a file of the original projects does not hold and was therefore assumed.
+    model: a name in model.registry.MODELS. config: arguments of the model's class. classes: names in the order of the
+    scores. sample_size: side of the square frames in pixels. sample_duration: frames per clip. mean, std: per RGB
+    channel, for pixels in 0..1. epoch: epochs trained. assumed: settings that were assumed because a file of the
+    original projects does not contain them.
     """
 
     model: str
@@ -41,25 +44,29 @@ class ModelInfo:
     assumed: dict = field(default_factory=dict)
 
 
-def save_checkpoint(path, model, info, **training):
-    """Write a checkpoint whole or not at all. `training` holds plain values and state dicts for resuming."""
+def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **training: Any) -> None:
+    """Write a checkpoint completely or not at all. training: plain values and state dicts for resuming."""
     state = {name.removeprefix(HEAD): weight for name, weight in model.state_dict().items()}
-    content = io.BytesIO()  # torch hides what goes wrong with a file, such as a full disk
+    content = io.BytesIO()  # not the file itself, because torch.save hides errors such as a full disk
     torch.save({"format": FORMAT, "state_dict": state, **asdict(info), **training}, content)
     with whole_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
-def load_weights(model, state, assign=False):
-    """Give a model the weights of a checkpoint's state dict. RuntimeError if they do not fit."""
+def load_weights(model: nn.Module, state: dict[str, torch.Tensor], assign: bool = False) -> None:
+    """Load the state dict of a checkpoint into a model. Raise RuntimeError if it does not fit.
+
+    assign: replace the model's tensors instead of copying into them.
+    """
     names = {name.removeprefix(HEAD): name for name in model.state_dict()}
     model.load_state_dict({names.get(name, name): weight for name, weight in state.items()}, assign=assign)
 
 
-def read_checkpoint(path, **assumed):
-    """The checkpoint's dict, on the CPU. FileNotFoundError or ValueError with one sentence otherwise.
+def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
+    """Return the content of a checkpoint, with its tensors on the CPU.
 
-    assumed: what files of the original projects do not hold, see model.legacy.ASSUMED.
+    assumed: settings that files of the original projects do not contain, see model.legacy.ASSUMED. Raises
+    FileNotFoundError if there is no such file and ValueError if it is not a checkpoint.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,9 +75,10 @@ def read_checkpoint(path, **assumed):
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
-                         "be damaged, or hold pickled objects beside weights: save its state_dict alone") from error
-    wanted = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
-    if isinstance(content, dict) and wanted | {"format", "state_dict"} <= content.keys():
+                         "be damaged, or it may contain pickled objects besides weights: then save only its "
+                         "state_dict") from error
+    required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
+    if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
         return content
     try:
         original = converted(content, **assumed)
@@ -78,36 +86,40 @@ def read_checkpoint(path, **assumed):
         raise ValueError(f"{path}: {error}") from error
     if original is None:
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} is not a checkpoint of this project: it holds {found}; give one written by main.py")
+        raise ValueError(f"{path} is not a checkpoint of this project: it contains {found}; give one written by "
+                         "main.py")
     return original
 
 
-def load_model(path, device="cpu", **assumed):
-    """Build the model that a checkpoint describes, in eval mode, on the device. Returns (model, ModelInfo).
+def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: Any) -> tuple[CNNLSTM, ModelInfo]:
+    """Return the model of a checkpoint, on the device, in eval mode and float32, and its ModelInfo.
 
-    Files of interpretability_of_lstm and cnn-lstm serve too: what they do not hold can be given (`assumed`: classes,
-    sample_size, mean_dataset ..., see model.legacy.ASSUMED), and info.assumed tells what was taken.
+    The file may also be one of interpretability_of_lstm or cnn-lstm. assumed: settings that such a file does not
+    contain, by the names in model.legacy.ASSUMED; info.assumed holds the settings in use. Raises FileNotFoundError if
+    there is no such file and ValueError if it is not a checkpoint or its parts contradict each other.
     """
     content = read_checkpoint(path, **assumed)
     info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
-    _check(path, info)
+    _check_fields(path, info)
     try:
-        with torch.device("meta"):  # sizes that a file claims and does not hold take no memory
+        with torch.device("meta"):  # takes no memory, in case a damaged file gives huge sizes
             model = build_model(info.model, **info.config)
         load_weights(model, content["state_dict"], assign=True)
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]})") from error
+        raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]}); give a "
+                         "checkpoint written by main.py") from error
     broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
-        raise ValueError(f"{path}: {len(broken)} of its weights hold values that are not finite (first: {broken[0]}); "
-                         "its training diverged, train again with a lower --lr_rate")
-    return model.to(device).float().eval(), info  # a file may hold half precision
+        raise ValueError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
+                         f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
+    return model.to(device).float().eval(), info  # float, because a file may contain half precision
 
 
-def start_from(path, model, classes):
-    """Give a new model the weights of a checkpoint, all but those of its last layer where that knows other classes.
+def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
+    """Load the weights of a checkpoint into a new model and return whether the checkpoint has the given classes.
 
-    Returns whether it knows the same. ValueError where they do not fit.
+    If it has other classes, the last layer of the model keeps its own weights. Raises ValueError if the weights do not
+    fit.
     """
     content = read_checkpoint(path)
     same, last = content["classes"] == classes, f"{last_layer(model)}."
@@ -115,13 +127,13 @@ def start_from(path, model, classes):
     try:
         load_weights(model, {**content["state_dict"], **own})
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"--pretrain_path {path} does not fit ({str(error)[:160]}); give the --model, --backbone and "
-                         "sizes of its training") from error
+        raise ValueError(f"--pretrain_path {path} does not fit this model ({str(error)[:160]}); give the same --model, "
+                         "--backbone and sizes as in its training") from error
     return same
 
 
-def _check(path, info):
-    """ValueError where what a checkpoint says of itself cannot be; it may come from anywhere."""
+def _check_fields(path: str | Path, info: ModelInfo) -> None:
+    """Raise ValueError if a field of a checkpoint has an impossible value. The file may come from an unknown source."""
     wrong = [item.name for item in fields(info) if type(getattr(info, item.name)) is not item.type]
     if not wrong:
         possible = {
@@ -135,11 +147,11 @@ def _check(path, info):
         wrong = [name for name, good in possible.items() if not good]
     if wrong:
         value = repr(getattr(info, wrong[0]))[:60]
-        raise ValueError(f"{path}: its {wrong[0]} {value} cannot be; give a checkpoint written by main.py")
+        raise ValueError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
     if info.model not in MODELS:
-        raise ValueError(f"{path} holds a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
+        raise ValueError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
 
 
-def _is_colour(values):
-    """Whether these are three finite numbers."""
+def _is_colour(values: list) -> bool:
+    """Return whether the values are three finite numbers."""
     return len(values) == 3 and all(isinstance(value, int | float) and math.isfinite(value) for value in values)

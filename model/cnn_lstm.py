@@ -24,29 +24,28 @@ class CNNLSTM(nn.Module):
     """A classifier of clips.
 
     num_classes: scores per clip. backbone, backbone_weights, adapt_backbone: see model.backbones.build_backbone.
-    head: a name in model.heads.HEADS, with its own options in `head_options`. The other arguments are sizes. All that
-    a checkpoint needs to build the model again is in `config`.
+    head: a name in model.heads.HEADS, with its own options in `head_options`. classifier_size: units between the head
+    and the class scores, 0 for a linear classifier, None for the head's default. The other arguments are sizes. All
+    that a checkpoint needs to build the model again is in `config`.
     """
 
     frames_independent = True
 
     def __init__(self, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none", *,
                  head: str = "lstm", adapt_backbone: Callable | None = None, feature_size: int = 300,
-                 hidden_size: int = 256, num_layers: int = 1, classifier_size: int = 128, dropout: float = 0.0,
+                 hidden_size: int = 256, num_layers: int = 1, classifier_size: int | None = None, dropout: float = 0.0,
                  **head_options):
         super().__init__()
+        classifier_size = HEADS[head].classifier_size if classifier_size is None else classifier_size
         options = {option.name: option.default for option in HEADS[head].options} | head_options
         self.config = {
             "num_classes": num_classes, "backbone": backbone, "feature_size": feature_size, "hidden_size": hidden_size,
-            "num_layers": num_layers, "classifier_size": classifier_size, "dropout": dropout, **options,
+            "num_layers": num_layers, "classifier_size": classifier_size, "dropout": dropout, "head": head, **options,
         }
         self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights, adapt_backbone)
         self.projection = nn.Linear(self.backbone_size, feature_size)
         self.head = load(HEADS[head].place)(feature_size, hidden_size, num_layers, **options)
-        self.classifier = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(self.head.output_size, classifier_size), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(classifier_size, num_classes),
-        )
+        self.classifier = build_classifier(self.head.output_size, classifier_size, num_classes, dropout)
 
     def describe(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the backbone's vector of each frame: (B, T, C, H, W) -> (B, T, P)."""
@@ -64,11 +63,12 @@ class CNNLSTM(nn.Module):
     def classify(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return class scores (logits) of sequences of features: (B, T, D) -> (B, classes).
 
-        lengths (B,): the number of frames of each clip, T if None. Later steps have no influence.
+        lengths (B,): the number of frames of each clip, T if None. Later frames have no influence.
         """
         return self.classifier(self.head(features, lengths))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """Return class scores of clips: (B, T, C, H, W) -> (B, classes)."""
         return self.classify(self.encode(clips))
 
     def head_modules(self) -> list[tuple[str, nn.Module]]:
@@ -77,12 +77,53 @@ class CNNLSTM(nn.Module):
         return [("classifier", self.classifier), *inside, ("projection", self.projection)]
 
     def backbone_modules(self) -> list[tuple[str, nn.Module]]:
+        """Return the parts of the backbone."""
         return [("backbone", self.backbone)]
 
 
-def build_model(kind: str, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none",
-                **sizes) -> CNNLSTM:
-    """Build a new model of a kind in model.registry.MODELS; `sizes` are further arguments of CNNLSTM."""
+def choose_head(kind: str, head: str | None, options: dict) -> str:
+    """Return the head of a new model: `head`, or that of its kind if it is None; options: those given for heads.
+
+    ValueError if kind and head contradict each other, or if an option belongs to another head.
+    """
     entry = MODELS[kind]
+    if kind == "cnnlstm_attn" and head not in (None, entry.head):
+        raise ValueError(f"--head {head} was given, but --model {kind} has the head {entry.head}; leave one of them "
+                         "out")
+    chosen = head or entry.head
+    foreign = sorted(options.keys() - {option.name for option in HEADS[chosen].options})
+    if foreign:
+        owners = " or ".join(name for name, other in HEADS.items()
+                             if foreign[0] in [option.name for option in other.options])
+        raise ValueError(f"--{foreign[0]} belongs to --head {owners}, but the head is {chosen}; leave it out")
+    return chosen
+
+
+class CentredLinear(nn.Linear):
+    """A linear layer whose outputs have the mean 0, so that evidence for one class is evidence against the others."""
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        scores = super().forward(states)
+        return scores - scores.mean(-1, keepdim=True)
+
+
+def build_classifier(size: int, hidden: int, num_classes: int, dropout: float) -> nn.Sequential:
+    """Return the layers from the head's output (B, size) to class scores, with `hidden` units between them, if any."""
+    if not hidden:
+        return nn.Sequential(nn.Dropout(dropout), CentredLinear(size, num_classes))
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(dropout),
+                         nn.Linear(hidden, num_classes))
+
+
+def build_model(kind: str, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none",
+                head: str | None = None, **sizes) -> CNNLSTM:
+    """Build a model of a kind in model.registry.MODELS; `sizes` are further arguments of CNNLSTM.
+
+    head: by default that of a checkpoint which names none. ValueError if there is no such head.
+    """
+    entry = MODELS[kind]
+    if head not in (None, *HEADS):
+        raise ValueError(f"unknown head {head!r}; known are: {', '.join(HEADS)}")
     adapt = load(entry.adapt_backbone) if entry.adapt_backbone else None
-    return CNNLSTM(num_classes, backbone, backbone_weights, head=entry.head, adapt_backbone=adapt, **sizes)
+    return CNNLSTM(num_classes, backbone, backbone_weights, head=head or entry.unnamed_head, adapt_backbone=adapt,
+                   **sizes)

@@ -1,7 +1,7 @@
 """The sequence-model contract: what a model must offer so that every fast algorithm of the project applies to it.
 
     encode(clips)                       (B, T, C, H, W) -> (B, T, D); each frame by itself, no state kept
-    classify(features, lengths=None)    (B, T, D) -> (B, classes); steps at or beyond `lengths` (B,) have no influence
+    classify(features, lengths=None)    (B, T, D) -> (B, classes); frames at or beyond `lengths` (B,) have no influence
     head_modules()                      [(name, module)] after the encoder, from the top down
     backbone_modules()                  [(name, module)] of the encoder
     frames_independent                  True: the model states that `encode` treats each frame by itself
@@ -53,26 +53,31 @@ def check_parts(model: SequenceModel) -> None:
 def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
     """Return whether the model follows the contract and states that its frames are independent.
 
-    The statement is verified on the clip (T, C, H, W): two different frames must have the same features together and
+    The statement is verified on the clip (T, C, H, W): different frames must have the same features together and
     apart. ValueError if they do not, because every fast algorithm would be wrong.
     """
     if not isinstance(model, SequenceModel) or not model.frames_independent:
         return False
-    pair = _two_different_frames(clip)  # (2, C, H, W)
+    frames = _different_frames(clip)  # (3, C, H, W)
     with torch.no_grad():
-        together, apart = model.encode(pair[None])[0], model.encode(pair[:, None])[:, 0]  # (2, D)
+        together, apart = model.encode(frames[None])[0], model.encode(frames[:, None])[:, 0]  # (3, D)
     if (together - apart).abs().max() > SAME * together.abs().max():
         raise ValueError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
                          "another frame is encoded with it; set it to False")
     return True
 
 
-def _two_different_frames(clip: torch.Tensor) -> torch.Tensor:
-    """Return the first frame and the one that differs most from it; a mirrored negative if all frames are equal."""
+def _different_frames(clip: torch.Tensor) -> torch.Tensor:
+    """Return the first frame, a very different one, and the first frame again: (T, C, H, W) -> (3, C, H, W).
+
+    The different one is that which differs most from the first, or a mirrored negative if all frames are equal.
+    """
     first = clip[0]
     distance = (clip - first).abs().flatten(1).amax(1)  # (T,)
-    other = clip[distance.argmax()] if distance.max() > 0.1 * (clip.max() - clip.min()) else 1 - first.flip(-1)
-    return torch.stack([first, other])
+    other = clip[distance.argmax()]
+    if distance.max() <= 0.1 * (clip.max() - clip.min()):
+        other = 1 + 2 * first.max() - first.flip(-1)  # never equal to the first, because their sum is too large
+    return torch.stack([first, other, first])
 
 
 def last_layer(model: SequenceModel) -> str:
@@ -94,12 +99,12 @@ def differentiable_rnns(model: nn.Module) -> Iterator[None]:
     """
     switched = []
 
-    def enter(module, inputs):
+    def enter(module: nn.Module, inputs: tuple) -> None:
         if not module.training and torch.is_grad_enabled() and any(weight.is_cuda for weight in module.parameters()):
             switched.append(torch.backends.cudnn.flags(enabled=False))
             switched[-1].__enter__()
 
-    def leave(module, inputs, outputs):
+    def leave(module: nn.Module, inputs: tuple, outputs: tuple) -> None:
         if switched:
             switched.pop().__exit__(None, None, None)
 

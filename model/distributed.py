@@ -9,6 +9,7 @@ norm takes its statistics over all processes (PyTorch's SyncBatchNorm does so on
 all clips, from the same seed in all processes, and keep the rows of their own clips.
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
@@ -54,7 +55,8 @@ def share_batches(forward: nn.Module, parameters: list[nn.Parameter]) -> nn.Modu
     return nn.parallel.DistributedDataParallel(forward)
 
 
-def _own():
+def _own() -> slice:
+    """Return this process's slice of the current batch."""
     return share(_batch.total)
 
 
@@ -71,8 +73,16 @@ class WholeBatchRandom(nn.Module):
         start, stop = _own().start, _own().stop
         rows = len(x) // (stop - start)  # per clip: 1, or its frames
         rest = [1] * (x.ndim - 1) if isinstance(self.layer, StochasticDepth) else x.shape[1:]
-        drawn = self.layer(x.new_ones(_batch.total * rows, *rest))
+        drawn = self.layer(_ones(_batch.total * rows, rest, x))
         return x * drawn[start * rows:stop * rows]
+
+
+def _ones(count: int, rest: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """Return ones (count, *rest) with the dimensions of `like` in the same order in memory, in which layers draw."""
+    order = sorted(range(like.ndim), key=lambda dim: -like.stride(dim))
+    shape = [count, *rest]
+    ones = like.new_ones([shape[dim] for dim in order])
+    return ones.permute([order.index(dim) for dim in range(like.ndim)])
 
 
 class WholeBatchNorm(_BatchNorm):

@@ -1,19 +1,21 @@
-"""Checkpoints of the projects that this one follows, turned into its own.
+"""Conversion of checkpoints of the two original projects into checkpoints of this project.
 
-sakshikakde/interpretability_of_lstm saves {"epoch", "state_dict", "optimizer_state_dict"} with weights resnet.*,
-lstm.lstm.*, fc_layers.fc1.* and fc_layers.fc2.*; pranoyr/cnn-lstm the same with lstm.*, fc1.* and fc2.*, and once as
-"encoder_state_dict" and "decoder_state_dict" (LSTM.*). Both feed RGB frames one by one to a ResNet whose fc is a linear
-layer of 300, run three LSTM layers, and read fc2(relu(fc1(.))) off the top layer's last step, without dropout: a
-CNNLSTM. Sizes and the ResNet follow from the shapes. What the files do not hold is assumed, with the defaults of their
-option parsers (ASSUMED).
+sakshikakde/interpretability_of_lstm saves {"epoch", "state_dict", "optimizer_state_dict"} with the weights resnet.*,
+lstm.lstm.*, fc_layers.fc1.* and fc_layers.fc2.*. pranoyr/cnn-lstm saves the same with lstm.*, fc1.* and fc2.*, and in
+one version "encoder_state_dict" and "decoder_state_dict" (LSTM.*). The models of both are a CNNLSTM: a ResNet whose fc
+is a linear layer with 300 outputs reads single RGB frames, an LSTM of three layers follows, and fc2(relu(fc1(.)))
+computes the scores from the top layer's last state, without dropout. The sizes and the kind of ResNet follow from the
+shapes of the weights. All other settings are assumed to be the defaults of the projects' option parsers (ASSUMED).
 """
+
+from typing import Any
 
 import torch
 
 from model.backbones import BACKBONES, build_backbone, tensors_of
 from model.normalisation import NORMALISATION, normalisation
 
-NAMES = {  # first matching beginning: theirs -> ours
+NAMES = {  # prefixes of names: original -> ours; the first one that matches applies
     "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
     "fc_layers.fc1.": "classifier.1.", "fc_layers.fc2.": "classifier.4.",
     "fc1.": "classifier.1.", "fc2.": "classifier.4.",
@@ -22,26 +24,27 @@ LOOKS_LIKE = "the file looks like one of interpretability_of_lstm or cnn-lstm"
 ASSUMED = {"classes": None, "sample_size": 150, "sample_duration": None} | NORMALISATION
 
 
-def converted(content, **assumed):
-    """The content of a file of those projects as that of a checkpoint of this one, or None if it is no such file.
+def converted(content: Any, **assumed: Any) -> dict[str, Any] | None:
+    """Return the content of a file of the original projects as the content of a checkpoint of this project.
 
-    assumed: values for ASSUMED; None means the default. ValueError where weights or assumptions do not fit.
+    assumed: values that replace those of ASSUMED, unless they are None. Returns None if the file is not one of those
+    projects. Raises ValueError if weights are missing or unknown, or if the assumed values do not fit.
     """
-    theirs = tensors_of(content)
+    original = tensors_of(content)
     for part in ("encoder_state_dict", "decoder_state_dict"):
-        theirs |= tensors_of(content.get(part)) if isinstance(content, dict) else {}
-    if not {"resnet.conv1.weight", "resnet.fc.0.weight"} <= theirs.keys():
+        original |= tensors_of(content.get(part)) if isinstance(content, dict) else {}
+    if not {"resnet.conv1.weight", "resnet.fc.0.weight"} <= original.keys():
         return None
-    state = {_our_name(name): tensor for name, tensor in theirs.items()}
+    state = {_our_name(name): tensor for name, tensor in original.items()}
     config = _config(state)
     facts = ASSUMED | {name: value for name, value in assumed.items() if value is not None}
-    original = "fc_layers.fc1.weight" in theirs
-    facts["sample_duration"] = facts["sample_duration"] or (30 if original else 16)
-    facts["classes"] = list(facts["classes"] or _class_names(config["num_classes"], original))
+    of_interpretability = "fc_layers.fc1.weight" in original
+    facts["sample_duration"] = facts["sample_duration"] or (30 if of_interpretability else 16)
+    facts["classes"] = list(facts["classes"] or _class_names(config["num_classes"], of_interpretability))
     if len(facts["classes"]) != config["num_classes"]:
-        raise ValueError(f"the file's classifier has {config['num_classes']} classes, {len(facts['classes'])} names "
-                         f"were given ({', '.join(facts['classes'])}); give as many as it has, in the order of the "
-                         "labels in its annotation")
+        raise ValueError(f"the file's classifier has {config['num_classes']} classes, but {len(facts['classes'])} "
+                         f"names were given ({', '.join(facts['classes'])}); give one name per class, in the order of "
+                         "the labels in its annotation")
     ours = {name: facts[name] for name in ("classes", "sample_size", "sample_duration")}
     mean, std = normalisation(**{name: value for name, value in facts.items() if name not in ours})
     return {
@@ -50,16 +53,17 @@ def converted(content, **assumed):
     }
 
 
-def _our_name(name):
-    for beginning, ours in NAMES.items():
-        if name.startswith(beginning):
-            return ours + name[len(beginning):]
-    raise ValueError(f"{LOOKS_LIKE}, its weight {name} belongs to a variant of their model that is not known here; "
-                     "only their CNN-LSTM without attention can be used")
+def _our_name(name: str) -> str:
+    """Return the name that a weight of the original projects has in a checkpoint of this project."""
+    for prefix, ours in NAMES.items():
+        if name.startswith(prefix):
+            return ours + name[len(prefix):]
+    raise ValueError(f"{LOOKS_LIKE}, but its weight {name} belongs to a variant of their model that is not supported; "
+                     "give a file of their CNN-LSTM without attention")
 
 
-def _config(state):
-    """The arguments of CNNLSTM, from the shapes of its weights."""
+def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Return the arguments of CNNLSTM that the shapes of its weights imply."""
     try:
         return {
             "num_classes": len(state["classifier.4.weight"]), "backbone": _backbone(state),
@@ -68,20 +72,26 @@ def _config(state):
             "classifier_size": len(state["classifier.1.weight"]), "dropout": 0.0,
         }
     except KeyError as error:
-        raise ValueError(f"{LOOKS_LIKE}, but {error} is missing in it") from error
+        raise ValueError(f"{LOOKS_LIKE}, but its weight {error} is missing; give a complete file") from error
 
 
-def _backbone(state):
-    """The name of the torchvision ResNet with these shapes."""
+def _backbone(state: dict[str, torch.Tensor]) -> str:
+    """Return the name of the torchvision ResNet whose weights have these shapes."""
     shapes = {name: tensor.shape for name, tensor in state.items() if name.startswith("backbone.")}
     for name in (name for name in BACKBONES if name.startswith("resnet")):
         with torch.device("meta"):
             network, _ = build_backbone(name)
         if {f"backbone.{key}": tensor.shape for key, tensor in network.state_dict().items()} == shapes:
             return name
-    raise ValueError("the resnet.* weights in the file have the shapes of no ResNet of torchvision")
+    raise ValueError(f"{LOOKS_LIKE}, but the shapes of its resnet.* weights fit no ResNet of torchvision; give a file "
+                     "trained with one of them")
 
 
-def _class_names(count, original):
-    """interpretability_of_lstm explains running as class 1 of 2; otherwise the names are only in the annotation."""
-    return ("walking", "running") if original and count == 2 else [f"class{index}" for index in range(count)]
+def _class_names(count: int, of_interpretability: bool) -> list[str]:
+    """Return the names of the classes in the order of the scores.
+
+    interpretability_of_lstm explains running as class 1 of 2. In all other cases only the annotation has the names.
+    """
+    if of_interpretability and count == 2:
+        return ["walking", "running"]
+    return [f"class{index}" for index in range(count)]

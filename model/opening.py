@@ -30,8 +30,11 @@ def open_model(path: Path, device: torch.device, facts: dict[str, Any],
     return model, info
 
 
-def _tell_assumed(path, info, labels):
-    """Print what was assumed about a checkpoint of the original projects, and name its classes after the data."""
+def _tell_assumed(path: Path, info: ModelInfo, labels: list[str] | None) -> ModelInfo:
+    """Print what was assumed about a checkpoint of the original projects.
+
+    Returns the ModelInfo, with the class names `labels` of the data set if their number fits.
+    """
     if labels and len(labels) == len(info.classes):
         info = replace(info, classes=labels, assumed=info.assumed | {"classes": labels})
     told = {name: value for name, value in info.assumed.items() if value is not False}
@@ -41,7 +44,7 @@ def _tell_assumed(path, info, labels):
     return info
 
 
-def _check_facts(path, facts, info):
+def _check_facts(path: Path, facts: dict[str, Any], info: ModelInfo) -> None:
     """Raise ValueError if the user contradicts the checkpoint."""
     known = {"model": info.model, "n_classes": len(info.classes), "classes": info.classes,
              "sample_size": info.sample_size, "sample_duration": info.sample_duration}

@@ -1,4 +1,4 @@
-"""What a trained model says about one clip."""
+"""The prediction of a trained model for one clip."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from model.preprocessing import normalise
 
 
 class Prediction(NamedTuple):
-    """The clip as the model reads it, what the model makes of it, and the class that is explained."""
+    """The clip as the model reads it, its features and probabilities, and the class that is explained."""
 
     tensor: torch.Tensor  # (T, C, H, W), normalised
     features: torch.Tensor  # (T, D)
@@ -22,10 +22,10 @@ class Prediction(NamedTuple):
 @torch.no_grad()
 def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target: str = "predicted",
             label: str | None = None) -> Prediction:
-    """Classify the frames (T, H, W, 3) uint8 RGB of a clip, at the size that the model reads.
+    """Classify a clip, given as frames (T, H, W, 3) uint8 RGB of the size that the model reads.
 
-    target: the explained class: "predicted", "label" (the true class, given as `label`) or the name of a class.
-    ValueError if a score is not finite.
+    target: the class to be explained: "predicted", "label" (the true class, given as `label`) or the name of a class.
+    Raises ValueError if a score is not finite.
     """
     tensor = normalise(frames, info.mean, info.std).to(next(model.parameters()).device)
     features = model.encode(tensor[None])

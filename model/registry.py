@@ -2,26 +2,25 @@
 
 from typing import NamedTuple
 
-from model.heads import HEADS
-from runtime.declare import Option
-
 
 class ModelKind(NamedTuple):
-    """head: a name in model.heads.HEADS. adapt_backbone: the place of a function that changes the image network."""
+    """One kind of model: an image network on each frame, and a head over the frames.
 
-    head: str
+    line: one line for --help. head: the name, in model.heads.HEADS, of a new model's head if none is chosen.
+    unnamed_head: the head of a checkpoint that names none, as those of earlier versions. adapt_backbone: the place of a
+    function that changes the backbone, as for runtime.declare.load.
+    """
+
     line: str
+    head: str = "change"
+    unnamed_head: str = "lstm"
     adapt_backbone: str = ""
-
-    @property
-    def options(self) -> tuple[Option, ...]:
-        return HEADS[self.head].options
 
 
 MODELS = {
-    "cnnlstm": ModelKind("lstm", "an LSTM reads the frames"),
-    "cnnlstm_attn": ModelKind("cell_attention", "input-cell attention before the LSTM (Ismail et al. 2019)"),
-    "cnnlstm_cbam": ModelKind("lstm", "a ResNet with CBAM before the LSTM, needs --finetune (Woo et al. 2018)",
-                              "model.cbam:add_cbam"),
+    "cnnlstm": ModelKind("an image network and the head that --head names"),
+    "cnnlstm_attn": ModelKind("with input-cell attention before an LSTM (Ismail et al. 2019)", "cell_attention",
+                              "cell_attention"),
+    "cnnlstm_cbam": ModelKind("with CBAM in a ResNet, needs --finetune (Woo et al. 2018)", "lstm",
+                              adapt_backbone="model.cbam:add_cbam"),
 }
-DEFAULT_MODEL = "cnnlstm"

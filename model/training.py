@@ -1,87 +1,42 @@
-"""Training: the image network's vectors computed once when it is frozen, then epochs as plain functions.
+"""Training and evaluation as plain functions: epochs over batches, checkpoints after each epoch.
 
-Each epoch draws its randomness from (seed, epoch) alone, so a resumed run repeats an uninterrupted one exactly.
+The randomness of an epoch depends on (seed, epoch) only, see model/batches.py. A run that was stopped and resumed
+therefore gives the same weights as one that was never stopped.
 """
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, Subset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from model import distributed
-from model.checkpoint import load_weights, read_checkpoint, save_checkpoint
-from model.fast.folding import folded
+from model.accuracy import summarise_confusion
+from model.batches import epoch_batches, own_loader
+from model.checkpoint import ModelInfo, save_checkpoint
+from model.resuming import resume
+from model.training_windows import UNDECIDED
+from model.vectors import AfterBackbone
 from runtime import processes
 
-GRADIENT_NORM = 5.0
-FRAMES = 16  # through the frozen backbone at a time; more are slower on a CPU
+GRADIENT_NORM = 5.0  # gradients of a larger norm are scaled down to it
 
-
-class MirroredClips(Dataset):
-    """A data set of (clip (T, C, H, W), label) that shows each clip mirrored or not, drawn anew for each epoch."""
-
-    def __init__(self, dataset):
-        self.dataset, self.labels = dataset, dataset.labels
-        self.mirrored = [False] * len(dataset)
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def draw(self, generator):
-        self.mirrored = (torch.rand(len(self), generator=generator) < 0.5).tolist()
-
-    def __getitem__(self, index):
-        clip, label = self.dataset[index]
-        return (clip.flip(-1) if self.mirrored[index] else clip), label
-
-
-class Vectors(Dataset):
-    """Kept vectors (N, views, T, P) of a frozen backbone; an item is one view (T, P) of a clip and its label."""
-
-    def __init__(self, vectors, labels):
-        self.vectors, self.labels = vectors, labels
-        self.view = torch.zeros(len(labels), dtype=torch.long)
-
-    def __len__(self):
-        return len(self.labels)
-
-    def draw(self, generator):
-        self.view = torch.randint(self.vectors.shape[1], (len(self),), generator=generator)
-
-    def __getitem__(self, index):
-        return self.vectors[index, self.view[index]], self.labels[index]
-
-
-class AfterBackbone(nn.Module):
-    """A model from the backbone's vectors on: (B, T, P) -> (B, classes)."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, vectors):
-        return self.model.classify(self.model.project(vectors))
-
-
-class ShareSampler(BatchSampler):
-    """Batches of indices, of each the share of this process."""
-
-    def __iter__(self):
-        return (batch[distributed.share(len(batch))] for batch in super().__iter__())
-
-
-def own_loader(dataset, batch_size=1, workers=0):
-    """A loader of this process's share of a data set, in order."""
-    return DataLoader(Subset(dataset, processes.own(len(dataset))), batch_size, num_workers=workers)
+History = list[dict[str, Any]]  # a dict for each epoch: epoch, train_loss, train_accuracy, validation_loss ...
+Forward = Callable[[torch.Tensor], torch.Tensor]  # inputs (B, ...) -> class scores (B, classes)
 
 
 def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_clips: int, batch_size: int) -> None:
-    """Raise ValueError if frames are too small for the backbone, or batches are too small to train it."""
+    """Raise ValueError if frames are too small for the backbone, or batches are too small to train it.
+
+    size: side of the frames in pixels. duration: frames per clip. n_clips: clips in an epoch.
+    """
     smallest_batch = n_clips % batch_size or batch_size
     n_frames = min(duration * smallest_batch, 2)
     frames = torch.zeros(n_frames, 1, 3, size, size, device=next(model.parameters()).device)
@@ -90,56 +45,47 @@ def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_c
             copy.deepcopy(model).train(finetune).describe(frames)
     except RuntimeError as error:
         raise ValueError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
-                         f"({str(error)[:120]}); give another") from error
-    except ValueError as error:  # of batch norm
-        raise ValueError(f"--finetune: a batch would hold a single frame ({n_clips} clips of one frame, in batches of "
-                         f"{batch_size}), too few for batch norm; give another --batch_size or a longer "
+                         f"({str(error)[:120]}); give another --sample_size") from error
+    except ValueError as error:  # from batch norm
+        raise ValueError(f"--finetune: a batch would contain a single frame ({n_clips} clips of one frame, in batches "
+                         f"of {batch_size}), too few for batch norm; give another --batch_size or a longer "
                          "--sample_duration") from error
 
 
-@torch.no_grad()
-def keep_vectors(model, dataset, device, mirrored=False, workers=0, name=""):
-    """Run the backbone over a data set once; with `mirrored`, over the mirrored clips too. Returns Vectors."""
-    vectors, fast = [], folded(model)
-    for clip, _ in tqdm(own_loader(dataset, workers=workers), desc=f"{name} features", unit="clip", disable=None):
-        views = torch.cat([clip, clip.flip(-1)]) if mirrored else clip  # (views, T, C, H, W)
-        frames = views.flatten(0, 1)[:, None].to(device)  # (views * T, 1, C, H, W)
-        described = torch.cat([fast.describe(some) for some in frames.split(FRAMES)])
-        vectors.append(described.cpu().view(*views.shape[:2], -1))
-    return Vectors(torch.stack(processes.merged(vectors)), torch.as_tensor(dataset.labels))
+def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Dataset | None, folder: Path, *,
+          finetune: bool, n_epochs: int, batch_size: int, lr_rate: float, weight_decay: float, seed: int,
+          device: torch.device, workers: int = 0, save_interval: int | None = None, log_interval: int | None = None,
+          log: Callable[[History], None] | None = None) -> History:
+    """Train a model and return the history of the run, a dict per epoch. Resume from folder/last.pth if it exists.
 
+    training, validation: data sets of (input, label); the label of windows without anybody is UNDECIDED. The inputs
+    are clips if `finetune`, otherwise vectors of the backbone. After each epoch the model is saved as last.pth, as
+    best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every
+    `log_interval` batches the loss is printed. log: called with the history after each epoch is saved, and at the start
+    of a resumed run.
 
-def train(model, info, training, validation, folder, *, finetune, n_epochs, batch_size, lr_rate, weight_decay, seed,
-        device, workers=0, save_interval=None, log_interval=None, log=None):
-    """Train on from folder/last.pth, or from the start; keep last.pth after each epoch and best.pth by validation.
-
-    training, validation: data sets of (input, label); inputs are clips where `finetune`, else Vectors' items. Without
-    validation (None) the last epoch's model is the best. Every `save_interval` epochs the model stays as epoch_N.pth,
-    every `log_interval` batches a line is printed, after each epoch `log` is called with the rows so far, which are
-    then in last.pth (and at the start, with those of an earlier run).
-    Returns the rows of the log, a dict per epoch. ValueError where last.pth is of another run, and where training
-    diverges; the state before is then kept.
+    Raises ValueError if last.pth belongs to another run or if training diverges. The files of the epoch before remain.
     """
     forward = model if finetune else AfterBackbone(model)
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
-    history = _resume(folder / "last.pth", model, info, optimizer)
+    history = resume(folder / "last.pth", model, info, optimizer)
     if history and log:
         log(history)
     shared = distributed.share_batches(forward, parameters)
-    loader = validation and own_loader(validation, batch_size, workers)
+    held_out = own_loader(validation, batch_size, workers) if validation else None
     with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
-            loss, accuracy = train_epoch(shared, parameters, batches, optimizer, device, log_interval, epoch)
+            found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes), log_interval, epoch)
             model.eval()
-            history.append({"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy})
-            if loader:
-                held_out, share, _ = evaluate(forward, loader, device, len(info.classes))
-                history[-1] |= {"validation_loss": held_out, "validation_accuracy": share}
+            history.append({"epoch": epoch, **_history_of("train", *found, info.classes)})
+            if held_out is not None:  # not `if held_out`: the share of a process may be empty
+                found = evaluate(forward, held_out, device, len(info.classes))
+                history[-1] |= _history_of("validation", *found, info.classes)
             info = replace(info, epoch=epoch)
-            processes.by_first(_keep, folder, model, info, optimizer, history, save_interval)
+            processes.by_first(_save_epoch, folder, model, info, optimizer, history, save_interval)
             if log:
                 log(history)
             progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
@@ -147,7 +93,9 @@ def train(model, info, training, validation, folder, *, finetune, n_epochs, batc
     return history
 
 
-def _keep(folder, model, info, optimizer, history, save_interval):
+def _save_epoch(folder: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam, history: History,
+                save_interval: int | None) -> None:
+    """Write the checkpoints of the last epoch of the history; last.pth comes last, because it marks the epoch done."""
     if history[-1] is best_epoch(history):
         save_checkpoint(folder / "best.pth", model, info)
     if save_interval and info.epoch % save_interval == 0:
@@ -155,107 +103,106 @@ def _keep(folder, model, info, optimizer, history, save_interval):
     save_checkpoint(folder / "last.pth", model, info, optimizer=optimizer.state_dict(), history=history)
 
 
-def best_epoch(history):
-    """The row with the highest validation accuracy, of several the one with the lowest loss; the last without them."""
+def _history_of(part: str, loss: float, confusion: torch.Tensor, classes: list[str]) -> dict[str, float]:
+    """Return what the history says about one part of the data in one epoch."""
+    summary = summarise_confusion(confusion.numpy(), classes)
+    return {f"{part}_loss": loss, f"{part}_accuracy": summary["accuracy"],
+            f"{part}_balanced_accuracy": summary["balanced_accuracy"]}
+
+
+def best_epoch(history: History) -> dict[str, Any]:
+    """Return the row with the highest balanced accuracy in validation, and among equals the one with the lowest loss.
+
+    Without validation, return the last row. In a run that an earlier version began, without balanced accuracy, the
+    accuracy counts.
+    """
     if "validation_loss" not in history[-1]:
         return history[-1]
-    return max(history, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    balanced = all(math.isfinite(row["validation_balanced_accuracy"]) for row in history)
+    measure = "validation_balanced_accuracy" if balanced else "validation_accuracy"
+    return max(history, key=lambda row: (row[measure], -row["validation_loss"]))
 
 
-def epoch_batches(dataset, batch_size, seed, epoch, workers=0):
-    """A loader over one epoch, all of whose chance comes from (seed, epoch): order, mirroring, dropout.
+def target_probabilities(labels: torch.Tensor, n_classes: int) -> torch.Tensor:
+    """Return what the model should answer: (B,) -> (B, classes), 1 for the label, all equal if it is UNDECIDED."""
+    decided = torch.nn.functional.one_hot(labels.clamp_min(0), n_classes).float()
+    return torch.where((labels == UNDECIDED)[:, None], 1 / n_classes, decided)
 
-    Where classes are uneven each is drawn as often as the others. Of each batch it gives the share of this process.
+
+def count_predictions(confusion: torch.Tensor, labels: torch.Tensor, scores: torch.Tensor) -> None:
+    """Add the predictions of a batch to a confusion matrix (true class, predicted class), without undecided windows."""
+    decided = labels != UNDECIDED
+    labels, predicted = labels[decided].cpu(), scores[decided].argmax(1).cpu()
+    confusion.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+
+
+def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLoader, optimizer: torch.optim.Optimizer,
+                device: torch.device, n_classes: int, log_interval: int | None = None,
+                epoch: int | None = None) -> tuple[float, torch.Tensor]:
+    """Train on all batches of a loader of `epoch_batches` and return the mean loss and the confusion matrix.
+
+    Every `log_interval` batches, the mean loss of these batches is printed. Raises ValueError if the loss, a gradient
+    or a weight is not finite.
     """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    torch.manual_seed(generator.initial_seed())
-    dataset.draw(generator)
-    labels = torch.as_tensor(dataset.labels)
-    counts = torch.bincount(labels)
-    if len(counts[counts > 0].unique()) > 1:
-        sampler = WeightedRandomSampler((1.0 / counts[labels]).tolist(), len(labels), generator=generator)
-    else:
-        sampler = RandomSampler(dataset, generator=generator)
-    return DataLoader(dataset, batch_sampler=ShareSampler(sampler, batch_size, drop_last=False), num_workers=workers)
-
-
-def train_epoch(forward, parameters, loader, optimizer, device, log_interval=None, epoch=None):
-    """One pass over the loader. Returns (mean loss, accuracy). ValueError where loss or gradients are not finite.
-
-    Every `log_interval` batches the mean loss of these is printed.
-    """
-    correct, loss_sum, losses = 0, 0.0, []
+    loss_sum, losses, confusion = 0.0, [], torch.zeros(n_classes, n_classes, dtype=torch.long)
     n_clips, batch_size = len(loader.dataset), loader.batch_sampler.batch_size
-    for start, (inputs, labels) in zip(range(0, n_clips, batch_size), loader, strict=True):
+    for number, (inputs, labels) in enumerate(loader):
         inputs, labels = inputs.to(device), labels.to(device)
-        n_whole = min(batch_size, n_clips - start)
+        n_whole = min(batch_size, n_clips - number * batch_size)  # clips in the batch, in all processes together
         weight = distributed.begin_batch(n_whole)
-        scores = forward(inputs)
-        loss = cross_entropy(scores, labels) * (weight * len(labels) / n_whole)
+        scores = forward(inputs)  # (B, classes)
+        loss = cross_entropy(scores, target_probabilities(labels, n_classes)) * (weight * len(labels) / n_whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise ValueError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); what is kept is "
-                             "from the epoch before, start again with a lower --lr_rate")
+            raise ValueError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); the checkpoints "
+                             "are from the epoch before; start again with a lower --lr_rate")
         optimizer.step()
-        correct += (scores.argmax(1) == labels).sum().item() * weight
+        if weight == processes.world() or processes.is_first():  # else each process has the whole batch; count it once
+            count_predictions(confusion, labels, scores.detach())
         losses.append(loss.item())
         loss_sum += losses[-1] * n_whole
         if log_interval and len(losses) % log_interval == 0:
-            mean = sum(processes.gather(sum(losses[-log_interval:]))) / processes.world() / log_interval
+            recent, = _sums_over_processes(sum(losses[-log_interval:]))
+            mean = recent / processes.world() / log_interval
             tqdm.write(f"epoch {epoch}, batch {len(losses)} of {len(loader)}: loss {mean:.4f}")
     if not all(torch.isfinite(weight).all() for weight in parameters):
         raise ValueError("training diverged (weights are not finite); start again with a lower --lr_rate")
-    correct, loss_sum = map(sum, zip(*processes.gather((correct, loss_sum)), strict=True))
-    return loss_sum / (n_clips * processes.world()), correct / (n_clips * processes.world())
+    confusion, loss_sum = _sums_over_processes(confusion, loss_sum)
+    return loss_sum / (n_clips * processes.world()), confusion
 
 
 @torch.no_grad()
-def evaluate(forward, loader, device, n_classes):
-    """(mean loss, accuracy, confusion (true class, predicted class)) over a loader, or those of all processes.
+def evaluate(forward: Forward, loader: DataLoader, device: torch.device,
+             n_classes: int) -> tuple[float, torch.Tensor]:
+    """Return the mean loss and the confusion matrix (true class, predicted class) over a loader.
 
-    ValueError for an infinite loss.
+    With several processes, each has a loader of its share, and the numbers are those of all shares together. Raises
+    ValueError if the loss is not finite.
     """
     loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
     for inputs, labels in loader:
-        scores = forward(inputs.to(device)).cpu()
+        scores = forward(inputs.to(device)).cpu()  # (B, classes)
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
-        confusion.index_put_((labels, scores.argmax(1)), torch.ones_like(labels), accumulate=True)
-    loss_sum, confusion = map(sum, zip(*processes.gather((loss_sum, confusion)), strict=True))
+        count_predictions(confusion, labels, scores)
+    loss_sum, confusion = _sums_over_processes(loss_sum, confusion)
     if not math.isfinite(loss_sum):
         raise ValueError(f"training diverged (loss {loss_sum} on held-out clips); start again with a lower --lr_rate")
-    total = confusion.sum().item()
-    return loss_sum / total, confusion.trace().item() / total, confusion
+    return loss_sum / confusion.sum().item(), confusion
 
 
-def _resume(path, model, info, optimizer):
-    """Bring model and optimizer to where the file left them. Returns the rows of the log until then."""
-    if not path.is_file():
-        return []
-    checkpoint, settings = read_checkpoint(path), optimizer.state_dict()["param_groups"]
-    try:
-        if checkpoint["classes"] != info.classes:
-            raise ValueError(f"it knows {', '.join(checkpoint['classes'])}, the data has {', '.join(info.classes)}")
-        load_weights(model, checkpoint["state_dict"])
-        optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
-        if not (all(_fits(*item) for item in optimizer.state.items()) and _is_log(checkpoint["history"])):
-            raise ValueError("its optimizer or its log cannot go on")
-        return checkpoint["history"]
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path} is of another run ({str(error)[:120]}); give another --result_path, or --overwrite "
-                         "to start again") from error
+@torch.no_grad()
+def mean_probabilities(forward: Forward, loader: DataLoader, device: torch.device) -> torch.Tensor:
+    """Return the mean of the class probabilities (classes,) over a loader, or over the shares of all processes."""
+    total, count = 0.0, 0
+    for inputs, _ in loader:
+        total = total + forward(inputs.to(device)).softmax(1).sum(0).cpu()  # (classes,)
+        count += len(inputs)
+    parts = [part for part in processes.gather((total, count)) if part[1]]
+    return sum(part[0] for part in parts) / sum(part[1] for part in parts)
 
 
-def _fits(parameter, state):
-    """Whether what Adam remembers of a parameter has its shape."""
-    shapes = {name: getattr(value, "shape", None) for name, value in state.items()}
-    return shapes == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
-
-
-def _is_log(history):
-    """Whether these are rows of numbers, one for each epoch from the first on."""
-    return isinstance(history, list) and all(
-        isinstance(row, dict) and row.get("epoch") == number and row.keys() == history[0].keys()
-        and all(isinstance(value, int | float) for value in row.values()) for number, row in enumerate(history, start=1)
-    )
+def _sums_over_processes(*values: Any) -> list[Any]:
+    """Return the sum of each value over all processes. Every process must call this."""
+    return [sum(parts) for parts in zip(*processes.gather(values), strict=True)]

@@ -1,8 +1,8 @@
-"""How registries declare what can be chosen on the command line without importing it.
+"""Declarations of what can be chosen on the command line, for registries that must not import what they offer.
 
-A registry is a dictionary of entries. An entry names the function or class that does the work and lists the options
-that it takes. The command line builds `choices` and flags from the entries alone, so `--help` answers without loading
-PyTorch; the work is imported when it is first needed.
+A registry is a dictionary of entries. An entry names the function or class that does the work and lists its options.
+The command line builds `choices` and flags from the entries alone, so `--help` answers without loading PyTorch. The
+function or class is imported when it is first needed.
 
     METHODS = {"smoothgrad": Method("saliency.methods.smoothgrad:smoothgrad", "mean gradient of noisy copies",
                                     (Option("samples", int, 25, "noisy copies", least=1),))}
@@ -14,21 +14,16 @@ from typing import Any, NamedTuple
 
 
 class Option(NamedTuple):
-    """One option of a method or a head: a keyword argument of it, and a flag on the command line.
+    """An option of a method or a head: one of its keyword arguments, and the flag for it on the command line."""
 
-    name: the keyword argument. type: int, float, str or bool; a bool is a switch. least, most: the range of numbers.
-    flag: the name of the flag without its dashes, by default the name of the keyword argument. choices: the values
-    allowed, all if empty.
-    """
-
-    name: str
-    type: type
+    name: str  # the keyword argument
+    type: type  # int, float, str or bool; a bool is a switch
     default: Any
     help: str
-    flag: str = ""
-    least: float | None = None
-    most: float | None = None
-    choices: tuple = ()
+    flag: str = ""  # the flag without its dashes; empty if it equals the keyword argument
+    least: float | None = None  # the smallest number allowed
+    most: float | None = None  # the largest number allowed
+    choices: tuple = ()  # the values allowed; empty if all are
 
     @property
     def destination(self) -> str:
@@ -37,6 +32,6 @@ class Option(NamedTuple):
 
 
 def load(place: str) -> Any:
-    """Import and return what "package.module:name" names."""
+    """Import the object at `place`, which is "package.module:name", and return it."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

@@ -6,20 +6,20 @@ from runtime import processes
 
 
 def choose_device(use_cuda: bool = False, gpu: int | None = None) -> torch.device:
-    """Return the torch device that the options ask for and connect the processes of torchrun.
+    """Return the torch device that the options ask for, and connect the processes of torchrun.
 
-    gpu: the index of the GPU, which implies `use_cuda`; with torchrun the index of the first one, and each process of a
-    machine takes the next. ValueError if there is no such device.
+    gpu: the number of the GPU, from 0; it implies `use_cuda`. With torchrun it is the number of the first GPU, and each
+    process of a machine takes the next one. Raises ValueError if there is no such device.
     """
     device = torch.device("cpu")
     if use_cuda or gpu is not None:
         if not torch.cuda.is_available():
             raise ValueError("--use_cuda was given, but PyTorch finds no CUDA device here; leave out --use_cuda and "
                              "--gpu")
-        index = (gpu or 0) + processes.local_rank()
-        if not 0 <= index < torch.cuda.device_count():
-            raise ValueError(f"--gpu {index} was given, but there are {torch.cuda.device_count()} GPUs, numbered from "
-                             "0; give the number of one of them")
+        index, count = (gpu or 0) + processes.local_rank(), torch.cuda.device_count()
+        if not 0 <= index < count:
+            raise ValueError(f"GPU {index} was asked for, but the GPUs of this machine are 0 to {count - 1}; give "
+                             "--gpu one of these numbers, and with torchrun start no more processes than GPUs")
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
     processes.join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")

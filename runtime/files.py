@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, flushed, then renamed.
+"""Files and folders that are either complete or absent: written under a temporary name, flushed, then renamed.
 
     with whole_file("results/metrics.json") as path:
         path.write_text("{}")
@@ -8,51 +8,57 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows: without the guard of `sole_writer`
+except ImportError:  # Windows has no such module, so `sole_writer` takes no lock there
     fcntl = None
 
 MAX_JSON = 256 << 20  # bytes
 
 
-def by_name(named):
-    """{name: path} of pairs (name, path). ValueError where two paths have one name, which one result would have too."""
+def index_by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return {name: path} for pairs (name, path).
+
+    Raises ValueError if two paths have the same name, because their results would be written to the same place.
+    """
     paths = {}
-    for name, path in named:
+    for name, path in pairs:
         if name in paths:
-            raise ValueError(f"{paths[name]} and {path} have one name, {name}, as their results would; rename one")
+            raise ValueError(f"{paths[name]} and {path} have the same name, {name}, so one result would overwrite the "
+                             "other; rename one of the two")
         paths[name] = path
     return paths
 
 
-def _make(folder):
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error
 
 
-def _temporary(path):
-    """A hidden name beside `path` that keeps its suffix, because OpenCV chooses the format by it."""
-    _make(path.parent)
+def _temporary_path(path: Path) -> Path:
+    """Return a hidden name beside `path`, with the same suffix, because OpenCV chooses the format by the suffix."""
+    _make_folder(path.parent)
     return path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
 
 
-def _flush(path):
-    """Make sure that what was written lies on the disk, so that no crash leaves a name without its content."""
+def _flush(path: Path) -> None:
+    """Force the content of a file onto the disk, so that a crash after the renaming cannot leave an empty file."""
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
 
 @contextmanager
-def whole_file(path):
-    """Yield a temporary path; after the block it takes the place of `path`, or is removed if the block failed."""
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path. After the block it replaces `path`; if the block fails, it is removed."""
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = _temporary_path(path)
     try:
         yield temporary
         _flush(temporary)
@@ -62,68 +68,73 @@ def whole_file(path):
 
 
 @contextmanager
-def whole_folder(path):
-    """Like `whole_file` for a folder of files: yields an empty one that takes the place of `path` after the block."""
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder for files. After the block it replaces the folder `path`.
+
+    If the block fails, the temporary folder is removed and `path` stays as it was.
+    """
     path = Path(path)
-    temporary = _temporary(path)
-    before = temporary.with_name(temporary.name + ".old")
+    temporary = _temporary_path(path)
+    old = temporary.with_name(temporary.name + ".old")
     _remove(temporary)
     temporary.mkdir()
     try:
         yield temporary
         for written in temporary.iterdir():
             _flush(written)
-        if path.exists():  # out of sight before it is taken apart, which a kill could interrupt
-            path.replace(before)
+        if path.exists():  # rename it before deleting its files, because a kill could interrupt the deletion
+            path.replace(old)
         temporary.replace(path)
     finally:
         _remove(temporary)
-        _remove(before)
+        _remove(old)
 
 
-def _remove(path):
-    """A file, a folder, or nothing where there is none."""
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def read_json(path):
-    """The parsed file. ValueError, with the place, where it is not JSON, and where it is larger than MAX_JSON bytes."""
+def read_json(path: str | Path) -> Any:
+    """Return the content of a JSON file. Raises ValueError if it is not valid JSON or is larger than MAX_JSON bytes."""
     if Path(path).stat().st_size > MAX_JSON:
-        raise ValueError(f"{path} is larger than {MAX_JSON >> 20} MiB, more than any of this project; check the path")
+        raise ValueError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
+                         "path")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); write it again") from error
+        raise ValueError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
 
 
-def as_json(content):
-    """What a JSON file would hold: lists for tuples, text for paths, None for numbers that are not finite."""
+def as_json(content: Any) -> Any:
+    """Return `content` as a JSON file gives it back: tuples as lists, paths as text, NaN and infinity as None."""
     return json.loads(json.dumps(content, default=os.fspath), parse_constant=lambda name: None)
 
 
-def write_json(path, content):
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as a JSON file (see `as_json`), completely or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(as_json(content), indent=1) + "\n", encoding="utf-8")
 
 
-def write_csv(path, rows):
-    """Write rows, each a list of values, as a CSV file, whole or not at all."""
+def write_csv(path: str | Path, rows: Iterable[Sequence]) -> None:
+    """Write rows, each a list of values, as a CSV file, completely or not at all."""
     with whole_file(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 
 
 @contextmanager
-def sole_writer(folder):
-    """Keep other runs from writing into `folder` during the block; clear what killed processes left half-written.
+def sole_writer(folder: str | Path) -> Iterator[None]:
+    """Keep other runs from writing into `folder` during the block, and remove what killed processes left unfinished.
 
-    OSError where another run is at work there, or the folder cannot be written. The lock goes with the process, however
-    it ends.
+    Raises OSError if another run is writing there or if the folder cannot be written. The operating system releases the
+    lock when the process ends, even if it is killed.
     """
     folder = Path(folder)
-    _make(folder)
+    _make_folder(folder)
     try:
         lock = (folder / ".lock").open("w")
     except OSError as error:
@@ -134,13 +145,14 @@ def sole_writer(folder):
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
-        _clear(folder)
+        _remove_leftovers(folder)
         try:
             yield
         finally:
-            _clear(folder)
+            _remove_leftovers(folder)
 
 
-def _clear(folder):
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders in `folder` and in its folders."""
     for leftover in [*folder.glob(".*.part[0-9]*"), *folder.glob("*/.*.part[0-9]*")]:
         _remove(leftover)

@@ -1,6 +1,6 @@
-"""Run a function on many items in processes of their own, so that one that dies or hangs costs only its item.
+"""Run a function on many items, each in its own process, so that a process that dies or hangs costs only its item.
 
-Decoders are C code fed with files from anywhere: some abort the process, some never return.
+Video decoders are C code that reads files of unknown origin. Some files make them abort the process or never return.
 
     for path, frames, error in run_isolated(count_frames, paths, workers=4, time_limit=60):
         print(path, error or frames)
@@ -14,25 +14,31 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
-# Forking takes milliseconds, a fresh interpreter a third of a second; elsewhere than on Linux forking is not safe.
+# Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 
-def n_cores():
-    """The number of processor cores this process may use."""
+def n_cores() -> int:
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_isolated(function, items, workers, time_limit):
-    """Yield (item, function(item), None) or (item, None, what went wrong) in the order in which items are finished.
+def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int,
+                 time_limit: float) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield (item, function(item), None), or (item, None, error message), in the order in which the items finish.
 
-    At most `workers` processes at once, each for one item and for `time_limit` seconds at most. Exceptions, death of
-    the process and running out of time are told as a text. All processes end with the generator or with the caller.
+    At most `workers` processes run at once. Each works on one item and may take `time_limit` seconds. The error message
+    reports an exception, the death of the process or a timeout. All processes end with the generator or the caller.
+    Raises ValueError for fewer than one worker.
     """
     if workers < 1:
         raise ValueError(f"{workers} worker processes were asked for; give 1 or more")
-    waiting, running = deque(items), {}  # connection -> (process, item, deadline)
+    waiting, running = deque(items), {}  # running: connection -> (process, item, deadline)
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -55,19 +61,20 @@ def run_isolated(function, items, workers, time_limit):
             _end(connection, process)
 
 
-def _start(function, item):
+def _start(function: Callable[[Any], Any], item: Any) -> tuple[Connection, BaseProcess]:
+    """Start a process for one item. Returns the connection that will deliver the outcome, and the process."""
     ours, theirs = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=_work, args=(theirs, function, item), daemon=True)
     process.start()
-    theirs.close()  # now only the process holds it: when it dies, our end reads end of file
+    theirs.close()  # now only the process holds this end, so our end reads end of file when the process dies
     return ours, process
 
 
-def _work(connection, function, item):
-    """What the process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the caller ends us
+def _work(connection: Connection, function: Callable[[Any], Any], item: Any) -> None:
+    """Send (function(item), None) or (None, error message). This is the main function of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the group; the caller ends this one
     threading.Thread(target=_end_with_caller, daemon=True).start()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders write there; what went wrong is told through the pipe
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silence the decoders; errors are sent through the connection
     try:
         connection.send((function(item), None))
     except Exception as error:
@@ -76,22 +83,24 @@ def _work(connection, function, item):
         connection.send((None, text if expected else f"{type(error).__name__}: {text}"))
 
 
-def _end_with_caller():
+def _end_with_caller() -> None:
+    """Wait until the caller's process ends, then end this process."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
-def _receive(connection, process):
+def _receive(connection: Connection, process: BaseProcess) -> tuple[Any, str | None]:
+    """Return (result, None) or (None, error message) from a process that has sent its outcome or has died."""
     try:
         return connection.recv()
-    except (EOFError, OSError):  # it ended before its answer, or in the middle of it
+    except (EOFError, OSError):  # the process died before it sent the whole outcome
         process.join(timeout=1)
         code = process.exitcode
         cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
         return None, f"the process working on it died ({cause})"
 
 
-def _end(connection, process):
+def _end(connection: Connection, process: BaseProcess) -> None:
     process.kill()
     process.join()
     process.close()

@@ -1,98 +1,114 @@
-"""The processes of a run that torchrun starts, on one machine or several: which this one is, and how they share work.
+"""The processes of a run that torchrun starts, on one machine or several, and how they share the work.
 
     torchrun --nproc_per_node=2 frame_saliency.py --tsr
 
     metrics = spread(explain, clips)     # every process explains its share and gets the whole list
 
-Without torchrun there is one process, the first, and nothing here needs another. torch is imported where there are
-more, because it takes seconds.
+Without torchrun there is one process, which is the first, and every function here works at once. PyTorch takes seconds
+to import, so the functions that need it import it themselves, and only if there are several processes.
 """
 
 import os
 import re
 import sys
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from tqdm import tqdm
 
-LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # in what PyTorch says when another process is gone
-ENDED = "ended"  # in the store: which process was the first to tell why it ends
-_here = SimpleNamespace(store=None, process=None)
+LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # PyTorch's errors contain one of these if a process is gone
+ENDED = "ended"  # the occasion on which a process tells why the run ends; only the first process to do so is heard
+_connection = SimpleNamespace(store=None, pid=None)  # the key-value store that all processes share, and who opened it
 
 
-def world():
-    """The number of processes."""
+def world() -> int:
+    """Return the number of processes."""
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
-def rank():
-    """The number of this process, from 0."""
+def rank() -> int:
+    """Return the number of this process, from 0."""
     return int(os.environ["RANK"]) if world() > 1 else 0
 
 
-def local_rank():
-    """The same among those of this machine."""
+def local_rank() -> int:
+    """Return the number of this process among the processes of its machine, from 0."""
     return int(os.environ["LOCAL_RANK"]) if world() > 1 else 0
 
 
-def first():
+def is_first() -> bool:
+    """Return whether this is process 0."""
     return rank() == 0
 
 
 @contextmanager
-def together():
-    """Find the other processes; during the block all but the first are silent, but for `tell`."""
+def together() -> Iterator[None]:
+    """Connect the processes of torchrun during the block. All but the first print nothing, except through `tell`."""
     if world() == 1:
         yield
         return
     from torch.distributed.rendezvous import rendezvous
 
-    _here.store, _here.process = next(rendezvous("env://"))[0], os.getpid()
+    _connection.store, _connection.pid = next(rendezvous("env://"))[0], os.getpid()
     with Path(os.devnull).open("w") as nowhere, ExitStack() as silence:
-        for redirect in () if first() else (redirect_stdout, redirect_stderr):
-            silence.enter_context(redirect(nowhere))
+        if not is_first():
+            silence.enter_context(redirect_stdout(nowhere))
+            silence.enter_context(redirect_stderr(nowhere))
         yield
         leave()
 
 
-def join(backend):
-    """Be ready to exchange tensors with the other processes; backend: as for torch.distributed.init_process_group."""
+def join(backend: str) -> None:
+    """Prepare to exchange tensors with the other processes; backend: as in torch.distributed.init_process_group."""
     if world() > 1:
         from torch import distributed
 
         patience = timedelta(days=20)  # one process may work alone for long
-        distributed.init_process_group(backend, None, patience, world(), rank(), _here.store)
+        distributed.init_process_group(backend, None, patience, world(), rank(), _connection.store)
 
 
-def leave():
-    """End the exchange in order: threads of it that are still there when Python ends can abort the process."""
+def leave() -> None:
+    """Stop exchanging tensors. Without this, threads that still run when Python ends can abort the process."""
     from torch import distributed
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def tell(line, occasion=None):
-    """Print a line on stderr, unless another process has told the same, or has told anything on the same occasion."""
-    if _here.process == os.getpid():  # one that loads clips for this one must keep off its connection
+def tell(line: str, occasion: str | None = None) -> None:
+    """Print a line on stderr, unless another process has printed it before.
+
+    With `occasion`, print nothing if another process has printed any line on the same occasion.
+    """
+    if _connection.pid == os.getpid():  # a process that loads clips for this one must not use its connection
         with suppress(RuntimeError):  # the connection is lost
-            if _here.store.compare_set(occasion or line, "", str(rank())) != str(rank()).encode():
+            # The store keeps the first value that is written and returns it: the number of the process that may print.
+            if _connection.store.compare_set(occasion or line, "", str(rank())) != str(rank()).encode():
                 return
-    print(line, file=sys.stderr if first() else sys.__stderr__)
+    print(line, file=sys.stderr if is_first() else sys.__stderr__)
 
 
-def is_loss(error):
-    """Whether an exception tells that another process has gone."""
+def is_loss(error: BaseException) -> bool:
+    """Return whether an exception says that another process is gone."""
     return world() > 1 and isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
 
 
-def gather(value=None):
-    """[the value of the first process, of the second, ...], in all of them, as soon as each has called this.
+def gather(value: Any = None) -> list:
+    """Return the values of all processes, in the order of their numbers, as soon as each process has called this.
 
-    They may be hours apart. An error, see `is_loss`, where another process ends before it comes here.
+    The calls may be hours apart. Raises RuntimeError (see `is_loss`) if another process ends before its call.
     """
     values = [value] * world()
     if world() > 1:
@@ -102,29 +118,32 @@ def gather(value=None):
     return values
 
 
-def by_first(function, *arguments):
-    """Call the function in the first process alone; the others wait until it is done."""
-    if first():
+def by_first(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call the function in the first process only. The other processes wait until it returns."""
+    if is_first():
         function(*arguments)
     gather()
 
 
-def held_by_first(context):
-    """The context manager in the first process, in the others one that does nothing."""
-    return context if first() else nullcontext()
+def held_by_first(context: AbstractContextManager) -> AbstractContextManager:
+    """Return the context manager in the first process, and one that does nothing in the others."""
+    return context if is_first() else nullcontext()
 
 
-def own(count):
-    """The indices of this process's share of `count` items."""
+def own(count: int) -> range:
+    """Return the indices of this process's share of `count` items: every world()-th index, starting at rank()."""
     return range(rank(), count, world())
 
 
-def merged(share):
-    """The lists of all processes, each of its `own` items, as one list in the order of the items."""
+def merged(share: list) -> list:
+    """Return the items of all processes as one list in the original order; share: the items at the indices `own`."""
     shares = gather(share)
     return [shares[index % world()][index // world()] for index in range(sum(map(len, shares)))]
 
 
-def spread(function, clips):
-    """[function(clip) for clip in clips], with a progress bar; each process does its share and gets the whole list."""
+def spread(function: Callable[[Any], Any], clips: Sequence) -> list:
+    """Return [function(clip) for clip in clips] in every process, and show a progress bar.
+
+    Each process calls the function for its share of the clips.
+    """
     return merged([function(clips[index]) for index in tqdm(own(len(clips)), unit="clip", disable=None)])

@@ -1,6 +1,6 @@
-"""What a result was made with, kept beside it as opts.json: options, versions, commit, contents of the files used.
+"""The recipe of a result: options, versions, commit and digests of the input files, saved beside it as opts.json.
 
-    keep_recipe("results/inference", vars(args))     # refuses a folder that was made otherwise
+    write_recipe("results/inference", vars(args))     # ValueError if the folder holds results of another recipe
 """
 
 import hashlib
@@ -8,53 +8,63 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from runtime.files import as_json, read_json, write_json
 
-PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")  # None where it is not installed
-# Options that may differ between the runs that share a result folder: they do not change what is computed.
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")  # their versions are recorded
+# Options that do not change the result for one clip. Runs that share a result folder may differ in them.
 INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
     "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "log_interval", "tensorboard",
+    "feature_cache",
 }
-INPUTS = ("annotation_path", "resume_path", "backbone_weights", "pretrain_path")  # files that a result depends on
+INPUTS = ("annotation_path", "resume_path", "backbone_weights", "pretrain_path")  # options that may name input files
 
 
-def keep_recipe(folder, options):
-    """Write opts.json into a result folder, see `checked_recipe`."""
+def write_recipe(folder: str | Path, options: dict[str, Any]) -> None:
+    """Write opts.json into a result folder; errors as in `checked_recipe`."""
     write_json(Path(folder) / "opts.json", checked_recipe(folder, options))
 
 
-def checked_recipe(folder, options):
-    """The recipe of a result folder. ValueError where what is there was made with other options or inputs.
+def checked_recipe(folder: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe for a result folder, including the digests of inputs that earlier runs used.
 
-    options: {name: value} of the command line; with `overwrite` among them what was there before does not count.
+    options: {name: value} of the command line. Raises ValueError if the folder holds results made with other options or
+    other input files, unless the option `overwrite` is true.
     """
-    now, path = recipe(options), Path(folder) / "opts.json"
+    current, path = recipe(options), Path(folder) / "opts.json"
     if options["overwrite"] or not path.is_file():
-        return now
+        return current
     content = read_json(path)
     content = content if isinstance(content, dict) else {}
     before, inputs = content.get("options"), content.get("inputs", {})
     if not isinstance(before, dict) or not isinstance(inputs, dict):
-        raise ValueError(f"{path} does not tell how its folder was made; give another --result_path, or --overwrite")
-    for name in sorted(now["options"].keys() - INCIDENTAL):
-        given = now["options"][name]
+        raise ValueError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
+                         "--overwrite")
+    for name in sorted(current["options"].keys() - INCIDENTAL):
+        given = current["options"][name]
         if before.get(name, given) != given:
-            raise ValueError(f"{folder} was made with --{name} {before[name]}, now {given} is given; give the same "
-                             "options, another --result_path, or --overwrite")
-    for name, digest in now["inputs"].items():
+            raise ValueError(f"{folder} was made with --{name} {before[name]}, but now --{name} is {given}; pass the "
+                             "same options, choose another --result_path, or pass --overwrite")
+    for name, digest in current["inputs"].items():
         if inputs.get(name, digest) != digest:
-            raise ValueError(f"{folder} was made when --{name} {now['options'].get(name, '')} had another content; "
-                             "give another --result_path, or --overwrite")
-    return now | {"inputs": inputs | now["inputs"]}
+            flag = f"--{name} {current['options'].get(name, '')}".strip()
+            raise ValueError(f"the file of {flag} has other content than when {folder} was made; choose another "
+                             "--result_path, or pass --overwrite")
+    return current | {"inputs": inputs | current["inputs"]}
 
 
-def recipe(options):
-    """{"options", "versions", "commit", "inputs": {option, or video and its stem: digest}}, plain JSON values."""
+def recipe(options: dict[str, Any]) -> dict[str, Any]:
+    """Return {"options", "versions", "commit", "inputs"} as plain JSON values.
+
+    versions: {package: version, or None if it is not installed}. inputs: {option: digest of its file}; the key of a
+    video is "video" and the stem of its file.
+    """
     files = {name: options.get(name) for name in INPUTS}
     files |= {f"video {path.stem}": path for path in options.get("video") or []}  # clips are named after the stem
-    found = reversed(list(metadata.distributions()))  # of two versions of a package the first is imported
+    # If a package is installed twice, Python imports the first one found. Reversed, that one is entered last and stays.
+    found = reversed(list(metadata.distributions()))
     versions = {package.name: package.version for package in found}
     return {
         "options": as_json(dict(sorted(options.items()))),
@@ -64,7 +74,8 @@ def recipe(options):
     }
 
 
-def _digest(path):
+def _digest(path: str | Path) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 digest of a file."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -72,10 +83,11 @@ def _digest(path):
     return digest.hexdigest()[:16]
 
 
-def _commit():
+def _commit() -> str | None:
+    """Return the git commit of the project, or None if git or its repository is missing."""
     try:
         git = ["git", "rev-parse", "HEAD"]
         found = subprocess.run(git, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    except OSError:  # no git here
+    except OSError:  # git is not installed
         return None
     return found.stdout.strip() or None

@@ -7,12 +7,13 @@ import torch
 
 @dataclass(frozen=True)
 class Attribution:
-    """map: for frames (T, H, W), not negative, larger means more important; for features (T, D), signed.
+    """The result of one method for one clip.
 
-    evidence: for frames (T, H, W), signed, positive where the input raises the score of the explained class; None for
-    methods without a sign. For features the map itself is the evidence where the method has a sign.
-    facts: numbers that the method states about itself, such as a completeness gap. arrays: what else is worth keeping,
-    such as TSR's time contribution.
+    map: for frames (T, H, W), not negative, larger means more important; for features (T, D), signed.
+    evidence: for frames (T, H, W), signed, positive where the input raises the score of the explained class, or None if
+    the method has no sign; for features None, because the map is signed already.
+    facts: numbers that the method states about itself, such as a completeness gap.
+    arrays: further results that are saved with the map, such as TSR's time contribution.
     """
 
     map: torch.Tensor

@@ -1,12 +1,14 @@
-"""Charts of a whole run: how training went, what was confused, how methods compare.
+"""Charts of a whole run: training curves, confusion matrix, comparison of methods, sanity check.
 
-    save_figure(training_curves(rows), Path("curves.png"))
+    save_figure(training_curves(rows), Path("curves.png"))       # save_figure is in saliency/result.py
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from saliency.figures import COLOURS, STYLE, WHOLE_NUMBERS, panels
 
@@ -14,8 +16,8 @@ MARKERS = "osD^vPX*p"
 
 
 @rc_context(STYLE)
-def confusion_matrix(matrix, classes, title=""):
-    """Counts (C, C), rows the true class and columns the predicted one, coloured by their share of the row."""
+def confusion_matrix(matrix: np.ndarray | Sequence, classes: Sequence[str], title: str = "") -> Figure:
+    """Draw counts (C, C), a row per true class and a column per predicted class, coloured by their share of the row."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
@@ -34,30 +36,31 @@ def confusion_matrix(matrix, classes, title=""):
 
 
 @rc_context(STYLE)
-def training_curves(rows, title=""):
-    """Loss and accuracy per epoch; rows as in log.csv: epoch, train_loss, train_accuracy and, if any, validation_..."""
+def training_curves(rows: Sequence[Mapping[str, str | float]], title: str = "") -> Figure:
+    """Draw loss and balanced accuracy per epoch, in training and validation; rows: as in log.csv."""
     figure, pair = panels((7.5, 2.9), title, 1, 2)
     epochs = [int(row["epoch"]) for row in rows]
-    for axes, quantity in zip(pair, ("loss", "accuracy"), strict=True):
+    for axes, quantity in zip(pair, ("loss", "balanced_accuracy"), strict=True):
         for part, style, colour in (("train", "-o", COLOURS[0]), ("validation", "--s", COLOURS[1])):
-            values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # no validation, no line
+            values = [float(row.get(f"{part}_{quantity}", "nan")) for row in rows]  # NaN draws no line
             axes.plot(epochs, values, style, color=colour, markersize=3, clip_on=False, label=part)
-        axes.set(xlabel="epoch", ylabel=quantity, ylim=(0, 1.02 if quantity == "accuracy" else None))
+        axes.set(xlabel="epoch", ylabel=quantity.replace("_", " "),
+                 ylim=(0, 1.02 if quantity == "balanced_accuracy" else None))
         axes.xaxis.set_major_locator(WHOLE_NUMBERS())
     axes.legend()
     return figure
 
 
 @rc_context(STYLE)
-def method_bars(scores, baselines=()):
-    """AUC of each method against optical flow, the best on top, with confidence intervals.
+def method_bars(scores: Mapping[str, Mapping[str, float]], baselines: Collection[str] = ()) -> Figure:
+    """Draw the AUC of each method against optical flow with its confidence interval, the best method on top.
 
-    scores: {method: {"mean", "low", "high"}}; the bars of `baselines` are grey and hatched. A dotted line shows what an
-    uninformed map has. NaN goes last, written as n/a.
+    scores: {method: {"mean", "low", "high"}}. Methods whose mean is NaN come last and are marked n/a. The bars of
+    `baselines` are grey and hatched. A dotted line marks chance.
     """
     figure, axes = panels((6.5, 1.1 + 0.3 * len(scores)), "")
     order = sorted(reversed(scores), key=lambda name: np.nan_to_num(scores[name]["mean"], nan=-np.inf))
-    for name in order:  # from the lowest bar up
+    for name in order:  # barh draws the first bar at the bottom
         mean, low, high = (scores[name][key] for key in ("mean", "low", "high"))
         look = {"color": "0.9", "edgecolor": "0.5", "hatch": "////"} if name in baselines else {"color": COLOURS[5]}
         axes.barh(name, np.nan_to_num(mean), 0.7, **look)
@@ -71,11 +74,11 @@ def method_bars(scores, baselines=()):
 
 
 @rc_context(STYLE)
-def sanity_curves(stages, correlations, title=""):
-    """Rank correlation of a map with the map of the same model, its weights randomised: method -> one number per stage.
+def sanity_curves(stages: Sequence[str], correlations: Mapping[str, Sequence[float]], title: str = "") -> Figure:
+    """Draw the rank correlation of maps with the trained model's maps, as more and more weights are randomised.
 
-    A curve that stays up belongs to a method that does not depend on those weights. NaN leaves a gap, a method without
-    any number is left out.
+    correlations: {method: a number per stage}. A curve that stays high belongs to a method that does not depend on the
+    randomised weights. NaN leaves a gap, and a method that has only NaN is left out.
     """
     figure, axes = panels((7.5, 3.6), title)
     curves = {method: values for method, values in correlations.items() if np.isfinite(values).any()}
@@ -83,7 +86,8 @@ def sanity_curves(stages, correlations, title=""):
         axes.plot(values, label=method, color=colour, marker=marker, markersize=5)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(stages)), stages, rotation=25, ha="right", rotation_mode="anchor")
-    axes.set(xlabel="weights randomised, from the top down to", ylabel="rank correlation with\nthe trained model's map")
+    axes.set(xlabel="weights randomised from the output down to this stage",
+             ylabel="rank correlation with\nthe trained model's map")
     axes.set_ylim(min([-0.2, *(np.nanmin(values, initial=0) - 0.05 for values in curves.values())]), 1.05)
     figure.legend(loc="outside right upper")
     return figure

@@ -1,16 +1,20 @@
-"""Deletion and insertion: how fast the target's probability falls when what a map calls important goes.
+"""Deletion and insertion: how fast the target's probability falls when the pixels that a map calls important vanish.
 
     rows = deletion_metrics(model, clip, target, {"gradient": map})
     rows["gradient"]["deletion_frame_auc"], rows["random"]["deletion_frame_auc"]
 
-Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018, section 4.1,
-by whole frames and by patches of frames; what is deleted becomes the background of the clip. Good are a low area under
-the deletion curve and a high one under the insertion curve.
+Whole frames, or patches of frames, are replaced by the background of the clip one after the other, the most important
+first; insertion starts from the background instead. A good map has a small area under the deletion curve and a large
+area under the insertion curve. Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box
+Models", BMVC 2018, section 4.1.
 """
 
+from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
+from torch import nn
 
 from saliency.fills import background
 from saliency.gradient import encode_frames, score_of, untouched
@@ -20,14 +24,14 @@ DRAWS = 3  # random orders
 
 
 @torch.no_grad()
-def deletion_metrics(model, clip, target, maps, patch=10, draws=DRAWS, seed=0):
-    """Areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
+def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: dict[str, np.ndarray | torch.Tensor],
+                     patch: int = 10, draws: int = DRAWS, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Return the areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
 
-    patch: side in pixels. Returns {method: flat dict}, and a row "random", the mean of `draws` random orders. Keys are
-    CURVE_UNIT_auc and CURVE_UNIT_gain, CURVE deletion or insertion, UNIT frame or patch; the gain is how far the map
-    beats random order: above 0 is good in both curves. A map that has one value for all units orders nothing: NaN.
-
-    Random order backwards is random order, and inserting in it visits the clips of deleting: one curve serves both.
+    patch: side of a patch in pixels. draws: number of random orders, whose mean is the row "random".
+    Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain}}, where CURVE is deletion or insertion and UNIT is
+    frame or patch. The gain says how much better the map is than random order; above 0 is good for both curves. A map
+    with the same value for all units has no order and gets NaN.
     """
     generator, empty = torch.Generator().manual_seed(seed), background(clip)
     maps = {name: torch.as_tensor(values, dtype=torch.float64) for name, values in maps.items()}
@@ -38,37 +42,46 @@ def deletion_metrics(model, clip, target, maps, patch=10, draws=DRAWS, seed=0):
             probabilities = partial(patch_probabilities, model, clip, empty, features, empty_features, target, side)
             size = patch_sums(clip[:, 0], side).numel()
             orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
-            chance = sum(curve_area(order, probabilities) for order in orders) / draws
+            # Inserting in a random order visits the same clips as deleting in the reversed order, which is random too.
+            # So one random area serves both curves.
+            random_area = sum(curve_area(order, probabilities) for order in orders) / draws
             for curve, sign in (("deletion", -1), ("insertion", 1)):
-                rows["random"] |= {f"{curve}_{unit}_auc": chance, f"{curve}_{unit}_gain": 0.0}
+                rows["random"] |= {f"{curve}_{unit}_auc": random_area, f"{curve}_{unit}_gain": 0.0}
                 for name, values in maps.items():
                     order = descending(patch_sums(values, side).flatten(), generator)
                     area = float("nan") if order is None else curve_area(order, probabilities, curve == "insertion")
-                    rows[name] |= {f"{curve}_{unit}_auc": area, f"{curve}_{unit}_gain": sign * (area - chance)}
+                    rows[name] |= {f"{curve}_{unit}_auc": area, f"{curve}_{unit}_gain": sign * (area - random_area)}
     return rows
 
 
-def curve_area(order, probabilities, insertion=False, parts=CURVE_PARTS):
-    """Area under the curve over the share of the units that is deleted (or inserted), by the trapezoidal rule.
+def curve_area(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torch.Tensor], insertion: bool = False,
+               parts: int = CURVE_PARTS) -> float:
+    """Return the area under P(target) over the share of units that are deleted or inserted, by the trapezoidal rule.
 
-    order (N,): indices of the units, first to go first. probabilities: of clips with units deleted, (k, N) -> (k,).
+    order (N,): indices of the units; the first is deleted or inserted first. probabilities: a function from masks of
+    deleted units (k, N) bool to P(target) (k,). parts: number of points of the curve after the first.
     """
     size = len(order)
-    counts = torch.linspace(0, size, min(parts, size) + 1).round().long()  # (k,)
+    counts = torch.linspace(0, size, min(parts, size) + 1).round().long()  # (k,) units deleted at each point
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(size)
     reached = ranks < counts[:, None]  # (k, N)
     return float(torch.trapezoid(probabilities(~reached if insertion else reached), counts.double() / size))
 
 
-def patch_probabilities(model, clip, empty, features, empty_features, target, patch, deleted):
-    """P(target) with patches deleted (k, T * rows * columns) bool. Only frames that are partly deleted are encoded."""
+def patch_probabilities(model: nn.Module, clip: torch.Tensor, empty: torch.Tensor, features: torch.Tensor,
+                        empty_features: torch.Tensor, target: int, patch: int, deleted: torch.Tensor) -> torch.Tensor:
+    """Return P(target) of the clip (T, C, H, W) with patches replaced by the background `empty` (C, H, W).
+
+    deleted (k, T * rows * columns) bool: the patches that are replaced, a row per result (k,). features (T, D) and
+    empty_features (D,): of the clip and of the background. Only frames that are replaced in part are encoded.
+    """
     height, width = clip.shape[-2:]
     sequences = []
     for cells in deleted.to(clip.device).unflatten(1, (len(clip), -(-height // patch), -(-width // patch))):
-        everything = cells.all(2).all(1)  # (T,)
-        sequence = torch.where(everything[:, None], empty_features, features)
-        partly = cells.any(2).any(1) & ~everything
+        whole = cells.all(2).all(1)  # (T,)
+        sequence = torch.where(whole[:, None], empty_features, features)
+        partly = cells.any(2).any(1) & ~whole
         if partly.any():
             pixels = cells[partly].repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None, :height, :width]
             sequence[partly] = encode_frames(model, torch.where(pixels, empty, clip[partly]))
@@ -76,14 +89,17 @@ def patch_probabilities(model, clip, empty, features, empty_features, target, pa
     return score_of(model, torch.stack(sequences), target, "probability").double().cpu()
 
 
-def patch_sums(maps, patch):
-    """(T, H, W) summed over square patches, smaller at the edges: (T, rows, columns)."""
+def patch_sums(maps: torch.Tensor, patch: int) -> torch.Tensor:
+    """Return the sums over square patches, which are smaller at the edges: (T, H, W) -> (T, rows, columns)."""
     padded = torch.nn.functional.pad(maps, (0, -maps.shape[2] % patch, 0, -maps.shape[1] % patch))
     return padded.unflatten(1, (-1, patch)).unflatten(3, (-1, patch)).sum((2, 4))
 
 
-def descending(values, generator):
-    """Indices of values (N,), largest first, equals in random order; None where all are equal or one is not finite."""
+def descending(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor | None:
+    """Return the indices of values (N,), largest first, equal values in random order.
+
+    Returns None if all values are equal or one is not finite.
+    """
     if not torch.isfinite(values).all() or values.min() == values.max():
         return None
     shuffled = torch.randperm(len(values), generator=generator)

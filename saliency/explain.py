@@ -1,4 +1,4 @@
-"""Run attribution methods on a clip, and measure how well their maps agree with motion and person.
+"""Run attribution methods on a clip, and measure how well their maps agree with the motion and the person.
 
     found = explain(model, clip, target, ["gradient", "tsr"], options={"tsr": {"patch": 10}})
     rows = measure(found.maps, frames, flow, masks)    # {"gradient": {"auc_flow_frame": ...}, ..., "random": {...}}
@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from saliency.flow import frame_difference
+from saliency.baselines import BASELINES, centre_map, frame_difference, random_map
 from saliency.methods import METHODS, Method, attribute
-from saliency.metrics import centre_map, map_metrics, random_map
-
-BASELINES = ("random", "centre", "frame_difference")
+from saliency.metrics import map_metrics
 
 
 class Explanation(NamedTuple):
-    """What the methods found in one clip, as numpy arrays.
+    """The results of several methods for one clip, as numpy arrays.
 
     maps: {method: (T, H, W), not negative, or (T, D) for features}. evidence: {method: signed map}, for the methods
-    that have one. arrays: {name: what the methods keep beside their maps}. facts: {"method_fact": number}.
+    that have one. arrays: {name: further result of a method}. facts: {"METHOD_FACT": number}.
+    See saliency.attribution.Attribution.
     """
 
     maps: dict[str, np.ndarray]
@@ -34,10 +33,10 @@ class Explanation(NamedTuple):
 def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",
             smooth: float = 0.0, options: dict[str, dict] | None = None,
             registry: dict[str, Method] = METHODS) -> Explanation:
-    """Attribute the score of class `target` on one normalised clip (T, C, H, W).
+    """Explain the score of class `target` on one normalised clip (T, C, H, W) with each of the methods.
 
-    methods: names in the registry, METHODS for pixels or FEATURE_METHODS for features. smooth: standard deviation, in
-    pixels, of a Gaussian over each map of pixels. options: {method: its keyword arguments}.
+    methods: names in the registry, which is METHODS for pixels or FEATURE_METHODS for features. smooth: standard
+    deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
     """
     found = Explanation({}, {}, {}, {})
     for name in methods:
@@ -51,16 +50,17 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
 
 
 def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
-    """Convolve each map of (T, H, W) with a Gaussian of `sigma` pixels; 0 leaves the maps as they are."""
+    """Blur each of the maps (T, H, W) with a Gaussian of `sigma` pixels; 0 leaves the maps as they are."""
     maps = np.asarray(maps, dtype=np.float32)
     return np.stack([cv2.GaussianBlur(each, (0, 0), sigma) for each in maps]) if sigma else maps
 
 
 def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
             mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return map_metrics of each map, and of the baselines, smoothed alike: {method: {metric: number}}.
+    """Return saliency.metrics.map_metrics of each map and of each baseline: {method or baseline: {metric: number}}.
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
+    smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map.
     """
     baselines = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
                  blur(frame_difference(frames), smooth))

@@ -1,87 +1,104 @@
-"""Figures: arrays in, a matplotlib Figure (or video frames) out. Nothing here needs a display or pyplot's global state.
+"""Figures of one clip. The functions take arrays and return a matplotlib Figure, or the frames of a video.
 
     figure = frame_grid(frames, maps, flow, "person22_walking_d1")
     Path("grid.pdf").write_bytes(encode_figure(figure, ".pdf"))
 
-Frames are numbered from 1, like the image files. A colour scale spans a whole clip, never one frame, and ends at a high
-percentile, so that a few bright pixels do not darken the rest; the colour bar says so. Line colours are those of Okabe
-and Ito (2008), distinct for colour-blind readers; markers and hatches repeat what they say.
+Nothing here needs a display or pyplot. Frames are numbered from 1, like the image files. All frames of a clip share one
+colour scale. It ends at a high percentile, so that a few bright pixels do not darken the rest; the colour bar says so.
+The colours of lines are those of Okabe and Ito (2008), which colour-blind readers can tell apart; markers and hatches
+differ too.
 """
 
 import io
+import math
 import warnings
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 from matplotlib import colormaps, font_manager, rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-PERCENTILE = 99.5
-MOST_FEATURES = 400  # rows of a heat map that still have a pixel of their own
+PERCENTILE = 99.5  # where colour scales end
+MOST_FEATURES = 400  # rows of a heat map; with more, a row would be thinner than a pixel
+FRAMES_PER_ROW = 15  # of a strip
+FRAME_WIDTH = 0.7  # inches, of a frame in a strip
 HEAT, DIVERGING = "inferno", "RdBu_r"
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999999")
-METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the formats, without time stamps
+METADATA = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # formats; no time stamps
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "Arial Unicode MS", "Unifont")
 STYLE = {
-    "font.family": sorted(set(FONTS) & set(font_manager.get_font_names()), key=FONTS.index),  # the first with the glyph
+    "font.family": [font for font in FONTS if font in font_manager.get_font_names()],  # later ones fill gaps
     "font.size": 9, "axes.titlesize": "medium", "axes.spines.top": False, "axes.spines.right": False,
     "axes.formatter.limits": (-2, 5), "legend.frameon": False, "pdf.fonttype": 42, "svg.hashsalt": "saliency",
-    "text.parse_math": False,  # a dollar sign in a clip's name is a dollar sign
+    "text.parse_math": False,  # a dollar sign in the name of a clip starts no formula
 }
-WHOLE_NUMBERS = partial(MaxNLocator, integer=True, min_n_ticks=1)  # a locator for the numbers of frames or epochs
-WIDE = STYLE | {"font.size": 12}  # figures of twice a column's width are printed smaller
+WHOLE_NUMBERS = partial(MaxNLocator, integer=True, min_n_ticks=1)  # ticks at whole frames or epochs
+WIDE = STYLE | {"font.size": 12}  # these figures are wide and get printed smaller
 
 
-def encode_figure(figure, suffix):
+def encode_figure(figure: Figure, suffix: str) -> bytes:
     """Return a figure as the bytes of a .png (150 dpi), .pdf or .svg file. The same figure gives the same bytes.
 
-    The figures made here and in charts.py are unknown to pyplot, so there is none to close.
+    The figures made here and in charts.py are unknown to pyplot, so they need no closing.
     """
     content = io.BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # no font here has it: a box is drawn
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn instead
         figure.savefig(content, dpi=150, format=suffix[1:], metadata=METADATA[suffix])
     return content.getvalue()
 
 
-def colour_limit(values):
-    """Where a colour scale ends: the 99.5th percentile of |values|, their maximum if that is 0, 1 if this is 0 too."""
+def colour_limit(values: np.ndarray) -> float:
+    """Return the end of the colour scale: the 99.5th percentile of |values|.
+
+    It is the maximum if that percentile is 0, and 1 if all values are 0 or none is finite.
+    """
     magnitude = np.abs(values[np.isfinite(values)])
-    return float(np.percentile(magnitude, PERCENTILE) or magnitude.max() or 1) if magnitude.size else 1.0
+    if not magnitude.any():
+        return 1.0
+    limit = np.percentile(magnitude, PERCENTILE)
+    return float(limit if limit > 0 else magnitude.max())
 
 
-def _scale(values):
-    """Keywords for imshow: from 0 up for magnitudes, diverging and centred at 0 for values below 0 anywhere."""
+def _scale(values: np.ndarray) -> dict[str, Any]:
+    """Return keywords for imshow: a scale from 0 up, or a diverging one centred at 0 if any value is negative."""
     limit = colour_limit(values)
     if (values < 0).any():
         return {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
     return {"cmap": HEAT, "vmin": 0, "vmax": limit}
 
 
-def panels(size, title, rows=1, columns=1, **options):
-    """A figure of that size in inches, and its axes."""
+def panels(size: tuple[float, float], title: str, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Any]:
+    """Return a figure of `size` in inches, and its axes. options: those of Figure.subplots."""
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
     return figure, figure.subplots(rows, columns, **options)
 
 
-def _colour_bar(figure, image, label, values, **place):
+def _colour_bar(figure: Figure, image: AxesImage, label: str, values: np.ndarray, **place) -> None:
+    """Add a colour bar. Arrowheads mark the ends of the scale that some values exceed, and the label says so."""
     beyond = np.nanmax(np.abs(values), initial=0) > image.norm.vmax
-    extend = "neither" if not beyond else "both" if image.norm.vmin < 0 else "max"
+    extend = "neither"
+    if beyond:
+        extend = "both" if image.norm.vmin < 0 else "max"
     bar = figure.colorbar(image, extend=extend, ticks=MaxNLocator(5), **place)
     bar.set_label(f"{label}\n(scale ends at the {PERCENTILE}th percentile)" if beyond else label)
     bar.outline.set_visible(False)
 
 
-def montage(stack, columns, border=1):
-    """Tiles (T, H, W) row by row with a border of NaN around each -> (rows * (H + 2 border), columns * (W + 2 border)).
+def montage(stack: np.ndarray, columns: int, border: int = 1) -> np.ndarray:
+    """Tile frames (T, H, W) row by row into one picture (rows * (H + 2 border), columns * (W + 2 border)).
 
-    Without border the type stays as it is.
+    The border around each tile and the tiles that complete the last row are NaN. Without a border the latter are 0,
+    and the type of the array stays the same.
     """
-    edges = ((0, -len(stack) % columns), (border, border), (border, border))
+    edges = ((0, -len(stack) % columns), (border, border), (border, border))  # the first completes the last row
     stack = np.pad(stack.astype(float), edges, constant_values=np.nan) if border else np.pad(stack, edges)
     count, height, width = stack.shape
     stack = stack.reshape(count // columns, columns, height, width).swapaxes(1, 2)  # (rows, height, columns, width)
@@ -89,31 +106,36 @@ def montage(stack, columns, border=1):
 
 
 @rc_context(WIDE)
-def time_strip(frames, totals, time_contribution=None, title=""):
-    """The frames in a strip above what each counts for: its TSR time contribution (bars), its saliency (line).
+def time_strip(frames: np.ndarray, totals: np.ndarray, time_contribution: np.ndarray | None = None, title: str = "",
+               map_name: str = "|dS/dx|") -> Figure:
+    """Draw the frames in a strip, above the importance of each frame: time contribution as bars, saliency as a line.
 
-    frames (T, H, W) uint8; totals (T,), the sum of |dS/dx| over each frame, drawn as a share of the largest;
-    time_contribution (T,) in 0..1 or None. Long clips go on in further rows.
+    frames (T, H, W) uint8; totals (T,): sum over each frame of the map that `map_name` names, drawn as a share of the
+    largest magnitude, below 0 where a signed map is evidence against the class; time_contribution (T,) in 0..1 from
+    TSR, or None. Long clips take several rows.
     """
     count, height, width = frames.shape
-    rows = -(-count // 15)
-    columns = -(-count // rows)
-    strip, chart, gap, head = 0.7 * height / width, 0.7, 0.4, 0.8  # inches; a frame is 0.7 wide
-    page = np.array([max(0.7 * columns + 1, 7), head + rows * (strip + chart + gap) + 0.25])
+    rows = math.ceil(count / FRAMES_PER_ROW)
+    columns = math.ceil(count / rows)
+    strip, chart, gap, header = FRAME_WIDTH * height / width, 0.7, 0.4, 0.8  # heights in inches
+    page = np.array([max(FRAME_WIDTH * columns + 1, 7), header + rows * (strip + chart + gap) + 0.25])  # inches
     figure = Figure(figsize=page)
-    largest = np.nanmax(totals, initial=0)
+    largest, signed = np.nanmax(np.abs(totals), initial=0), bool((totals < 0).any())
+    limits, ticks = ((-1.08, 1.08), (-1, 0, 1)) if signed else ((0, 1.08), (0, 0.5, 1))
+    label = f"sum of {map_name}, share of the largest ({largest:.2g})"
     for row in range(rows):
         shown = np.arange(count)[row * columns:(row + 1) * columns]
         span = (row * columns + 0.5, (row + 1) * columns + 0.5)
-        bottom = page[1] - head - row * (strip + chart + gap) - strip
-        axes = figure.add_axes((*(0.75, bottom) / page, *(columns * 0.7, strip) / page))
+        bottom = page[1] - header - row * (strip + chart + gap) - strip
+        axes = figure.add_axes((*(0.75, bottom) / page, *(columns * FRAME_WIDTH, strip) / page))
         axes.imshow(montage(frames[shown], columns), **GREY, extent=(*span, 0, 1), aspect="auto")
         axes.set_axis_off()
-        axes = figure.add_axes((*(0.75, bottom - chart - 0.05) / page, *(columns * 0.7, chart) / page))
-        axes.set(xlim=span, ylim=(0, 1.08), xticks=shown + 1, yticks=(0, 0.5, 1))
+        axes = figure.add_axes((*(0.75, bottom - chart - 0.05) / page, *(columns * FRAME_WIDTH, chart) / page))
+        axes.set(xlim=span, ylim=limits, xticks=shown + 1, yticks=ticks)
+        if signed:
+            axes.axhline(0, color="black", linewidth=0.8)
         if time_contribution is not None:
             axes.bar(shown + 1, time_contribution[shown], 0.8, color=COLOURS[5], label="time contribution")
-        label = f"sum of |dS/dx|, share of the largest ({largest:.2g})"
         axes.plot(shown + 1, totals[shown] / (largest or 1), "-o", color=COLOURS[1], ms=4, label=label)
     axes.set_xlabel("frame")
     figure.legend(*axes.get_legend_handles_labels(), loc="upper left", ncols=3, bbox_to_anchor=(0, 1 - 0.3 / page[1]))
@@ -122,17 +144,18 @@ def time_strip(frames, totals, time_contribution=None, title=""):
 
 
 @rc_context(WIDE)
-def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|", what="saliency"):
-    """Three grids with one tile per frame: the frames, their saliency, the optical flow from each to the next.
+def frame_grid(frames: np.ndarray, maps: np.ndarray, flow: np.ndarray, title: str = "", map_name: str = "|dS/dx|",
+               what: str = "saliency") -> Figure:
+    """Draw three grids with a tile per frame: the frames, their maps, and the optical flow from each to the next.
 
-    frames (T, H, W) uint8; maps (T, H, W), in what `map_name` says, or of `what` else is to be shown; flow (T-1, H, W)
-    in pixels per frame. The line on the maps surrounds flow above 1 pixel per frame.
+    frames (T, H, W) uint8; maps (T, H, W); flow (T-1, H, W) in pixels per frame. map_name: label of the colour bar of
+    the maps. what: heading of the maps. The outline on the maps encloses flow above 1 pixel per frame.
     """
     count, height, width = frames.shape
     columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    tall = 3.45 * rows * height / (columns * width)  # inches
-    figure, (views, bars) = panels((11.5, tall + 1.6), title, 2, 3, height_ratios=(tall, 0.12))
+    rows = math.ceil(count / columns)
+    grid_height = 3.45 * rows * height / (columns * width)  # inches
+    figure, (views, bars) = panels((11.5, grid_height + 1.6), title, 2, 3, height_ratios=(grid_height, 0.12))
     flow = np.concatenate([flow, np.full((1, height, width), np.nan)])  # (T, H, W)
     drawn = (
         ("frames", frames, GREY, "grey value"),
@@ -153,41 +176,52 @@ def frame_grid(frames, maps, flow, title="", map_name="|dS/dx|", what="saliency"
     return figure
 
 
-def overlay(frame, values, limit):
-    """A frame (H, W) uint8 under a map (H, W) drawn by magnitude, strongest at `limit`: (H, W, 3) uint8 RGB."""
+def overlay(frame: np.ndarray, values: np.ndarray, limit: float, signed: bool = False) -> np.ndarray:
+    """Lay the magnitude of a map over a frame: frame (H, W) uint8 and values (H, W) -> (H, W, 3) uint8 RGB.
+
+    limit: magnitude from which on the colour is strongest. signed: red for positive values, blue for negative ones.
+    """
     strength = np.clip(np.nan_to_num(np.abs(values)) / limit, 0, 1)
-    opacity, colour = 0.9 * strength[..., None] ** 0.75, 255 * colormaps[HEAT](0.3 + 0.7 * strength)[..., :3]
+    if signed:
+        place = 0.5 + 0.5 * np.clip(np.nan_to_num(values) / limit, -1, 1)
+        colour = 255 * colormaps[DIVERGING](place)[..., :3]
+    else:
+        colour = 255 * colormaps[HEAT](0.3 + 0.7 * strength)[..., :3]
+    opacity = 0.9 * strength[..., None] ** 0.75
     return np.uint8((1 - opacity) * frame[..., None] + opacity * colour)
 
 
-def overlay_frames(frames, maps, enlarge=3):
-    """Frames of a video: each frame beside itself under its map, enlarged, above a bar that fills with time.
+def overlay_frames(frames: np.ndarray, maps: np.ndarray, enlarge: int = 3) -> np.ndarray:
+    """Return the frames of a video: each frame, the frame with its map on the right, and a bar that fills with time.
 
-    frames (T, H, W) uint8, maps (T, H, W) drawn by magnitude -> (T, H', W', 3) uint8 RGB; H', W' even, as codecs want.
+    frames (T, H, W) uint8, maps (T, H, W) -> (T, H', W', 3) uint8 RGB. A map with negative values is drawn as signed.
+    enlarge: factor of the size. H' and W' are even, because codecs require it.
     """
     count, height, width = len(frames), frames.shape[1] * enlarge, frames.shape[2] * enlarge
-    limit = colour_limit(maps)
+    limit, signed = colour_limit(maps), bool((maps < 0).any())
     video = np.zeros((count, height + 6 + height % 2, 2 * width + 6, 3), np.uint8)
     for number, (frame, values) in enumerate(zip(frames, maps, strict=True)):
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)  # (H', W')
         video[number, :height, :width] = frame[..., None]
         values = cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST)
-        video[number, :height, -width:] = overlay(frame, values, limit)
+        video[number, :height, -width:] = overlay(frame, values, limit, signed)
         video[number, -4:] = 60
         video[number, -4:, : round((number + 1) / count * video.shape[2])] = 255
     return video
 
 
-def feature_order(values):
-    """The features (T, F) that are drawn, at most 400: the one with the largest total first."""
+def feature_order(values: np.ndarray) -> np.ndarray:
+    """Return the indices of the features that are drawn, at most 400, the largest total of |values| (T, D) first."""
     return np.argsort(-np.nan_to_num(np.abs(values)).sum(0), kind="stable")[:MOST_FEATURES]
 
 
 @rc_context(STYLE)
-def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"):
-    """Feature relevance, time across and features down (see feature_order), above the sum of magnitudes per frame.
+def feature_heatmap(gradient: np.ndarray, title: str = "", time_contribution: np.ndarray | None = None,
+                    map_name: str = "dS/df") -> Figure:
+    """Draw a map of features, a column per frame and a row per feature, above the sum of magnitudes per frame.
 
-    gradient (T, F) signed, or another (T, F) map that `map_name` names; time_contribution (T,) in 0..1 or None.
+    gradient (T, D): the gradient or another map, which `map_name` names; time_contribution (T,) in 0..1 or None. Rows
+    have the order of `feature_order`.
     """
     order = feature_order(gradient)
     figure, (heat, profile) = panels((6.5, 6.5), title, 2, sharex=True, height_ratios=(4, 1))
@@ -201,15 +235,21 @@ def feature_heatmap(gradient, title="", time_contribution=None, map_name="dS/df"
 
 
 @rc_context(STYLE)
-def feature_profile(gradient, flow_total, title="", map_name="dS/df"):
-    """Magnitudes of a map summed per frame, beside the flow summed over pixels: gradient (T, F), flow_total (T-1,)."""
+def feature_profile(gradient: np.ndarray, flow_total: np.ndarray, title: str = "", map_name: str = "dS/df") -> Figure:
+    """Draw the sum of magnitudes per frame of a map of features, together with the flow per frame.
+
+    gradient (T, D): the gradient or another map, which `map_name` names; flow_total (T-1,): sum over the pixels.
+    """
     figure, axes = panels((6.5, 2.6), title)
     _profile(axes, gradient, f"sum of |{map_name}|", flow_total, "sum of flow (pixels per frame)")
     return figure
 
 
-def _profile(axes, gradient, label, other, other_label):
-    """Sum of the magnitudes per frame on the left axis, others on one at the right; an axis has its line's colour."""
+def _profile(axes: Axes, gradient: np.ndarray, label: str, other: np.ndarray | None, other_label: str) -> None:
+    """Draw the sum of magnitudes per frame of gradient (T, D) on the left axis, and `other` on the right axis.
+
+    Each axis has the colour of its line.
+    """
     lines = [(axes, np.nan_to_num(np.abs(gradient)).sum(1), label, "-o", COLOURS[0])]
     if other is not None:
         lines.append((axes.twinx(), other, other_label, "--s", COLOURS[1]))

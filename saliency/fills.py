@@ -1,4 +1,4 @@
-"""What takes the place of a masked part of a clip. Importing this module does not import PyTorch."""
+"""Fills, the values that replace a masked part of a clip. Importing this module does not import PyTorch."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ BATCH = 32  # frames that go through the encoder at a time
 def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """Put the model in eval mode without parameter gradients during the block; restore it exactly afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    wishes = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    requires_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         model.eval().requires_grad_(False)
         yield model
     finally:
         for module, training in modes:
             module.training = training
-        for parameter, wish in wishes:
-            parameter.requires_grad_(wish)
+        for parameter, required in requires_grad:
+            parameter.requires_grad_(required)
 
 
 def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
@@ -52,14 +52,14 @@ def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: s
 
 
 def head_gradient(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
-    """Return dS/df of each of a batch of feature sequences, by one pass of the head: (B, T, D) -> (B, T, D)."""
+    """Return dS/df of each feature sequence in a batch, from one pass of the head: (B, T, D) -> (B, T, D)."""
     with differentiable_rnns(model), torch.enable_grad():
         features = features.detach().clone().requires_grad_(True)
         return _gradient(target_score(model.classify(features), target, score).sum(), features)
 
 
 def _gradient(value: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """Return d value / d inputs. ValueError that names the first of inputs, value and gradient that is not finite."""
+    """Return d value / d inputs. ValueError if the inputs, the value or the gradient are not finite."""
     gradient = torch.autograd.grad(value, inputs)[0]
     for name, tensor in {"input of the model": inputs, "score": value, "gradient of the score": gradient}.items():
         if not torch.isfinite(tensor).all():
@@ -68,7 +68,7 @@ def _gradient(value: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
 
 
 def drawn_map(relevance: torch.Tensor) -> torch.Tensor:
-    """Return the largest magnitude over the channels of each pixel: (T, C, H, W) -> (T, H, W)."""
+    """Return the map that is drawn, the largest magnitude over the channels: (T, C, H, W) -> (T, H, W)."""
     return relevance.abs().amax(1)
 
 
@@ -78,5 +78,5 @@ def encode_frames(model: nn.Module, frames: torch.Tensor) -> torch.Tensor:
 
 
 def score_of(model: nn.Module, features: torch.Tensor, target: int, score: str) -> torch.Tensor:
-    """Return the score of class `target` for each of a batch of feature sequences: (N, T, D) -> (N,)."""
+    """Return the score of class `target` for each feature sequence in a batch: (N, T, D) -> (N,)."""
     return target_score(model.classify(features), target, score)

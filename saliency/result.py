@@ -1,18 +1,18 @@
-"""The result of one clip: the one module that writes and reads saliency.npz, and writes figures.
+"""The result of one clip. Only this module writes and reads saliency.npz; it also writes figures.
 
     ClipResult(facts, frames=frames, flow=flow, maps=maps).write(folder / "saliency.npz")
     result = ClipResult.read(folder / "saliency.npz")
 
 Keys of the file:
 
-    frames (T, H, W) uint8, features (T, D)   what was explained: pixels or features
+    frames (T, H, W) uint8, features (T, D)   the explained input: the file has one of them
     flow (T-1, H, W)                          optical flow in pixels per frame
-    NAME                                      a map per method; the key `maps` lists their names
-    evidence_NAME                             its signed map, positive where the input raises the score
-    time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns)       of TSR
+    METHOD                                    the map of a method; the key `maps` lists the methods
+    evidence_METHOD                           its signed map, positive where the input raises the score
+    time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns)       results of TSR
     clip, label, predicted, target, score, probability, METHOD_FACT               one value each
 
-Files without the key `maps` are of earlier versions; their maps are recognised by their shapes.
+Files that earlier versions wrote have no key `maps`; their maps are recognised by shape and type.
 """
 
 import zlib
@@ -28,15 +28,16 @@ from saliency.figures import encode_figure
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
 ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta")
+INPUTS = ("frames", "features", "flow")
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile, zlib.error)
 
 
 @dataclass
 class ClipResult:
-    """All that is known about one explained clip. Exactly one of `frames` and `features` is not None.
+    """The results for one explained clip. Either `frames` or `features` is None, the other is the explained input.
 
-    facts: {name: text or number}. maps: {method: array}. evidence: {method: signed array}. arrays: {name: array}, see
-    the docstring of this module.
+    facts: {name: text or number}. maps: {method: array}. evidence: {method: signed array}. arrays: {name: array}. The
+    docstring of this module lists names and shapes.
     """
 
     facts: dict[str, str | float]
@@ -49,14 +50,14 @@ class ClipResult:
 
     @property
     def time_contribution(self) -> np.ndarray | None:
-        """TSR's contribution of each frame, (T,) in 0..1, or None."""
+        """TSR's time contribution (T,) in 0..1, or None without TSR."""
         return self.arrays.get(CONTRIBUTION)
 
     def write(self, path: Path) -> None:
         """Write saliency.npz."""
-        explained = {name: getattr(self, name) for name in ("frames", "features", "flow")}
+        inputs = {name: getattr(self, name) for name in INPUTS}
         np.savez_compressed(
-            path, **{name: values for name, values in explained.items() if values is not None}, **self.maps,
+            path, **{name: values for name, values in inputs.items() if values is not None}, **self.maps,
             **{EVIDENCE + name: values for name, values in self.evidence.items()}, **self.arrays, **self.facts,
             **{MAPS: np.array(list(self.maps), dtype=str)},
         )
@@ -69,54 +70,63 @@ class ClipResult:
                 content = {name: archive[name] for name in archive.files}
         except UNREADABLE as error:
             raise ValueError(f"{path} cannot be read ({error}); compute it again") from error
-        explained = {name: content.pop(name, None) for name in ("frames", "features", "flow")}
-        length = _length(path, **explained)
-        facts = {name: content.pop(name) for name in list(content) if content[name].ndim == 0}
-        evidence = {name.removeprefix(EVIDENCE): content.pop(name) for name in list(content)
-                    if name.startswith(EVIDENCE)}
-        arrays = {name: content.pop(name) for name in ARRAYS if name in content}
-        names = content.pop(MAPS, np.array(list(content))).tolist()
-        shape = explained["features" if explained["frames"] is None else "frames"].shape
-        maps = {name: content[name] for name in names if name in content and content[name].shape == shape
+        inputs = {name: content.pop(name, None) for name in INPUTS}
+        shape = _input_shape(path, inputs["frames"], inputs["features"])
+        facts = _take(content, [name for name, values in content.items() if values.ndim == 0])
+        evidence = _take(content, [name for name in content if name.startswith(EVIDENCE)])
+        arrays = _take(content, [name for name in ARRAYS if name in content])
+        methods = content.pop(MAPS).tolist() if MAPS in content else list(content)
+        maps = {name: content[name] for name in methods if name in content and content[name].shape == shape
                 and np.issubdtype(content[name].dtype, np.floating)}
-        if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != (length,):
+        if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != shape[:1]:
             del arrays[CONTRIBUTION]
-        values = {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()}
-        return cls(values, **explained, maps=maps, evidence=evidence, arrays=arrays)
+        return cls(
+            {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()},
+            **inputs, maps=maps, arrays=arrays,
+            evidence={name.removeprefix(EVIDENCE): values for name, values in evidence.items()},
+        )
 
 
-def _length(path, frames, features, flow):
-    """Return the number of frames. ValueError if the arrays do not have the shapes of a result."""
+def _take(content: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    """Remove the named arrays from `content` and return them."""
+    return {name: content.pop(name) for name in names}
+
+
+def _input_shape(path: Path, frames: np.ndarray | None, features: np.ndarray | None) -> tuple[int, ...]:
+    """Return the shape of the explained input, (T, H, W) or (T, D). ValueError if it cannot be one."""
     if frames is not None:
         if frames.ndim != 3 or frames.dtype != np.uint8 or not frames.size:
             raise ValueError(f"{path}: its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W); compute it "
                              "again")
-        return len(frames)
+        return frames.shape
     if features is None or features.ndim != 2 or not features.size:
         raise ValueError(f"{path} holds neither frames (T, H, W) nor features (T, D); compute it again")
-    return len(features)
+    return features.shape
 
 
 def facts_of(clip: str, label: str | None, predicted: str, target: str, probability: float,
              score: str) -> dict[str, str | float]:
-    """Return the facts that every result states: names of clip and classes, the probability of the explained class."""
+    """Return the facts that every result has: the names of clip and classes, the explained score and the probability.
+
+    probability: of the explained class `target`, whatever `score` is explained.
+    """
     return {"clip": clip, "label": label or "", "predicted": predicted, "target": target, "probability": probability,
             "score": score}
 
 
 def title_of(facts: dict[str, str | float], highest: float) -> str:
-    """Return the title of a clip's figures; `highest` is the probability of the predicted class."""
+    """Return the title of a clip's figures. highest: probability of the predicted class."""
     return f"{facts['clip']}: {facts['label'] or 'no label'}, predicted {facts['predicted']} ({highest:.2f})"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as .png, .pdf or .svg, chosen by the suffix of the path, whole or not at all."""
+    """Write a figure as .png, .pdf or .svg, by the suffix of the path. A failure leaves an earlier file unchanged."""
     content = encode_figure(figure, Path(path).suffix)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def save_figures(figures: dict[str, Figure], folder: Path, kind: str) -> None:
-    """Write each of {name: figure} into a folder, as files of that kind, such as "png"."""
+    """Write each of {name: figure} into a folder, as files of a kind such as "png"."""
     for name, figure in figures.items():
         save_figure(figure, folder / f"{name}.{kind}")

@@ -1,51 +1,62 @@
-"""Does a map depend on what the model has learned? Weights are randomised, and the map is compared with itself.
+"""Sanity check: does a map depend on what the model has learned? Randomise weights and compare the maps.
 
-    report = check(model, [Example(clip, target, flow), ...], ["gradient", "smoothgrad"])
-    report["sanity"]["correlations"]["gradient"]       # one rank correlation per stage, the first with the same weights
-    report["random_head"]["gradient"]["difference"]     # agreement with flow beyond that of a head that knows nothing
-    for sentence in report["sentences"]: print(sentence)
+    found = check(model, [Example(clip, target, flow), ...], ["gradient", "smoothgrad"])
+    found["sanity"]["correlations"]["gradient"]          # a rank correlation per stage, the first with the same weights
+    found["random_head"]["gradient"]["difference"]       # agreement with flow beyond that of a random head
+    for sentence in found["sentences"]: print(sentence)
 
-Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim, "Sanity Checks for Saliency Maps", NeurIPS 2018: cascading
-randomisation of the weights from the top layer down. A random head on the trained backbone shows what of a map's
-agreement with the motion is the backbone's doing alone.
+The first check randomises the weights stage by stage, from the output of the model down (Adebayo, Gilmer, Muelly,
+Goodfellow, Hardt and Kim, "Sanity Checks for Saliency Maps", NeurIPS 2018). The second check keeps the trained backbone
+and randomises the head only: a map that agrees with the motion as well as before shows the backbone, not the
+classifier.
 """
 
 import copy
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from model.contract import check_parts
+from model.contract import SequenceModel, check_parts
 from model.fast.folding import folded
+from saliency.averages import finite_mean, summarise
 from saliency.explain import explain
-from saliency.metrics import map_metrics, mean_of, spearman, summarise
+from saliency.metrics import map_metrics, spearman
 
 BLOCKS = 5  # stages of the backbone
-KEPT = 0.5  # a rank correlation above this after the head is random is worth a sentence
-UNCHANGED = 0.999
-METRIC = "auc_flow_frame"
-KEYS = ("sanity", "random_head", "sentences")  # what `check` returns
-COLUMNS = ("trained", "random_head", "difference", "correlation", "within_frames")  # of `random_head`
+KEPT = 0.5  # a larger rank correlation after the head is randomised is worth a sentence
+UNCHANGED = 0.999  # a larger rank correlation means that the map has not changed
+METRIC = "auc_flow_frame"  # the agreement with flow
+KEYS = ("sanity", "random_head", "sentences")  # keys of the result of `check`
+COLUMNS = ("trained", "random_head", "difference", "correlation", "within_frames")  # see `random_head_agreement`
+
+Stage = tuple[str, list[nn.Module]]  # a name and the modules that are randomised together
 
 
 class Example(NamedTuple):
+    """A clip that the maps are compared on."""
+
     clip: torch.Tensor  # (T, C, H, W), normalised
-    target: int  # the class explained, whatever the weights
+    target: int  # index of the explained class, the same for all weights
     flow: np.ndarray  # (T-1, H, W) in pixels per frame
 
 
-def backbone_parts(root, backbone):
-    """Return a backbone's blocks in a few groups, [(name, [modules])], from the last to the first.
+def backbone_parts(root: str, backbone: nn.Module) -> list[Stage]:
+    """Return the blocks of a backbone in up to BLOCKS groups, from the last to the first.
 
-    Containers are opened, the largest first, until there are enough blocks.
+    The largest container is replaced by its children until there are enough blocks. Names are relative to `root`, the
+    name of the backbone in the model.
     """
     blocks = [(root, backbone)]
-    while len(blocks) < BLOCKS and any(_parts(block) for _, block in blocks):
-        place = int(np.argmax([_size(block) * bool(_parts(block)) for _, block in blocks]))
-        name, block = blocks[place]
-        blocks[place:place + 1] = [(f"{name}.{part}".removeprefix(f"{root}."), sub) for part, sub in _parts(block)]
+    while len(blocks) < BLOCKS and any(_children(block) for _, block in blocks):
+        sizes = [_parameter_count(block) if _children(block) else 0 for _, block in blocks]
+        largest = int(np.argmax(sizes))
+        name, block = blocks[largest]
+        children = [(f"{name}.{child}".removeprefix(f"{root}."), module) for child, module in _children(block)]
+        blocks[largest:largest + 1] = children
     groups = []
     for indices in np.array_split(np.arange(len(blocks)), min(len(blocks), BLOCKS)):
         names, modules = zip(*(blocks[i] for i in indices), strict=True)
@@ -53,19 +64,21 @@ def backbone_parts(root, backbone):
     return groups[::-1]
 
 
-def _parts(module):
-    return [(name, part) for name, part in module.named_children() if _size(part)]
+def _children(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the children of a module that have parameters, with their names."""
+    return [(name, child) for name, child in module.named_children() if _parameter_count(child)]
 
 
-def _size(module):
+def _parameter_count(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
 @torch.no_grad()
-def randomise(modules, seed):
-    """New weights in place, by each layer's own reset_parameters (of batch norm also the running statistics).
+def randomise(modules: Iterable[nn.Module], seed: int) -> None:
+    """Randomise the weights of the modules in place; the global random state stays as it was.
 
-    Weights of a layer without one are shuffled. The global random state is left as it was.
+    Layers with a reset_parameters method use it, which also resets the running statistics of batch norm. The weights of
+    other layers are shuffled.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -77,39 +90,43 @@ def randomise(modules, seed):
                     weight.copy_(weight.flatten()[torch.randperm(weight.numel())].view_as(weight))
 
 
-def stages(model):
-    """Return what is randomised one after the other, from the top down: [(name, [modules])].
+def stages(model: SequenceModel) -> list[Stage]:
+    """Return the stages of the model, from the output down: each part of the head, then groups of backbone blocks.
 
-    ValueError if that leaves out a parameter, see model.contract.check_parts.
+    ValueError if a parameter is in no stage or in two, see model.contract.check_parts.
     """
     check_parts(model)
-    head = [(name, [part]) for name, part in model.head_modules()]
+    head = [(name, [part]) for name, part in model.head_modules() if _parameter_count(part)]
     return head + [group for name, part in model.backbone_modules() for group in backbone_parts(name, part)]
 
 
-def randomised_models(model, seed=0):
-    """Yield (stage, model) from the top down, each a copy for inference with all stages up to this one randomised.
+def randomised_models(model: SequenceModel, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+    """Yield (stage, model) from the output down, each with this stage and all stages above it randomised.
 
-    The model has to be one that is not folded: its batch norms are reset too. It is left alone.
+    The models are folded copies for inference. The given model must not be folded, because its batch norms are reset
+    too; it stays unchanged.
     """
-    twin = copy.deepcopy(model).cpu()
-    for number, (name, modules) in enumerate(stages(twin)):
+    changed = copy.deepcopy(model).cpu()
+    for number, (name, modules) in enumerate(stages(changed)):
         randomise(modules, 1000 * seed + number)
-        yield name, folded(twin).to(next(model.parameters()).device)
+        yield name, folded(changed).to(next(model.parameters()).device)
 
 
-def random_head_models(model, draws, seed=0):
-    """Yield `draws` copies of the model, ready for inference, all after the backbone randomised. It is left alone."""
+def random_head_models(model: SequenceModel, draws: int, seed: int = 0) -> Iterator[nn.Module]:
+    """Yield `draws` folded copies of the model for inference, each with a random head. The model stays unchanged."""
     for draw in range(draws):
-        twin = copy.deepcopy(model).cpu()
-        randomise([part for _, part in twin.head_modules()], 1000 * seed + 500 + draw)
-        yield folded(twin).to(next(model.parameters()).device)
+        changed = copy.deepcopy(model).cpu()
+        randomise([part for _, part in changed.head_modules()], 1000 * seed + 500 + draw)
+        yield folded(changed).to(next(model.parameters()).device)
 
 
-def check(model, examples, methods, score="logit", smooth=0.0, options=None, draws=3, seed=0):
-    """Both checks for all methods, on a few Examples; methods, score, smooth, options as for saliency.explain.explain.
+def check(model: SequenceModel, examples: list[Example], methods: list[str], score: str = "logit", smooth: float = 0.0,
+          options: dict[str, dict] | None = None, draws: int = 3, seed: int = 0) -> dict:
+    """Run both checks for all methods on a few examples.
 
-    Returns {"sanity": see `sanity_curves`, "random_head": see `random_head`, "sentences": what is amiss, in words}.
+    methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads.
+    Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
+    that fail, a sentence each}.
     """
     total = len(examples) * (2 + len(stages(model)) + draws)
     with tqdm(total=total, unit="clip", desc="sanity", disable=None) as progress:
@@ -119,18 +136,20 @@ def check(model, examples, methods, score="logit", smooth=0.0, options=None, dra
                 progress.update()
 
         trained = list(maps_of(folded(model)))
-        cascade = {"trained": compared(trained, maps_of(folded(model)), examples)}
+        by_stage = {"trained": compare_maps(trained, maps_of(folded(model)), examples)}
         for stage, other in randomised_models(model, seed):
-            cascade[stage] = compared(trained, maps_of(other), examples)
-        heads = [compared(trained, maps_of(other), examples) for other in random_head_models(model, draws, seed)]
-    curves, report = sanity_curves(cascade), random_head(cascade["trained"], heads)
-    return dict(zip(KEYS, (curves, report, sentences(curves["correlations"], report)), strict=True))
+            by_stage[stage] = compare_maps(trained, maps_of(other), examples)
+        heads = [compare_maps(trained, maps_of(other), examples) for other in random_head_models(model, draws, seed)]
+    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage["trained"], heads)
+    return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves["correlations"], agreement)}
 
 
-def compared(trained, others, examples):
-    """Maps of a model beside the trained one's, each a list of {method: (T, H, W)} of the clips: {method: (clips, 3)}.
+def compare_maps(trained: list[dict[str, np.ndarray]], others: Iterable[dict[str, np.ndarray]],
+                 examples: list[Example]) -> dict[str, np.ndarray]:
+    """Compare the maps of another model with those of the trained model.
 
-    The three: agreement with flow, and the two `correlations` with the trained model's map.
+    trained, others: {method: (T, H, W)} for each example. Returns {method: (examples, 3)}; the three columns are the
+    other map's agreement with flow, and its rank correlations with the trained model's map, see `correlations`.
     """
     rows = {name: [] for name in trained[0]}
     for before, after, example in zip(trained, others, examples, strict=True):
@@ -140,52 +159,64 @@ def compared(trained, others, examples):
     return {name: np.array(row) for name, row in rows.items()}
 
 
-def sanity_curves(cascade):
-    """Spearman correlation of maps with those of the trained model, as the weights are randomised from the top down.
+def correlation_curves(by_stage: dict[str, dict[str, np.ndarray]]) -> dict[str, list | dict[str, list]]:
+    """Return the rank correlations with the trained model's maps at each stage of randomisation.
 
-    cascade: {stage: see `compared`}, the first stage "trained". Returns {"stages": names; "correlations": {method: mean
-    over clips, per stage}; "within_frames": the same of the mean over frames, which a profile in time that an LSTM has
-    with any weights does not raise; "n_nan": {method: clips without a correlation, per stage}}.
+    by_stage: {stage: result of `compare_maps`}; the first stage is "trained". Returns
+    "stages": the names.
+    "correlations": {method: a number per stage}, the mean over clips of the correlation over the whole clip.
+    "within_frames": {method: a number per stage}, from the mean of the correlations within each frame. An LSTM with any
+    weights gives maps a profile over time, which raises the first correlation but not this one.
+    "n_nan": {method: number of clips without a correlation, per stage}.
     """
-    table = {name: np.array([rows[name] for rows in cascade.values()]) for name in cascade["trained"]}  # (stages, n, 3)
+    methods = by_stage["trained"]
+    table = {name: np.array([rows[name] for rows in by_stage.values()]) for name in methods}  # (stages, clips, 3) each
     return {
-        "stages": list(cascade),
-        "correlations": {name: list(map(mean_of, values[..., 1])) for name, values in table.items()},
-        "within_frames": {name: list(map(mean_of, values[..., 2])) for name, values in table.items()},
+        "stages": list(by_stage),
+        "correlations": {name: list(map(finite_mean, values[..., 1])) for name, values in table.items()},
+        "within_frames": {name: list(map(finite_mean, values[..., 2])) for name, values in table.items()},
         "n_nan": {name: np.isnan(values[..., 1]).sum(1).tolist() for name, values in table.items()},
     }
 
 
-def random_head(trained, heads):
-    """Agreement with flow (AUC per frame) of the trained model's maps, beside that of models with a random head.
+def random_head_agreement(trained: dict[str, np.ndarray],
+                          heads: list[dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Compare the agreement with flow (AUC per frame) of the trained model's maps with that of random heads.
 
-    trained, and a list of heads: see `compared`. Returns {method: {"trained", "random_head", "difference",
-    "correlation", "within_frames"}}, summaries over the clips with bootstrap intervals; of the random heads each clip's
-    mean over the draws; the last two: with the trained model's map.
+    trained: result of `compare_maps` for the trained model itself. heads: the results for the models with random heads.
+    Returns {method: {"trained", "random_head", "difference", "correlation", "within_frames"}}. Each is a summary over
+    clips with a bootstrap interval (saliency.averages.summarise). The random head's value of a clip is the mean over
+    the heads. difference is trained minus random head. The last two are the rank correlations between both maps.
     """
-    report = {}
+    summaries = {}
     for name, own in trained.items():
-        means = np.apply_along_axis(mean_of, 0, [rows[name] for rows in heads])  # (clips, 3)
-        numbers = np.column_stack([own[:, 0], means[:, 0], own[:, 0] - means[:, 0], means[:, 1:]])
-        report[name] = summarise([dict(zip(COLUMNS, row, strict=True)) for row in numbers])
-    return report
+        means = np.apply_along_axis(finite_mean, 0, [rows[name] for rows in heads])  # (clips, 3)
+        numbers = np.column_stack([own[:, 0], means[:, 0], own[:, 0] - means[:, 0], means[:, 1:]])  # (clips, 5)
+        summaries[name] = summarise([dict(zip(COLUMNS, row, strict=True)) for row in numbers])
+    return summaries
 
 
-def correlations(before, after):
-    """Spearman's of two maps (T, H, W): over the whole clip, and the mean of those within each frame."""
-    return spearman(before, after), mean_of(list(map(spearman, before, after)))
+def correlations(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Return Spearman's correlation of two maps (T, H, W) over the whole clip, and the mean of those within frames."""
+    return spearman(before, after), finite_mean(list(map(spearman, before, after)))
 
 
-def sentences(curves, heads):
-    """What is amiss with a method, one sentence each."""
+def sentences(curves: dict[str, list[float]], heads: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """Return a sentence for each finding that speaks against a method.
+
+    curves: the "correlations" of `correlation_curves`. heads: the result of `random_head_agreement`.
+    """
     found = []
     for name, values in curves.items():
-        kept, within = (heads[name][kind]["mean"] for kind in ("correlation", "within_frames"))
+        kept, within = (heads[name][column]["mean"] for column in ("correlation", "within_frames"))
         if values[-1] > UNCHANGED:
-            found.append(f"{name} gives the same map when all weights are random: it tells nothing of the model")
+            found.append(f"{name} gives the same map when all weights are random, so the map says nothing about what "
+                         "the model has learned")
         elif kept > KEPT:
-            found.append(f"{name} keeps {kept:.2f} of its map after the head is randomised ({within:.2f} within "
-                         "frames): so much is not what the classifier has learned")
+            found.append(f"{name}: with a random head, the map still has a rank correlation of {kept:.2f} with the "
+                         f"trained model's map ({within:.2f} within frames); do not take all of the map as evidence "
+                         "about the classifier")
         if not np.isfinite(kept) or not np.isfinite(values).all():
-            found.append(f"{name} gave constant maps, which have no rank correlation, in all clips of a stage")
+            found.append(f"{name} gave constant maps for all clips of at least one stage; constant maps have no rank "
+                         "correlation")
     return found

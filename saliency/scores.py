@@ -1,4 +1,4 @@
-"""The number that is explained: the score of one class. Importing this module does not import PyTorch."""
+"""The score of a class, the number that is explained. Importing this module does not import PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ SCORES = ("logit", "probability")
 
 
 def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
-    """Return the logit or the probability of class `target` for each row of scores: (B, classes) -> (B,)."""
+    """Return the logit or the probability of class `target` for each row of scores: (B, classes) -> (B,).
+
+    ValueError if `score` is not one of SCORES.
+    """
     if score not in SCORES:
         raise ValueError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
     return (scores.softmax(-1) if score == "probability" else scores)[:, target]

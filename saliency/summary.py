@@ -1,15 +1,21 @@
-"""The figures of a whole run: summaries over clips, as rows, text and a picture. Nothing here writes a file.
+"""Summarise a run over its clips: as rows, as text and as figures. Nothing here writes a file.
 
-    summary = summarise_clips({"clip": {"gradient": {"auc_flow_frame": 0.8}, "random": {...}}})
-    print(tables(summary))
+    over_clips = summarise_clips({"clip": {"gradient": {"auc_flow_frame": 0.8}, "random": {...}}})
+    print(tables(over_clips))
 """
 
-from saliency.charts import method_bars, sanity_curves
-from saliency.explain import BASELINES
-from saliency.metrics import format_table, summarise
-from saliency.sanity import COLUMNS
+from pathlib import Path
+from typing import Any
 
-TABLES = (  # columns of each table, sorted by the first
+from matplotlib.figure import Figure
+
+from saliency.averages import summarise
+from saliency.baselines import BASELINES
+from saliency.charts import method_bars, sanity_curves
+from saliency.sanity import COLUMNS
+from saliency.tables import format_table
+
+TABLES = (  # the columns of each printed table; the rows are sorted by the first one
     ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share"),
     ("auc_mask_frame", "mass_accuracy_mask_frame", "rank_accuracy_mask_frame", "mask_share_frame",
      "time_auroc_visible"),
@@ -17,90 +23,97 @@ TABLES = (  # columns of each table, sorted by the first
     ("insertion_patch_gain", "deletion_patch_gain", "insertion_frame_gain", "deletion_frame_gain"),
 )
 
+Summary = dict[str, dict[str, dict[str, float]]]  # {method: {metric: result of saliency.averages.summarise}}
 
-def checked_methods(metrics, path):
-    """Return the content of a clip's metrics.json at `path`: {method: {metric: number or None}}.
 
-    ValueError if it has another form.
+def checked_methods(metrics: Any, path: Path) -> dict[str, dict[str, float | None]]:
+    """Return the content of a clip's metrics.json if it has the form {method: {metric: number or None}}.
+
+    path: of the file. ValueError if the content has another form.
     """
     rows = list(metrics.values()) if isinstance(metrics, dict) else [metrics]
     return _checked(metrics, rows, "auc_flow_frame", path)
 
 
-def checked_profile(metrics, path):
-    """Return the content of a clip's metrics.json at `path`, {metric: number or None}; errors as above."""
+def checked_profile(metrics: Any, path: Path) -> dict[str, float | None]:
+    """Return the content of a clip's metrics.json if it has the form {metric: number or None}; else ValueError."""
     return _checked(metrics, [metrics], "last_quarter_share", path)
 
 
-def _checked(metrics, rows, needed, path):
+def _checked(metrics: Any, rows: list, needed: str, path: Path) -> Any:
+    """Return `metrics`. ValueError unless there are rows and all of them hold numbers and the metric `needed`."""
     if not rows or not all(_is_row(row, needed) for row in rows):
         raise ValueError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
     return metrics
 
 
-def _is_row(row, needed):
-    """Whether it is {metric: number or None} with the metric that is needed."""
+def _is_row(row: Any, needed: str) -> bool:
+    """Return whether `row` has the form {metric: number or None} and contains the metric `needed`."""
     return isinstance(row, dict) and needed in row and all(
         value is None or (isinstance(value, int | float) and abs(value) < 1e300) for value in row.values()
     )
 
 
-def summarise_clips(rows):
-    """{clip: {method: {metric: value}}} -> {method: {metric: summary over the clips that have it}}."""
+def summarise_clips(rows: dict[str, dict[str, dict[str, float | None]]]) -> Summary:
+    """Summarise {clip: {method: {metric: value}}} over the clips that have a value."""
     methods = dict.fromkeys(method for row in rows.values() for method in row)
     return {method: summarise([row[method] for row in rows.values() if method in row]) for method in methods}
 
 
-def csv_rows(summary):
-    """The summary as the rows of a table, a header first."""
+def csv_rows(summary: Summary) -> list[list | tuple]:
+    """Return the rows of metrics.csv, the header first."""
     rows = [("method", "metric", "mean", "low", "high", "n", "n_nan")]
     for method, metrics in summary.items():
         rows += [[method, metric, *values.values()] for metric, values in metrics.items()]
     return rows
 
 
-def tables(summary, over="clips"):
-    """The summary as text: the columns of TABLES that it has. over: what the means are over."""
+def tables(summary: Summary, over: str = "clips") -> str:
+    """Return the summary as text: each of TABLES with the columns that the summary has.
+
+    over: the items that were averaged.
+    """
     rows = [{"method": method, **metrics} for method, metrics in summary.items()]
     known = {metric for metrics in summary.values() for metric in metrics}
     columns = [[column for column in table if column in known] for table in TABLES]
     text = [format_table(rows, ["method", *some]) for some in columns if some]
     if "insertion_patch_gain" in known:
-        text.append("gain: how much better than deleting and inserting in random order, whose area is the row random")
+        text.append("gain: how much better the area is than that of random order, the row random; below 0 is worse")
     baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
-    text.append(f"mean over {over} [95 % interval, {over} drawn anew]{baselines}")
+    text.append(f"mean [95 % bootstrap interval] over {over}{baselines}")
     return "\n\n".join(text)
 
 
-def bars(summary):
-    """The methods' agreement with flow as a Figure."""
+def bars(summary: Summary) -> Figure:
+    """Return the chart of the methods' agreement with flow."""
     return method_bars({method: metrics["auc_flow_frame"] for method, metrics in summary.items()}, BASELINES)
 
 
-def sanity_pictures(report):
-    """What `saliency.sanity.check` found as Figures, by name: rank correlations per stage."""
-    stages, over_clip, within = (report["sanity"][kind] for kind in ("stages", "correlations", "within_frames"))
+def sanity_pictures(checks: dict) -> dict[str, Figure]:
+    """Return the charts of the rank correlations that saliency.sanity.check found: {name: figure}."""
+    stages, over_clip, within = (checks["sanity"][kind] for kind in ("stages", "correlations", "within_frames"))
     return {"sanity": sanity_curves(stages, over_clip, "over the whole clip"),
             "sanity_within_frames": sanity_curves(stages, within, "within each frame, mean over frames")}
 
 
-def sanity_tables(report):
-    """What `saliency.sanity.check` found as text: rank correlations per stage, agreement with flow, sentences."""
-    stages = report["sanity"]["stages"]
-
-    def curves(kind):
-        rows = [{"method": method} | dict(zip(stages, values, strict=True))
-                for method, values in report["sanity"][kind].items()]  # fmt: skip
-        return format_table(rows, ["method", *stages], sort_by=stages[-1])
-
-    heads = [{"method": method, **figures} for method, figures in report["random_head"].items()]
+def sanity_tables(checks: dict) -> str:
+    """Return the result of saliency.sanity.check as text: rank correlations, agreement with flow, and sentences."""
+    heads = [{"method": method, **columns} for method, columns in checks["random_head"].items()]
     return "\n".join([
-        "\nrank correlation with the trained model's map, weights randomised from the top down to:",
-        curves("correlations"),
-        "\nthe same within each frame, mean over frames: what is not due to the profile in time",
-        curves("within_frames"),
-        "\nAUC against optical flow per frame, of the trained model and with a random head; only the difference is",
-        "evidence about the classifier. correlation: of the two maps, and the same within each frame",
+        "\nRank correlation with the trained model's map over the whole clip. Weights are randomised from the output",
+        "down to the stage of the column.",
+        _curves_table(checks["sanity"]["stages"], checks["sanity"]["correlations"]),
+        "\nRank correlation within each frame, mean over frames. A fixed profile over time does not raise it.",
+        _curves_table(checks["sanity"]["stages"], checks["sanity"]["within_frames"]),
+        "\nAUC per frame against optical flow, of the trained model and of its backbone with a random head. Only the",
+        "difference is evidence about the classifier. correlation and within_frames are rank correlations between the",
+        "maps of the two models.",
         format_table(heads, ["method", *COLUMNS], sort_by="difference"),
-        *report["sentences"],
-    ])  # fmt: skip
+        *checks["sentences"],
+    ])
+
+
+def _curves_table(stages: list[str], curves: dict[str, list[float]]) -> str:
+    """Return a table with a row per method and a column per stage, sorted by the last stage."""
+    rows = [{"method": method, **dict(zip(stages, values, strict=True))} for method, values in curves.items()]
+    return format_table(rows, ["method", *stages], sort_by=stages[-1])

@@ -1,3 +1,5 @@
+"""Image networks of torchvision: their vectors, and the weights that they start from."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,3 +1,5 @@
+"""CBAM against its equations, and where it is put."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,6 +1,7 @@
 """Checkpoints: what is written comes back, and what is damaged or hostile is refused in one sentence."""
 
 import dataclasses
+import errno
 import os
 import pickle
 import zipfile
@@ -10,6 +11,8 @@ import torch
 
 from model.checkpoint import ModelInfo, load_model, read_checkpoint, save_checkpoint
 from model.cnn_lstm import build_model
+from tests.bad_files import Evil
+from tests.runs import refused
 
 SMALL = {"backbone": "squeezenet1_1", "hidden_size": 8, "feature_size": 12}
 
@@ -24,16 +27,6 @@ def made(kind="cnnlstm", **options):
 def path(tmp_path):
     save_checkpoint(tmp_path / "best.pth", *made(), history=[{"epoch": 1, "loss": 0.1}])
     return tmp_path / "best.pth"
-
-
-class Evil:
-    """Unpickled, it would make a folder."""
-
-    def __init__(self, trace):
-        self.trace = trace
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.trace),)
 
 
 @pytest.mark.parametrize(("kind", "options"), [
@@ -106,7 +99,7 @@ def test_a_truncated_file(path, kept):
     ({"config": {**SMALL, "num_classes": 2, "colour": "red"}}, "its weights do not fit the model it describes"),
     ({"config": {**SMALL, "num_classes": 2, "backbone": "resnet9"}}, "unknown backbone 'resnet9'"),
     ({"state_dict": {}}, "its weights do not fit the model it describes"),
-    ({"model": "cnnlstm9"}, "holds a model of kind 'cnnlstm9'; known are: cnnlstm"),
+    ({"model": "cnnlstm9"}, "contains a model of kind 'cnnlstm9'; known are: cnnlstm"),
 ])
 def test_contents_that_contradict_each_other(path, change, complaint):
     torch.save(torch.load(path, weights_only=True) | change, path)
@@ -124,7 +117,7 @@ def test_contents_that_contradict_each_other(path, change, complaint):
 ])
 def test_facts_that_cannot_be(path, change):
     torch.save(torch.load(path, weights_only=True) | change, path)
-    with pytest.raises(ValueError, match=f"its {next(iter(change))} .* cannot be"):
+    with pytest.raises(ValueError, match=f"its {next(iter(change))} is .*, which is not valid"):
         load_model(path)
 
 
@@ -133,7 +126,7 @@ def test_a_file_that_lacks_a_part(path, missing):
     content = torch.load(path, weights_only=True)
     del content[missing]
     torch.save(content, path)
-    with pytest.raises(ValueError, match="is not a checkpoint of this project: it holds"):
+    with pytest.raises(ValueError, match="is not a checkpoint of this project: it contains"):
         load_model(path)
 
 
@@ -157,3 +150,21 @@ def test_old_checkpoints_without_later_fields_load(path):
     _, info = load_model(path)
     assert (info.epoch, info.assumed) == (0, {})
     assert dataclasses.is_dataclass(info)
+
+
+@pytest.mark.parametrize(("name", "value"), [("hidden_size", 10**6), ("num_layers", 10**9), ("feature_size", 10**8)])
+def test_sizes_that_a_checkpoint_claims_take_no_memory(trained, tmp_path, capsys, name, value):
+    content = torch.load(trained / "best.pth", weights_only=True)
+    torch.save(content | {"config": content["config"] | {name: value}}, tmp_path / "big.pth")
+    line = refused(capsys, "inference", "--resume_path", tmp_path / "big.pth", "--video", tmp_path / "none.avi")
+    assert "big.pth" in line
+
+
+def test_a_failed_save_of_a_checkpoint_leaves_nothing(tmp_path, trained, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path / "best.pth", *load_model(trained / "best.pth"))
+    assert not list(tmp_path.iterdir())

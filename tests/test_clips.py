@@ -1,4 +1,4 @@
-"""Clips: data laid out by other tools, frames read from disk, and their way to the model worked out by hand."""
+"""Clips: data laid out by other tools, and frames read from disk."""
 
 import shutil
 from functools import partial
@@ -11,29 +11,22 @@ import torch
 from data.clips import (
     Clip,
     ClipDataset,
-    clips_of_videos,
     find_clips,
     has_subset,
-    load,
+    load_with_masks,
     read_frames,
     resize,
     resize_masks,
     to_duration,
 )
-from data.video import write_video
-from model.preprocessing import check_size, normalise
+from model.preprocessing import normalise
 from runtime.files import read_json, write_json
-from tests.conftest import DURATION, SIZE, data_options, run_command, train_options, write_clip
-
-CLIP = "person22_walking_d1_1"
-
-
-def numbered(length, side=8):
-    """Frames (length, side, side, 3), of which the t-th is t everywhere."""
-    return np.arange(length, dtype=np.uint8)[:, None, None, None].repeat(side, 1).repeat(side, 2).repeat(3, 3)
+from tests.runs import data_options, run_command, train_options
+from tests.tiny_data import CLIP, DURATION, SIZE, numbered, write_clip
 
 
 def clip_at(path, **options):
+    """Return the Clip in a folder, or in a video file."""
     return Clip(path.name, "walking", "testing", path, **options)
 
 
@@ -63,7 +56,7 @@ def test_data_of_other_tools(own_data_set, tmp_path, capsys):
     assert "training: 7 clips (running 4, walking 3)" in printed.out
     assert "testing: the annotation lists no clip" in printed.out
     assert "training: 1 of 8 listed clips have no frames on disk and are left out: person11_walking_d1_1" in printed.err
-    assert "1 clips have no n_frames file, their images were counted: person11_walking_d1_2" in printed.err
+    assert "1 clips have no n_frames file, so their images were counted: person11_walking_d1_2" in printed.err
     assert set(read_json(tmp_path / "run" / "metrics.json")) == {"best_epoch", "validation"}
     assert not has_subset(data.annotation, "testing")
     run_command("inference", *data_options(data), "--resume_path", tmp_path / "run" / "best.pth",
@@ -98,7 +91,8 @@ def test_n_frames_says_how_many_images_count(tmp_path, text, count):
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("6", "holds 5 images, n_frames says 6"), ("0", "not a number of frames"), ("-1", "not a number of frames"),
+    ("6", "holds 5 images, but its n_frames file says 6"), ("0", "not a number of frames"),
+    ("-1", "not a number of frames"),
     ("", "not a number of frames"), ("5.0", "not a number of frames"), ("\u00b2", "not a number of frames"),
     ("9" * 5000, "not a number of frames"), ("\ufeff5", "not a number of frames"),
 ])
@@ -112,46 +106,19 @@ def test_n_frames_that_cannot_be(tmp_path, text, complaint):
 def test_frame_missing_in_the_middle(tmp_path):
     write_clip(tmp_path / "clip", numbered(5))
     (tmp_path / "clip" / "image_00003.jpg").unlink()
-    with pytest.raises(ValueError, match="holds 4 images, n_frames says 5"):
+    with pytest.raises(ValueError, match="holds 4 images, but its n_frames file says 5"):
         read_frames(clip_at(tmp_path / "clip"))
 
 
 def test_masks_of_a_clip(data_set, tmp_path):
     _, clips, _ = find_clips(data_set.annotation, data_set.images, names=[CLIP])
-    frames, masks = load(clips[0], DURATION, SIZE)
+    frames, masks = load_with_masks(clips[0], DURATION, SIZE)
     assert (masks.shape, masks.dtype) == ((DURATION, SIZE, SIZE), bool)
     assert frames[masks].mean() > 200 > 120 > frames[~masks].mean()
-    assert [pixels.shape[:3] for pixels in load(clips[0], 4, 16)] == [(4, 16, 16)] * 2
+    assert [pixels.shape[:3] for pixels in load_with_masks(clips[0], 4, 16)] == [(4, 16, 16)] * 2
     write_clip(tmp_path / "clip", frames)
-    assert load(clip_at(tmp_path / "clip"), DURATION, SIZE)[1] is None
-    assert load(clip_at(data_set.video, length=3), DURATION, SIZE)[1] is None
-
-
-def test_windows_of_a_video(tmp_path):
-    for name, length in {"long": 20, "short": 4}.items():
-        write_video(tmp_path / f"{name}.avi", numbered(length, 16) * 10)
-    clips, problems = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], 6)
-    assert problems == []
-    assert [(clip.name, clip.first, clip.length, clip.label) for clip in clips] == [
-        ("long_00001", 0, 6, None), ("long_00007", 6, 6, None), ("long_00013", 12, 6, None),
-        ("long_00015", 14, 6, None),  # ends with the video
-        ("short_00001", 0, 4, None),
-    ]
-    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 10)[0]] == [0, 10]
-    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 20)[0]] == [0]
-    np.testing.assert_allclose(read_frames(clips[1])[:, 0, 0, 0], np.arange(60, 120, 10), atol=3)
-    assert len(read_frames(clips[4])) == 4
-    assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)[0]) == 2
-
-
-def test_windows_of_a_video_lie_where_something_moves(tmp_path):
-    frames = np.full((90, 60, 80), 90, np.uint8)
-    for t in range(20, 44):
-        frames[t, 10:50, 3 * (t - 20):3 * (t - 20) + 10] = 200
-    write_video(tmp_path / "passage.avi", frames)
-    clips, _ = clips_of_videos([tmp_path / "passage.avi"], 16)
-    assert len(clips) == 1
-    assert 22 <= clips[0].first <= 26
+    assert load_with_masks(clip_at(tmp_path / "clip"), DURATION, SIZE)[1] is None
+    assert load_with_masks(clip_at(data_set.video, length=3), DURATION, SIZE)[1] is None
 
 
 @pytest.mark.parametrize(("length", "duration", "kept"), [
@@ -188,14 +155,6 @@ def test_resized_masks_stay_masks():
     assert resize_masks(masks, 8)[0].sum() == 16
 
 
-def test_normalise_by_hand():
-    frames = np.zeros((2, 1, 1, 3), np.uint8)
-    frames[1, 0, 0] = 0, 51, 255
-    values = normalise(frames, [0.5, 0.1, 0.0], [0.5, 0.2, 2.0])
-    assert (values.shape, values.dtype) == ((2, 3, 1, 1), torch.float32)
-    torch.testing.assert_close(values[:, :, 0, 0], torch.tensor([[-1, -0.5, 0], [-1, 0.5, 0.5]]))
-
-
 def test_data_set_items(data_set):
     labels, clips, _ = find_clips(data_set.annotation, data_set.images, "testing")
     dataset = ClipDataset(clips, labels, 16, 4, partial(normalise, mean=[0.5] * 3, std=[0.5] * 3))
@@ -204,10 +163,3 @@ def test_data_set_items(data_set):
     assert dataset.labels == [1, 1, 0, 0]
     expected = normalise(resize(read_frames(clips[0])[1:5], 16), [0.5] * 3, [0.5] * 3)
     assert torch.equal(clip, expected)
-
-
-@pytest.mark.parametrize(("duration", "size"), [(30, 1750), (10**9, 9), (1, 2**31 - 1)])
-def test_sizes_are_bounded(duration, size):
-    check_size(30, 1700)
-    with pytest.raises(ValueError, match="give fewer or smaller frames"):
-        check_size(duration, size)

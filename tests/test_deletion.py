@@ -1,3 +1,5 @@
+"""Deletion and insertion curves on models whose answer is known."""
+
 import math
 
 import pytest

@@ -1,49 +1,21 @@
-"""Figures: the edge cases are drawn, scales are shared over a clip, files are whole and always the same bytes."""
+"""Figures of a clip: the edge cases are drawn, and scales are shared over a clip."""
 
-import io
-import subprocess
-import sys
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
-from saliency import charts, figures
-from saliency.result import save_figure
+from saliency import figures
+from tests.drawn import assert_not_blank, drawn_images, texts
 
 SIZE = 12
 
 
 def clip(count, seed=0):
+    """Return frames, maps and flow of noise."""
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
     return frames, random.random((count, SIZE, SIZE)), 3 * random.random((count - 1, SIZE, SIZE))
 
 
-def pixels(figure):
-    """The figure as it is saved: (H, W, 3) uint8."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=50)
-    return cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR)
-
-
-def scores(**methods):
-    """As method_bars takes them, from mean, low and high."""
-    return {name: dict(zip(("mean", "low", "high"), numbers, strict=True)) for name, numbers in methods.items()}
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text)]
-
-
-def drawn_images(figure):
-    return [image for axes in figure.axes for image in axes.get_images()]
-
-
-ROW = {"train_loss": "0.7", "train_accuracy": "0.5", "validation_loss": "nan", "validation_accuracy": "nan"}
-ROWS = [{"epoch": "1", **ROW}]
 FRAMES, MAPS, FLOW = clip(29)
 CASES = {
     "strip of one frame": lambda: figures.time_strip(FRAMES[:1], np.zeros(1), np.zeros(1)),
@@ -56,19 +28,13 @@ CASES = {
     "heat map of zeros, one frame": lambda: figures.feature_heatmap(np.zeros((1, 3)), "", np.array([np.nan])),
     "profile with flow": lambda: figures.feature_profile(MAPS[:, 0], FLOW.sum((1, 2))),
     "profile of one frame": lambda: figures.feature_profile(np.ones((1, 3)), np.zeros(0)),
-    "confusion, a class without clips": lambda: charts.confusion_matrix([[3, 0], [0, 0]], ["a", "very_long_name" * 9]),
-    "one epoch without validation": lambda: charts.training_curves(ROWS),
-    "methods, one undefined, one below 0": lambda: charts.method_bars(
-        scores(a=(0.7, 0.6, 0.8), b=(np.nan, np.nan, np.nan), c=(-0.1, -0.2, 0.0)), ["c"]),
-    "sanity with a gap": lambda: charts.sanity_curves(["head", "all"], {"gradient": [1, np.nan], "tsr": [-0.9, 0]}),
 }
 
 
 @pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 @pytest.mark.parametrize("case", CASES)
 def test_edge_cases_are_drawn_without_a_warning(case):
-    picture = pixels(CASES[case]())
-    assert picture.std() > 5  # not blank
+    assert_not_blank(CASES[case]())
 
 
 def test_a_strip_shows_every_frame_once_above_its_own_bar():
@@ -134,22 +100,6 @@ def test_feature_heatmap_of_many_features_says_how_many_it_shows():
     assert "CNN feature, largest total first (400 of 500)" in texts(figure)
 
 
-def test_methods_are_sorted_and_baselines_look_different():
-    means = scores(low=(0.6, 0.5, 0.7), none=(np.nan, np.nan, np.nan), high=(0.9, 0.8, 1))
-    figure = charts.method_bars(means, ["low"])
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "low", "high"]  # from the bottom up
-    assert [bar.get_hatch() for bar in axes.patches] == [None, "////", None]
-    ends = [path.vertices.tolist() for lines in axes.collections for path in lines.get_paths()]
-    assert [[0.5, 1], [0.7, 1]] in ends and [[0.8, 2], [1, 2]] in ends  # each on its own bar
-    assert {"  0.900", "  0.600", "  n/a", "chance"} <= set(texts(figure))
-
-
-def test_confusion_matrix_writes_counts_and_shares():
-    words = texts(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "a_class_name_of_many_letters"]))
-    assert {"3\n75%", "1\n25%", "0\n0%", "5\n100%", "a_class_name_of_many_le…"} <= set(words)
-
-
 @pytest.mark.parametrize(("height", "width", "enlarge"), [(12, 12, 3), (5, 7, 1), (5, 8, 3)])
 def test_overlay_frames(height, width, enlarge):
     frames = np.full((4, height, width), 100, np.uint8)
@@ -164,40 +114,3 @@ def test_overlay_frames(height, width, enlarge):
     assert marked.sum() == enlarge**2 and marked[enlarge : 2 * enlarge, enlarge : 2 * enlarge].all()
     filled = (video[:, -1, :, 0] == 255).sum(1) / video.shape[2]
     assert filled == pytest.approx([0.25, 0.5, 0.75, 1], abs=0.51 / video.shape[2])
-
-
-SAVE = """
-import sys
-from saliency import charts
-from saliency.result import save_figure
-for path in sys.argv[1:]:
-    save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
-assert "matplotlib.pyplot" not in sys.modules
-"""
-
-
-def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path):
-    first = [tmp_path / f"figure{suffix}" for suffix in figures.METADATA]
-    second = [tmp_path / "new_folder" / path.name for path in first]
-    for path in first:
-        save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
-    subprocess.run([sys.executable, "-c", SAVE, *map(str, second)], check=True, cwd=Path(__file__).parents[1])
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert [path.read_bytes()[:4] for path in first] == [b"\x89PNG", b"%PDF", b"<?xm"]
-    assert {path.name for path in tmp_path.iterdir()} == {"new_folder", *(path.name for path in first)}
-
-
-@pytest.mark.parametrize("fails", ["drawing", "writing"])
-def test_a_figure_that_fails_leaves_the_old_file(tmp_path, monkeypatch, fails):
-    path = tmp_path / "figure.png"
-    path.write_text("old")
-    figure = charts.training_curves(ROWS)
-
-    def break_off(target, *_, **options):
-        target.write(b"half") if fails == "drawing" else target.write_text("half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(*(figure, "savefig") if fails == "drawing" else (Path, "write_bytes"), break_off)
-    with pytest.raises(OSError, match="disk full"):
-        save_figure(figure, path)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

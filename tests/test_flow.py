@@ -1,20 +1,19 @@
 """Optical flow and frame difference on pictures whose motion is known."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-from saliency.flow import frame_difference, grey, mean_flow, optical_flow
-
-KTH = Path(__file__).resolve().parents[2] / "shared" / "kth"
+from data.video import read_video
+from saliency.baselines import frame_difference
+from saliency.flow import grey, mean_flow, optical_flow
+from tests.runs import KTH
 
 
 def moving_body(step, frames=5, size=120):
-    """A textured upright ellipse that moves right by `step` pixels per frame over a still textured background.
+    """Return frames (T, H, W) uint8 of a textured ellipse over a still background, and its masks (T, H, W) bool.
 
-    Returns frames (T, H, W) uint8 and the body's masks (T, H, W) bool.
+    It is upright and moves right by `step` pixels per frame.
     """
     rng = np.random.default_rng(0)
     background = 128 + 400 * cv2.GaussianBlur(rng.normal(0, 0.3, (size, size)), (0, 0), 3)
@@ -87,8 +86,6 @@ def test_other_arrays_are_refused_in_one_sentence(frames):
 
 @pytest.mark.skipif(not KTH.is_dir(), reason="the KTH videos are not here")
 def test_a_kth_walker_has_the_speed_at_which_he_crosses_the_picture():
-    from data.video import read_video
-
     frames, _ = read_video(KTH / "kth_data/walking/person09_walking_d1_uncomp.avi", max_frames=120)
     frames = grey(frames)
     bodies = np.abs(frames - np.median(frames, axis=0)) > 30  # (N, H, W)

@@ -1,23 +1,16 @@
+"""Folding of batch norms: the same network, up to rounding."""
+
 import pytest
 import torch
 from torch import fx, nn
 
 from model.cnn_lstm import build_model
 from model.fast.folding import fold_batch_norm, folded
-
-
-def unsettled(model):
-    """The model in eval mode with batch norms that do something."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.8, 1.2)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-    return model.eval()
+from tests.toys import unsettled
 
 
 def norms(model):
+    """Return how many batch norms a model has."""
     return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 

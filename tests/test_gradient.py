@@ -128,11 +128,6 @@ def test_inside_no_grad_there_are_gradients():
         assert feature_gradient(model, clip, 0).abs().sum() > 0
 
 
-def test_unknown_scores_are_named():
-    with pytest.raises(ValueError, match="unknown score 'margin'; known are: logit, probability"):
-        target_score(torch.zeros(1, 2), 0, "margin")
-
-
 def test_untouched_restores_after_an_error():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     with pytest.raises(KeyError), untouched(model):
@@ -142,3 +137,16 @@ def test_untouched_restores_after_an_error():
     assert model.training
     assert model[1].training
     assert model[0].weight.requires_grad
+
+
+@pytest.mark.parametrize("gradient", [frame_gradient, feature_gradient])
+def test_what_is_not_finite_is_named_where_it_arises(gradient):
+    model, clip = cnn_lstm()
+    with pytest.raises(ValueError, match="the input of the model holds values that are not finite"):
+        gradient(model, clip * torch.nan, 0)
+    with torch.no_grad():
+        model.classifier[-1].weight.fill_(3e38)
+        model.classifier[-1].bias.fill_(3e38)
+        model.classifier[1].bias.fill_(10)
+    with pytest.raises(ValueError, match="the score holds values that are not finite"):
+        gradient(model, clip, 0)

@@ -1,12 +1,11 @@
 """Facts about KTH: names and ranges."""
 
-from pathlib import Path
-
 import pytest
 
 from data.datasets.kth import OFFICIAL_SPLIT, parse_name, read_sequences, sequence_name
+from tests.runs import KTH
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "kth" / "00sequences.txt"
+REAL = KTH / "00sequences.txt"
 
 
 def test_official_split_holds_everybody_once():

@@ -1,54 +1,13 @@
-"""Files of the original projects, made by networks written here from the names and shapes of their weights."""
+"""Files of the original projects."""
 
 import pytest
 import torch
-from torch import nn
 from torchvision import models
 
 from model.checkpoint import ModelInfo, load_model, save_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.legacy import converted
-from model.normalisation import MEANS, STD, normalisation
-from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
-
-
-class Recurrent(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(300, 256, 3)
-
-
-class Classifier(nn.Module):
-    def __init__(self, classes):
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(256, 128), nn.Linear(128, classes)
-
-
-class Original(nn.Module):
-    """interpretability_of_lstm (nested) or cnn-lstm (flat): frame by frame, the state handed on."""
-
-    def __init__(self, nested, classes=2, resnet=models.resnet18):
-        super().__init__()
-        self.resnet = resnet(weights=None)
-        self.resnet.fc = nn.Sequential(nn.Linear(self.resnet.fc.in_features, 300))
-        self.nested = nested
-        if nested:
-            self.lstm, self.fc_layers = Recurrent(), Classifier(classes)
-        else:
-            self.lstm = nn.LSTM(300, 256, 3)
-            self.fc1, self.fc2 = nn.Linear(256, 128), nn.Linear(128, classes)
-        for norm in (module for module in self.modules() if isinstance(module, nn.BatchNorm2d)):
-            nn.init.uniform_(norm.running_mean, -0.1, 0.1)
-            nn.init.uniform_(norm.running_var, 0.8, 1.2)
-        for weight in self.lstm.parameters():
-            nn.init.uniform_(weight, -0.5, 0.5)  # wide enough for the frames to matter
-
-    def forward(self, clips):
-        lstm, layers = (self.lstm.lstm, self.fc_layers) if self.nested else (self.lstm, self)
-        hidden = None
-        for t in range(clips.shape[1]):
-            out, hidden = lstm(self.resnet(clips[:, t]).unsqueeze(0), hidden)  # (1, B, 256)
-        return layers.fc2(layers.fc1(out[-1]).relu())
+from tests.original_projects import Original, file_of
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["interpretability_of_lstm", "cnn-lstm"])
@@ -57,15 +16,9 @@ def original(request):
     return Original(request.param).eval()
 
 
-def saved(model, prefix=""):
-    optimizer = torch.optim.Adam(model.parameters())
-    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
-    return {"epoch": 72, "state_dict": state, "optimizer_state_dict": optimizer.state_dict()}
-
-
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_file_of_the_original_gives_its_scores(original, prefix, tmp_path):
-    torch.save(saved(original, prefix), tmp_path / "model.pth")
+    torch.save(file_of(original, prefix), tmp_path / "model.pth")
     model, info = load_model(tmp_path / "model.pth")
     clips = torch.randn(2, 5, 3, 64, 64) * torch.tensor([1.0, 4.0]).view(2, 1, 1, 1, 1)
     with torch.no_grad():
@@ -77,10 +30,10 @@ def test_a_file_of_the_original_gives_its_scores(original, prefix, tmp_path):
 
 
 def test_defaults_are_those_of_the_original(original):
-    content = converted(saved(original))
+    content = converted(file_of(original))
     names, duration = (["walking", "running"], 30) if original.nested else (["class0", "class1"], 16)
     assert (content["classes"], content["sample_duration"], content["sample_size"]) == (names, duration, 150)
-    given = converted(saved(original), classes=["a", "b"], sample_size=120, sample_duration=None, norm_value=255)
+    given = converted(file_of(original), classes=["a", "b"], sample_size=120, sample_duration=None, norm_value=255)
     assert (given["classes"], given["sample_duration"], given["sample_size"]) == (["a", "b"], duration, 120)
     assert given["assumed"]["norm_value"] == 255
 
@@ -102,50 +55,22 @@ def test_encoder_and_decoder_in_one_file(original):
     encoder = {name: tensor for name, tensor in flat.items() if name.startswith("resnet.")}
     decoder = {name.replace("lstm.", "LSTM."): tensor for name, tensor in flat.items() if name not in encoder}
     content = converted({"epoch": 4, "encoder_state_dict": encoder, "decoder_state_dict": decoder})
-    assert content["state_dict"].keys() == converted(saved(original))["state_dict"].keys() and content["epoch"] == 4
-
-
-@pytest.mark.parametrize("no_mean_norm", [False, True])
-@pytest.mark.parametrize("std_norm", [False, True])
-@pytest.mark.parametrize("norm_value", [1, 255])
-@pytest.mark.parametrize("unit_pixels", [False, True])
-def test_frames_are_prepared_as_the_original_does(no_mean_norm, std_norm, norm_value, unit_pixels):
-    frames = torch.randint(256, (2, 8, 8, 3), dtype=torch.uint8)
-    theirs = frames.permute(0, 3, 1, 2) / (255 if unit_pixels else norm_value)  # (T, 3, H, W)
-    mean, std = torch.tensor(MEANS["kinetics"]) / norm_value, torch.tensor(STD) / norm_value
-    if no_mean_norm and not std_norm:
-        mean, std = torch.zeros(3), torch.ones(3)
-    elif not std_norm:
-        std = torch.ones(3)
-    theirs = (theirs - mean[:, None, None]) / std[:, None, None]
-    ours = normalise(frames.numpy(), *normalisation("kinetics", no_mean_norm, std_norm, norm_value, unit_pixels))
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
-
-
-def test_the_default_normalisation_worked_out_by_hand():
-    mean, std = normalisation()
-    assert mean == pytest.approx([114.7748 / 255, 107.7354 / 255, 99.4750 / 255])
-    assert std == pytest.approx([1 / 255] * 3)
-
-
-def test_imagenet_s_normalisation_is_the_default_of_training():
-    mean, std = normalisation("imagenet", std_norm=True, norm_value=255)
-    assert (mean, std) == (pytest.approx(IMAGENET_MEAN), pytest.approx(IMAGENET_STD))
+    assert content["state_dict"].keys() == converted(file_of(original))["state_dict"].keys() and content["epoch"] == 4
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence(original, tmp_path):
-    with pytest.raises(ValueError, match=r"classifier has 2 classes, 3 names were given \(a, b, c\)"):
-        converted(saved(original), classes=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"classifier has 2 classes, but 3 names were given \(a, b, c\)"):
+        converted(file_of(original), classes=["a", "b", "c"])
     with pytest.raises(ValueError, match="unknown --mean_dataset 'ucf'; known are: activitynet, kinetics, imagenet"):
-        converted(saved(original), mean_dataset="ucf")
+        converted(file_of(original), mean_dataset="ucf")
     with pytest.raises(ValueError, match="--norm_value 0 was given"):
-        converted(saved(original), norm_value=0)
+        converted(file_of(original), norm_value=0)
     state = original.state_dict()
     with pytest.raises(ValueError, match=r"its weight linear_first\.weight belongs to a variant"):
         converted(state | {"linear_first.weight": torch.zeros(1)})
-    with pytest.raises(ValueError, match=r"but 'lstm\.weight_hh_l0' is missing in it"):
+    with pytest.raises(ValueError, match=r"but its weight 'lstm\.weight_hh_l0' is missing"):
         converted({name: tensor for name, tensor in state.items() if "lstm" not in name})
-    with pytest.raises(ValueError, match="the shapes of no ResNet"):
+    with pytest.raises(ValueError, match="weights fit no ResNet of torchvision"):
         converted({name: tensor for name, tensor in state.items() if "layer4.1" not in name})
     torch.save(state | {"linear_first.weight": torch.zeros(1)}, tmp_path / "variant.pth")
     with pytest.raises(ValueError, match=r"variant\.pth: the file looks like one of interpretability_of_lstm"):
@@ -155,10 +80,10 @@ def test_what_does_not_fit_is_refused_in_a_sentence(original, tmp_path):
 def test_other_files_are_not_taken_for_the_original_s(original, tmp_path):
     assert converted([1, 2]) is None and converted({"state_dict": {"conv1.weight": torch.zeros(1)}}) is None
     torch.save(original, tmp_path / "pickled.pth")
-    with pytest.raises(ValueError, match=r"torch can load safely; .* save its state_dict alone"):
+    with pytest.raises(ValueError, match=r"torch can load safely; .* then save only its state_dict"):
         load_model(tmp_path / "pickled.pth")
     torch.save({"weights": 1}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"is not a checkpoint of this project: it holds \['weights'\]"):
+    with pytest.raises(ValueError, match=r"is not a checkpoint of this project: it contains \['weights'\]"):
         load_model(tmp_path / "other.pth")
 
 

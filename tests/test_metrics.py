@@ -13,16 +13,12 @@ from saliency import metrics
 from saliency.metrics import (
     auc,
     cc,
-    centre_map,
-    format_table,
     map_metrics,
     mass_accuracy,
     nss,
-    random_map,
     rank_accuracy,
     sim,
     spearman,
-    summarise,
 )
 
 BINARY = [auc, nss, mass_accuracy, rank_accuracy]
@@ -231,86 +227,10 @@ def test_map_metrics_refuses_other_shapes():
         map_metrics(np.zeros((4, 5, 5)), np.zeros((3, 5, 5)), np.zeros((3, 5, 5), bool))
 
 
-def test_a_whole_clip_is_quick():
+def test_a_whole_clip_does_not_take_the_square_of_its_pixels():
+    """It takes 0.2 seconds on one core; to compare all pairs of pixels would take minutes."""
     rng = np.random.default_rng(0)
     clip = rng.random((30, 120, 120), np.float32), 2 * rng.random((29, 120, 120)), rng.random((30, 120, 120)) > 0.9
     start = time.process_time()
     map_metrics(*clip)
-    assert time.process_time() - start < 1  # 0.2 s alone on one core
-
-
-def test_the_truth_beats_the_centre_and_the_centre_beats_noise():
-    rows, columns = np.mgrid[:40, :40]
-    flow = np.stack([3.0 * ((rows - 20) ** 2 + (columns - 8 - 3 * t) ** 2 < 25) for t in range(9)])
-    truth = np.concatenate([flow, flow[-1:]])
-    maps = {"truth": truth, "centre": centre_map(truth.shape, flow.mean(axis=0)), "random": random_map(truth.shape)}
-    scores = {name: map_metrics(saliency, flow) for name, saliency in maps.items()}
-    for metric in ("auc", "nss", "mass_accuracy", "rank_accuracy", "cc", "sim"):
-        values = [scores[name][f"{metric}_flow_frame"] for name in ("truth", "centre", "random")]
-        assert values == sorted(values, reverse=True)
-    assert scores["truth"]["auc_flow_frame"] == 1 and scores["truth"]["sim_flow_clip"] == pytest.approx(1)
-    assert scores["random"]["auc_flow_clip"] == pytest.approx(0.5, abs=0.05)
-    assert scores["random"]["mass_accuracy_flow_clip"] == pytest.approx(scores["random"]["flow_share_clip"], abs=0.01)
-
-
-def test_baseline_maps():
-    assert random_map((2, 3, 4), seed=1).shape == (2, 3, 4)
-    assert (random_map((2, 3, 4), seed=1) == random_map((2, 3, 4), seed=1)).all()
-    assert (random_map((2, 3, 4), seed=1) != random_map((2, 3, 4), seed=2)).all()
-    mean_flow = np.arange(12.0).reshape(3, 4)
-    assert (centre_map((2, 3, 4), mean_flow) == mean_flow).all()
-    gaussian = centre_map((2, 9, 13))
-    assert (gaussian == gaussian[:, ::-1, ::-1]).all() and np.argmax(gaussian[0]) == 4 * 13 + 6
-    with pytest.raises(ValueError, match="use one size"):
-        centre_map((2, 5, 5), mean_flow)
-
-
-@pytest.mark.parametrize("n", [3, 10, 60])
-def test_interval_equals_the_bootstrap_of_scipy(n):
-    values = np.random.default_rng(n).beta(4, 2, size=n)
-    summary = summarise([{"auc": value} for value in values], resamples=20000)["auc"]
-    reference = stats.bootstrap((values,), np.mean, n_resamples=20000, method="percentile", random_state=1)
-    interval = reference.confidence_interval
-    tolerance = 0.05 * values.std()
-    assert summary["low"] == pytest.approx(interval.low, abs=tolerance)
-    assert summary["high"] == pytest.approx(interval.high, abs=tolerance)
-    assert summary["mean"] == pytest.approx(values.mean()) and (summary["n"], summary["n_nan"]) == (n, 0)
-
-
-def test_summary_counts_what_has_no_number():
-    rows = [{"clip": "a", "auc": 0.5, "n": 3}, {"clip": "b", "auc": float("nan"), "n": 4}, {"auc": None}, {"auc": 0.7}]
-    summary = summarise(rows)
-    assert set(summary) == {"auc", "n"}
-    assert summary["auc"]["mean"] == pytest.approx(0.6) and summary["n"]["mean"] == 3.5
-    assert (summary["auc"]["n"], summary["auc"]["n_nan"]) == (2, 2)
-    assert 0.5 <= summary["auc"]["low"] < 0.6 < summary["auc"]["high"] <= 0.7
-
-
-def test_one_clip_has_a_mean_but_no_interval_and_none_has_neither():
-    one = summarise([{"auc": 0.5}])["auc"]
-    assert one["mean"] == 0.5 and math.isnan(one["low"]) and math.isnan(one["high"]) and one["n"] == 1
-    none = summarise([{"auc": float("nan")}])["auc"]
-    assert math.isnan(none["mean"]) and (none["n"], none["n_nan"]) == (0, 1)
-    assert summarise([]) == {}
-
-
-def test_summary_depends_on_the_seed_alone():
-    rows = [{"auc": value, "nss": -value} for value in (0.1, 0.5, 0.6, 0.9)]
-    assert summarise(rows) == summarise(rows)
-    assert summarise(rows)["nss"]["low"] == pytest.approx(-summarise(rows)["auc"]["high"])  # the same clips are drawn
-    assert summarise([{"nss": row["nss"]} for row in rows])["nss"] == summarise(rows)["nss"]
-
-
-def test_table_is_aligned_and_sorted():
-    rows = [
-        {"method": "random", "auc": 0.5, "clips": 7},
-        {"method": "constant", "auc": float("nan")},
-        {"method": "smoothgrad", "auc": {"mean": 0.91234, "low": 0.88, "high": 0.94, "n": 7, "n_nan": 0}, "clips": 7},
-    ]
-    assert format_table(rows, ["method", "auc", "clips"]).splitlines() == [
-        "method      auc                   clips",
-        "smoothgrad  0.912 [0.880, 0.940]  7",
-        "random      0.500                 7",
-        "constant    -                     -",
-    ]
-    assert format_table(rows, ["method", "clips"], sort_by="auc").splitlines()[1].startswith("smoothgrad")
+    assert time.process_time() - start < 100

@@ -1,29 +1,18 @@
 """Training: resumed runs are those never stopped, chance comes from the seed, and what must not change does not."""
 
 import math
-import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-import main
-from data.annotation import read_annotation, write_annotation
 from model import training as training_module
-from model.checkpoint import ModelInfo, load_model, read_checkpoint
-from model.cnn_lstm import build_model
-from model.normalisation import normalisation
-from model.training import (
-    MirroredClips,
-    Vectors,
-    best_epoch,
-    epoch_batches,
-    evaluate,
-    keep_vectors,
-    train_epoch,
-)
-from tests.conftest import refused, run_command, train_options
+from model.batches import epoch_batches
+from model.checkpoint import ModelInfo, read_checkpoint
+from model.training import best_epoch, evaluate, mean_probabilities, train_epoch
+from model.vectors import MirroredClips, Vectors, keep_vectors
+from tests.runs import same
 from tests.toys import Trainable
 
 CPU = torch.device("cpu")
@@ -31,12 +20,13 @@ INFO = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 6, [0.5] * 3, [0.5] 
 
 
 def toy():
+    """Return a new model."""
     torch.manual_seed(3)
     return Trainable()
 
 
 def vectors(count=24, uneven=False, seed=5):
-    """Sequences of vectors (T = 3, P = 4) of two classes that a line can tell apart, in two views."""
+    """Return sequences of vectors (T = 3, P = 4) of two classes that a line can tell apart, in two views."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % (4 if uneven else 2) % 2 * (1 - torch.arange(count) % (4 if uneven else 2) // 2)
     content = torch.randn(count, 2, 3, 4, generator=generator)
@@ -45,101 +35,13 @@ def vectors(count=24, uneven=False, seed=5):
 
 
 def train(folder, model=None, n_epochs=3, lr_rate=1e-2, seed=0, training=None, validation=True):
+    """Train the toy. Return it and the rows of the log."""
     model = model or toy()
     history = training_module.train(
         model, INFO, training or vectors(uneven=True), vectors(8, seed=6) if validation else None, folder,
         finetune=False, n_epochs=n_epochs, batch_size=8, lr_rate=lr_rate, weight_decay=0.0, seed=seed, device=CPU,
     )
     return model, history
-
-
-def same(a, b):
-    """Whether two values from checkpoints are equal to the last bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
-def written(folder):
-    return {name: (folder / name).read_bytes() for name in ("log.csv", "metrics.json")}
-
-
-@pytest.mark.parametrize("more", [[], ["--finetune", "--backbone", "shufflenet_v2_x0_5", "--sample_duration", 2]])
-def test_a_resumed_run_equals_one_never_stopped(data_set, tmp_path, monkeypatch, more):
-    """Killed in the second epoch, then resumed: same log, same weights, same optimizer, bit by bit."""
-    run_command("main", *train_options(data_set, tmp_path / "whole", *more))
-    epochs = []
-
-    def dies_in_the_second(*args):
-        epochs.append(1)
-        if len(epochs) == 2:
-            list(args[2])  # draws the batches, as an epoch that is under way has
-            raise KeyboardInterrupt
-        return train_epoch(*args)
-
-    monkeypatch.setattr("model.training.train_epoch", dies_in_the_second)
-    options = train_options(data_set, tmp_path / "parts", *more)
-    with pytest.raises(SystemExit) as ended:
-        run_command("main", *options)
-    assert ended.value.code == 130
-    assert len(read_checkpoint(tmp_path / "parts" / "last.pth")["history"]) == 1
-    run_command("main", *options)
-    assert len(epochs) == 3
-    assert written(tmp_path / "parts") == written(tmp_path / "whole")
-    for name in ("last.pth", "best.pth"):
-        assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))
-
-
-def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, monkeypatch):
-    """Dead between last.pth and the log of the second epoch; TensorBoard's log, here a stand-in, has every row once."""
-    shown = []
-
-    class Writer:
-        def __init__(self, folder):
-            shown.clear()
-
-        def add_scalar(self, name, value, epoch):
-            shown.append((name, float(value), epoch))
-
-        def flush(self):
-            """Nothing is held back."""
-
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
-    monkeypatch.setattr(main, "find_spec", lambda name: True)
-    options = train_options(data_set, tmp_path, "--n_epochs", 3, "--tensorboard", "--save_interval", 2)
-    write_log = main.write_csv
-
-    def dies(path, rows):
-        if path.exists():
-            raise KeyboardInterrupt
-        write_log(path, rows)
-
-    monkeypatch.setattr(main, "write_csv", dies)
-    with pytest.raises(SystemExit):
-        run_command("main", *options)
-    assert len(read_checkpoint(tmp_path / "last.pth")["history"]) == 2
-    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1"]
-    assert (tmp_path / "curves.png").is_file() and (tmp_path / "epoch_2.pth").is_file()
-    monkeypatch.setattr(main, "write_csv", write_log)
-    run_command("main", *options)
-    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "1", "2", "3"]
-    history = read_checkpoint(tmp_path / "last.pth")["history"]
-    names = {"train_loss": "loss/train", "train_accuracy": "accuracy/train", "validation_loss": "loss/validation",
-             "validation_accuracy": "accuracy/validation"}
-    assert shown == [(name, row[key], row["epoch"]) for row in history for key, name in names.items()]
-    assert same(load_model(tmp_path / "epoch_2.pth")[1].epoch, 2) and not (tmp_path / "epoch_3.pth").exists()
-    run_command("main", *options, "--overwrite", "--n_epochs", 1)
-    assert not (tmp_path / "epoch_2.pth").exists()
-
-
-def test_tensorboard_that_is_not_installed_is_one_line(data_set, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(main, "find_spec", lambda name: None)
-    line = refused(capsys, "main", *train_options(data_set, tmp_path, "--tensorboard"))
-    assert "TensorBoard is not installed" in line and not list(tmp_path.iterdir())
 
 
 def test_the_loss_is_printed_every_so_many_batches(capsys):
@@ -150,35 +52,9 @@ def test_the_loss_is_printed_every_so_many_batches(capsys):
 
     losses = [torch.nn.functional.cross_entropy(forward(inputs), labels).item() for inputs, labels in batches]
     standing = torch.optim.SGD(model.parameters(), lr=0.0)
-    train_epoch(forward, list(model.parameters()), batches, standing, CPU, 2, 7)
+    train_epoch(forward, list(model.parameters()), batches, standing, CPU, 2, log_interval=2, epoch=7)
     assert capsys.readouterr().out == (f"epoch 7, batch 2 of 5: loss {sum(losses[:2]) / 2:.4f}\n"
                                        f"epoch 7, batch 4 of 5: loss {sum(losses[2:4]) / 2:.4f}\n")
-
-
-def test_flags_of_normalisation_and_sizes_are_in_the_checkpoint(data_set, tmp_path):
-    run_command("main", *train_options(data_set, tmp_path, "--n_epochs", 1, "--model", "cnnlstm_attn", "--std_norm",
-                                       "--attention_rows", 3, "--attention_size", 5, "--mean_dataset", "kinetics"))
-    model, info = load_model(tmp_path / "best.pth")
-    assert (info.config["attention_rows"], info.config["attention_size"]) == (3, 5)
-    assert model.head.attention.score[0].out_features == 5 and model.head.attention.rows == 3
-    assert (info.mean, info.std) == normalisation("kinetics", std_norm=True)
-
-
-def test_training_starts_from_the_weights_of_another_run(data_set, trained, tmp_path, capsys):
-    options = ["--pretrain_path", trained / "best.pth", "--n_epochs", 1, "--lr_rate", 0]
-    run_command("main", *train_options(data_set, tmp_path / "same", *options))
-    start = read_checkpoint(trained / "best.pth")["state_dict"]
-    assert same(read_checkpoint(tmp_path / "same" / "last.pth")["state_dict"], start)
-    assert "a new last layer" not in capsys.readouterr().out
-    labels, clips = read_annotation(data_set.annotation)
-    write_annotation(tmp_path / "three.json", ["flying", *labels], clips)
-    run_command("main", *train_options(data_set, tmp_path / "three", "--annotation_path", tmp_path / "three.json",
-                                       *options))
-    state = read_checkpoint(tmp_path / "three" / "last.pth")["state_dict"]
-    assert len(state["classifier.4.weight"]) == 3
-    assert same({name: weight for name, weight in state.items() if "classifier.4." not in name},
-                {name: weight for name, weight in start.items() if "classifier.4." not in name})
-    assert "with a new last layer for other classes" in capsys.readouterr().out
 
 
 def test_more_epochs_later_are_the_same_epochs(tmp_path):
@@ -208,19 +84,8 @@ def test_a_toy_problem_is_learnt(tmp_path):
 
 def test_without_validation_the_last_epoch_is_kept(tmp_path):
     _, history = train(tmp_path, validation=False)
-    assert list(history[-1]) == ["epoch", "train_loss", "train_accuracy"]
+    assert list(history[-1]) == ["epoch", "train_loss", "train_accuracy", "train_balanced_accuracy"]
     assert read_checkpoint(tmp_path / "best.pth")["epoch"] == 3
-
-
-def test_a_frozen_backbone_stays_as_it_was(data_set, tmp_path):
-    """Weights and the running statistics of its batch norms; everything after it is trained."""
-    run_command("main", *train_options(data_set, tmp_path, "--backbone", "shufflenet_v2_x0_5", "--n_epochs", 1))
-    torch.manual_seed(0)
-    fresh = build_model("cnnlstm", 2, "shufflenet_v2_x0_5", hidden_size=16, dropout=0.5).state_dict()
-    trained = read_checkpoint(tmp_path / "last.pth")["state_dict"]
-    assert sum("running_mean" in name for name in trained) > 10
-    for name, tensor in fresh.items():
-        assert torch.equal(tensor, trained[name.removeprefix("head.")]) == name.startswith("backbone."), name
 
 
 def test_finetuning_trains_everything(tmp_path):
@@ -233,6 +98,8 @@ def test_finetuning_trains_everything(tmp_path):
 
 
 class ClipsInMemory(Dataset):
+    """Clips (N, T, C, H, W) and their labels."""
+
     def __init__(self, clips, labels):
         self.clips, self.labels = clips, labels
 
@@ -295,17 +162,21 @@ def test_an_epoch_depends_on_seed_and_number_alone():
 def test_evaluation_by_hand():
     scores = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(9)], [0.0, math.log(9)]])
     loader = DataLoader(ClipsInMemory(scores, [0, 1, 1, 0]), 3)
-    loss, accuracy, confusion = evaluate(lambda inputs: inputs, loader, CPU, 2)
+    loss, confusion = evaluate(lambda inputs: inputs, loader, CPU, 2)
     losses = [math.log(2), math.log(4), -math.log(0.9), math.log(10)]
     assert loss == pytest.approx(sum(losses) / 4, rel=1e-6)
-    assert accuracy == 0.5  # of equal scores the first counts
-    assert confusion.tolist() == [[1, 1], [1, 1]]
+    assert confusion.tolist() == [[1, 1], [1, 1]]  # of equal scores the first counts
+    probabilities = mean_probabilities(lambda inputs: inputs, loader, CPU)
+    assert probabilities.tolist() == pytest.approx([(1 / 2 + 3 / 4 + 2 / 10) / 4, (1 / 2 + 1 / 4 + 18 / 10) / 4])
 
 
 def test_best_epoch():
-    rows = [{"epoch": k, "validation_accuracy": accuracy, "validation_loss": loss}
+    rows = [{"epoch": k, "validation_balanced_accuracy": accuracy, "validation_accuracy": 1 - accuracy,
+             "validation_loss": loss}
             for k, (accuracy, loss) in enumerate([(0.5, 0.1), (0.9, 0.7), (0.9, 0.4), (0.9, 0.4), (0.8, 0.0)])]
     assert best_epoch(rows)["epoch"] == 2
+    rows[1]["validation_balanced_accuracy"] = math.nan  # of an earlier version, which did not compute it
+    assert best_epoch(rows)["epoch"] == 0  # then the accuracy counts
     assert best_epoch([{"epoch": 1}, {"epoch": 2}])["epoch"] == 2
 
 
@@ -326,20 +197,10 @@ def test_weights_that_overflow_in_the_last_step_are_noticed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_divergence_on_the_command_line_is_one_line(data_set, tmp_path, capsys, monkeypatch):
-    broken = Vectors(torch.full((4, 1, 6, 512), torch.nan), [0, 1, 0, 1])
-    monkeypatch.setattr(main, "keep_vectors", lambda *args: broken)
-    with pytest.raises(SystemExit) as ended:
-        run_command("main", *train_options(data_set, tmp_path))
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "last.pth").exists()
-
-
 @pytest.mark.parametrize("change", [{"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None}])
 def test_last_pth_of_another_run_is_refused(tmp_path, change):
     train(tmp_path, n_epochs=1)
     content = read_checkpoint(tmp_path / "last.pth") | change
     torch.save({name: value for name, value in content.items() if value is not None}, tmp_path / "last.pth")
-    with pytest.raises(ValueError, match=r"last.pth is of another run"):
+    with pytest.raises(ValueError, match=r"last.pth belongs to another run"):
         train(tmp_path)

@@ -1,10 +1,13 @@
 """Models small enough to check by hand. Those with `frames_independent` follow model/contract.py."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
+from saliency.sanity import Example
 
+LENGTH, SIDE = 5, 40  # of the clip of `sensitive`
 SMALL = {"feature_size": 6, "hidden_size": 5, "classifier_size": 4}  # sizes of a CNNLSTM that is quick to build
 
 
@@ -172,6 +175,37 @@ def cnn_lstm(dtype=torch.float32, shape=(4, 3, 32, 32), seed=1, **options):
     torch.manual_seed(seed)
     model = CNNLSTM(2, "resnet18", hidden_size=16, feature_size=24, **options).to(dtype)
     return with_running_statistics(model).eval(), torch.randn(shape, dtype=dtype)
+
+
+def sensitive():
+    """Return a CNN-LSTM in double precision whose scores depend on all frames, and a random clip for it."""
+    torch.manual_seed(4)
+    model = CNNLSTM(2, "squeezenet1_1", hidden_size=8, feature_size=12).double().eval()
+    for weight in [*model.head.lstm.parameters(), model.projection.weight]:
+        nn.init.uniform_(weight, -0.5, 0.5)  # wide enough for the frames to matter
+    return model, torch.randn(LENGTH, 3, SIDE, SIDE, dtype=torch.float64)
+
+
+def smooth(frames=4, size=17, dtype=torch.float64, **options):
+    """Return a SmoothModel in eval mode and a random clip for it."""
+    torch.manual_seed(1)
+    model = SmoothModel(**options).to(dtype).eval()
+    clip = torch.randn(frames, 3, size, size, dtype=dtype)
+    model(clip[None])  # which makes the weights of its lazy layer
+    return model, clip
+
+
+def example(frames=3, size=12):
+    """Return an Example of saliency.sanity: a random clip, class 1, random flow."""
+    flow = np.random.default_rng(0).random((frames - 1, size, size)) * 2
+    return Example(torch.randn(frames, 3, size, size), 1, flow)
+
+
+def score_of(model, clip, target, kind="logit"):
+    """Return the score of a class as a number."""
+    with torch.no_grad():
+        scores = model(clip[None])[0]
+    return (scores.softmax(0) if kind == "probability" else scores)[target].item()
 
 
 def attending(**changes):

@@ -1,26 +1,29 @@
-"""Write the annotation: which extracted clip is of which class and in which subset.
+"""Write the annotation file, which gives the class and the subset of every extracted clip.
 
     data/kth/image_data/<class>/<clip>/  ->  data/kth/annotation/kth1.json
 
-Clips named as KTH names them are split by person. Of other names, those with a group as in UCF101 (_g07_, which may
-be a person or a scene) are split by group, over all classes alike; clips in trim.json by the video they were cut from,
-the rest one by one.
+Clips that are named as in KTH are split by person. Clips whose names contain a group as in UCF101 (_g07_, a person or a
+scene) are split by group, across all classes. Other clips in trim.json are split by the video that they were cut from,
+and the rest one by one.
 """
 
+import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
 from data.annotation import SUBSETS, write_annotation
 from data.datasets import DATASETS
-from runtime.files import by_name
-from utils.batch import read_record
+from data.datasets.extra import PASSAGE, is_extra
+from runtime.files import index_by_name
+from utils.batch import Entry, read_record
 
 
-def list_clips(image_path):
-    """The clips that have images, {clip: class}, in the order of their names. ValueError where there are none."""
+def list_clips(image_path: Path) -> dict[str, str]:
+    """Return {clip: class} of the clips that have images, ordered by name. Raises ValueError if there are none."""
     folders = [path for path in sorted(image_path.glob("[!.]*/[!.]*")) if path.is_dir()]
     filled = [folder for folder in folders if any(folder.glob("image_*.jpg"))]
     if not filled:
@@ -28,39 +31,71 @@ def list_clips(image_path):
     if len(filled) < len(folders):
         empty = set(folders) - set(filled)
         opts.warn(f"{len(empty)} folders without images are left out, such as {min(empty)}")
-    clips = by_name((folder.name, folder) for folder in filled)
+    clips = index_by_name((folder.name, folder) for folder in filled)
     return {clip: folder.parent.name for clip, folder in sorted(clips.items())}
 
 
-def work(args):
-    clips = list_clips(args.image_path)
-    record = read_record(args.trimmed_path / "trim.json", {"clips": dict}) or {"videos": {}}
-    sources = {clip: video for video, entry in record["videos"].items() if entry for clip in entry["clips"]}
+def assign_extra(extra: dict[str, str], subsets: dict[str, str], sources: dict[str, str],
+                 videos: dict[str, Entry]) -> tuple[dict, dict]:
+    """Return (passages, empty) in the form that data.annotation.write_annotation takes.
+
+    extra: {clip: folder} of the clips that serve training only. subsets: {clip: subset} of the other clips. sources,
+    videos: from the record of utils/trim_videos.py. Such a clip has the subset of the clips of the same video. Passages
+    are listed for training only, because only training uses them.
+    """
+    subset_of = {video: subsets[clip] for clip, video in sources.items() if clip in subsets}
+    passages, empty = {}, {}
+    for video, entry in videos.items():
+        subset = subset_of.get(video)
+        for clip, visible in (entry or {}).get("passages", {}).items():
+            if clip in extra and subset == "training":
+                passages[clip] = (subset, extra[clip].removeprefix(PASSAGE), tuple(visible))
+        for clip in (entry or {}).get("empty", {}):
+            if clip in extra and subset:
+                empty[clip] = subset
+    return passages, empty
+
+
+def work(args: argparse.Namespace) -> None:
+    """Split the clips and write the annotation file."""
+    args.trimmed_path = opts.as_list(args.trimmed_path)
+    found = list_clips(args.image_path)
+    clips = {clip: folder for clip, folder in found.items() if not is_extra(folder)}
+    extra = {clip: folder for clip, folder in found.items() if is_extra(folder)}
+    videos = {}
+    for folder in args.trimmed_path:
+        record = read_record(folder / "trim.json", {"clips": dict}) or {"videos": {}}
+        videos |= record["videos"]
+    sources = {clip: video for video, entry in videos.items() if entry for clip in entry["clips"]}
     subsets, problems = DATASETS[args.dataset].split(clips, sources, args.validation_persons, args.testing_persons,
                                                      args.seed)
     for problem in problems:
         opts.warn(problem)
     labels = sorted(set(clips.values()))
-    write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()})
+    passages, empty = assign_extra(extra, subsets, sources, videos)
+    write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
+                     passages, empty)
     counts = Counter((subsets[clip], label) for clip, label in clips.items())
     for subset in SUBSETS:
         print(f"{subset}: " + ", ".join(f"{counts[subset, label]} {label}" for label in labels))
-    print(f"{len(clips)} clips of {len(labels)} classes are in {args.annotation_path}")
+    print(f"{len(clips)} clips of {len(labels)} classes are in {args.annotation_path}, and for training "
+          f"{len(passages)} passages and {sum(subset == 'training' for subset in empty.values())} empty clips")
 
 
-def build_parser():
-    parser = opts.Parser(__doc__.split("\n")[0])
-    opts.add_dataset(parser, "image_path", "annotation_path", "trimmed_path")
-    for subset in ("validation", "testing"):
-        parser.add_argument(f"--{subset}_persons", type=int, nargs="*", metavar="P",
-                            help="instead of the official split; who is in neither is for training; validation may "
-                                 "be given without a number, for none")
-    parser.add_argument("--seed", type=int, default=0, help="of the split of clips that show no person's number")
+def build_parser() -> opts.Parser:
+    parser = opts.Parser(__doc__.splitlines()[0])
+    opts.add_dataset(parser, "image_path", "annotation_path", "trimmed_path", several=("trimmed_path",))
+    parser.add_argument("--validation_persons", type=int, nargs="*", metavar="P",
+                        help="persons for validation instead of those of the official split; persons named for no "
+                             "subset are for training; give no number to leave validation empty")
+    parser.add_argument("--testing_persons", type=int, nargs="*", metavar="P",
+                        help="persons for testing instead of those of the official split")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split by group or by video")
     return parser
 
 
-def main(argv=None):
-    return opts.run(build_parser(), work, argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    opts.run(build_parser(), work, argv)
 
 
 if __name__ == "__main__":

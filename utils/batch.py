@@ -1,7 +1,13 @@
-"""What the scripts share that make files of many videos: the work, and the record of what was made with which options.
+"""Work on many videos, and the record of the videos made and the options used. The scripts of utils/ share these.
 
-A record is {"options": {...}, "videos": {key: what is known of the video}}; the key of a video is class/file.
+A record is {"options": {...}, "videos": {key: entry}}. The key of a video is class/file. Its entry is None or a
+dictionary whose fields depend on the script.
 """
+
+import argparse
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -10,75 +16,87 @@ from data.video import VIDEO_SUFFIXES
 from runtime.files import read_json, write_json
 from runtime.isolated import n_cores, run_isolated
 
+Entry = dict[str, Any] | None
 
-def add_work_options(parser, overwrite):
-    """Options that `work_through` takes, and --overwrite with this help."""
-    parser.add_argument("--workers", type=int, default=n_cores(), help="processes at once")
-    parser.add_argument("--time_limit", type=opts.not_negative, default=300.0, help="seconds that one may take")
+
+def add_work_options(parser: argparse.ArgumentParser, overwrite: str) -> None:
+    """Add the options that `work_through` needs, and --overwrite with `overwrite` as its help."""
+    parser.add_argument("--workers", type=int, default=n_cores(), help="how many files are processed at the same time")
+    parser.add_argument("--time_limit", type=opts.not_negative, default=300.0,
+                        help="longest time for one file, in seconds")
     parser.add_argument("--overwrite", action="store_true", help=overwrite)
 
 
-def list_videos(folder):
-    """The videos in the class folders of `folder`, as class/file, in order."""
+def list_videos(folder: Path) -> list[str]:
+    """Return the keys (class/file) of the videos in the class folders of `folder`, sorted."""
     return [path.relative_to(folder).as_posix() for path in sorted(folder.glob("[!.]*/[!.]*"))
             if path.suffix.lower() in VIDEO_SUFFIXES]
 
 
-def read_record(path, fields):
-    """The record in the file `path`, None where there is none. ValueError where it is something else.
+def read_record(path: Path, fields: dict[str, type]) -> dict[str, Any] | None:
+    """Return the record in a file, or None if there is no such file.
 
-    fields: {name: type} of what is known of a video.
+    fields: {name: type} of the entries. Raises ValueError if the file has another form.
     """
     if not path.is_file():
         return None
     record = read_json(path)
-    entries = record["videos"].values() if _has(record, options=dict, videos=dict) else [""]
-    if not all(entry is None or _has(entry, **fields) for entry in entries):
-        raise ValueError(f"{path} is not a record of this script; remove it with the videos beside it")
+    valid = _has_fields(record, {"options": dict, "videos": dict}) and all(
+        entry is None or _has_fields(entry, fields) for entry in record["videos"].values())
+    if not valid:
+        raise ValueError(f"{path} is not a record of this script; remove it and the videos beside it, or give another "
+                         "folder")
     return record
 
 
 class Record:
-    """What was made of which videos with which options, in a file beside them: `videos`, {key: entry}.
+    """The record of the videos in a folder, kept in a file of that folder. Attribute `videos`: {key: entry}.
 
-    With `overwrite` all videos beside it are removed. lists_all: whether they are those of the record. ValueError where
-    the folder was filled by something else or with other options.
+    path: the file. options: those that the videos are made with. fields: {name: type} of the entries. overwrite: remove
+    all videos of the folder and start a new record. keys_are_files: the keys name the files in the folder; otherwise
+    they name the files from which those in the folder were made.
+    Raises ValueError if the folder holds files that this script did not make, or was filled with other options.
     """
 
-    def __init__(self, path, options, fields, overwrite=False, lists_all=False):
+    def __init__(self, path: Path, options: dict[str, Any], fields: dict[str, type], overwrite: bool = False,
+                 keys_are_files: bool = False) -> None:
         self.path, self.options = path, options
         before, folder = read_record(path, fields), path.parent
-        made = {file.relative_to(folder).as_posix(): file for pattern in ("*/*.avi", "*/*.masks.npz", "00sequences.txt")
-                for file in sorted(folder.glob(pattern))}
-        for name in made:
-            if not before or (lists_all and name.endswith(".avi") and name not in before["videos"]):
+        present = {file.relative_to(folder).as_posix(): file
+                   for pattern in ("*/*.avi", "*/*.masks.npz", "00sequences.txt")
+                   for file in sorted(folder.glob(pattern))}
+        for name in present:
+            if not before or (keys_are_files and name.endswith(".avi") and name not in before["videos"]):
                 raise ValueError(f"{folder} holds {name}, which this script did not make (it is not in {path.name}); "
                                  "give another folder")
         if overwrite:
-            for file in made.values():
+            for file in present.values():
                 file.unlink()
-        before = {"options": options, "videos": {}} if overwrite or not before else before
+        if overwrite or not before:
+            before = {"options": options, "videos": {}}
         for name, value in options.items():
-            if before["options"].get(name) != value:
-                raise ValueError(f"{path}: made with {name} {before['options'].get(name)}, now it is {value}; give the "
-                                 "same options, another folder, or --overwrite")
-        self.videos = before["videos"]
+            if before["options"].get(name, value) != value:
+                raise ValueError(f"{path}: made with {name} {before['options'].get(name)}, but now it is {value}; give "
+                                 "the same options, another folder, or --overwrite")
+        self.videos: dict[str, Entry] = before["videos"]
 
-    def update(self, entries):
-        """Add what is known of some videos, {key: entry}, and write all, in the order of the keys."""
+    def update(self, entries: Mapping[str, Entry]) -> None:
+        """Add or replace {key: entry}, and write the whole record, sorted by key."""
         self.videos |= entries
         write_json(self.path, {"options": self.options, "videos": dict(sorted(self.videos.items()))})
 
 
-def _has(part, **types):
-    return isinstance(part, dict) and all(isinstance(part.get(name), kind) for name, kind in types.items())
+def _has_fields(content: Any, fields: dict[str, type]) -> bool:
+    """Return whether `content` is a dictionary with these fields of these types."""
+    return isinstance(content, dict) and all(isinstance(content.get(name), kind) for name, kind in fields.items())
 
 
-def work_through(keys, kept, function, args, noun, verb, record=None):
-    """Call function(key), in a process of its own, for each of `keys` not in `kept`; the results go into the record.
+def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[[str], Entry],
+                 args: argparse.Namespace, noun: str, verb: str, record: Record | None = None) -> None:
+    """Call function(key), each in its own process, for all `keys` that are not in `kept`, and record the results.
 
-    args: what `add_work_options` asks for. noun and verb: what was done, as "videos", "trimmed". What went wrong is
-    warned of, and counts are printed by class. ValueError where it went wrong with all.
+    args: the values of the options of `add_work_options`. noun, verb: words for the output, as "videos", "trimmed".
+    Warns of every failure and prints counts by class. Raises ValueError if all keys fail.
     """
     errors, todo = {}, [key for key in keys if key not in kept]
     results = run_isolated(function, todo, args.workers, args.time_limit)
@@ -89,8 +107,13 @@ def work_through(keys, kept, function, args, noun, verb, record=None):
             record.update({key: result})
     for key in sorted(errors):
         opts.warn(f"{key}: {errors[key]}")
-    for name in sorted({key.split("/")[0] for key in keys}):
-        count, old, bad = (sum(key.startswith(f"{name}/") for key in group) for group in (keys, kept, errors))
-        print(f"{name}: {count - old - bad} {noun} {verb}, {old} kept from before, {bad} skipped")
+    for label in sorted({key.split("/")[0] for key in keys}):
+        n_all, n_kept, n_failed = (_count_of_class(label, group) for group in (keys, kept, errors))
+        print(f"{label}: {n_all - n_kept - n_failed} {noun} {verb}, {n_kept} kept from before, {n_failed} skipped")
     if len(errors) == len(keys):
-        raise ValueError(f"none of the {len(keys)} {noun} could be {verb}; {key}: {errors[key]}")
+        last = max(errors)
+        raise ValueError(f"none of the {len(keys)} {noun} could be {verb}; {last}: {errors[last]}")
+
+
+def _count_of_class(label: str, keys: Collection[str]) -> int:
+    return sum(key.startswith(f"{label}/") for key in keys)

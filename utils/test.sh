@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Check the project: ruff, then the whole suite of tests. Fails if either does.
-#   ./utils/test.sh                            makes .venv, installs requirements-dev.txt, runs everything
-#   ./utils/test.sh tests/test_tsr.py -x       arguments go to pytest
-# Variables: TEST_VENV, the place of the virtual environment, PYTHON, what it is made with.
+# Check the project with ruff and then run all tests. The exit status is 1 if ruff or a test fails.
+#   ./utils/test.sh                            make .venv, install requirements-dev.txt and run everything
+#   ./utils/test.sh tests/test_kth.py -x       pass arguments to pytest
+# Variables: TEST_VENV is the path of the virtual environment (default .venv), PYTHON the Python that makes it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source utils/environment.sh
@@ -14,9 +14,11 @@ venv=${TEST_VENV:-.venv}
 use_environment requirements-dev.txt
 
 if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
-    echo "no chromium and chromedriver: the report's tests will skip (Debian: apt-get install chromium chromium-driver)"
+    echo "chromium or chromedriver is missing, so the browser tests of the report are skipped;" \
+        "Debian: apt-get install chromium chromium-driver"
 fi
 status=0
 "$python" -m ruff check . || status=1
 "$python" -m pytest -q "$@" || status=1
+print_activation
 exit $status

@@ -1,15 +1,24 @@
-"""Cut videos into clips of a fixed length in which somebody is to be seen.
+"""Cut videos into clips of a fixed length that show a person.
 
     data/raw_dataset/kth_data/<class>/<video>.avi  ->  data/kth_trimmed/<class>/<video>_<range>.avi
+                                                       data/kth_trimmed/_passage_<class>/<video>_<range>_passage.avi
+                                                       data/kth_trimmed/_empty/<video>_empty_<gap>.avi
 
-Where a window lies does not depend on the class: it is in the middle of the frames of a range in which something moves
-inside the picture. Ranges come from KTH's 00sequences.txt; without it they are found from motion.
+A clip lies in the middle of those frames of a range in which something moves inside the picture. Its position does not
+depend on the class. The ranges come from KTH's 00sequences.txt; without this file they are found from motion.
+
+Two more kinds of clips serve training only. A passage is a whole range with --context frames before and after it, so
+that training can put the person anywhere in time. An empty clip is a gap between the ranges, without anybody. It
+teaches the model that an empty scene is no evidence for any class. A short gap runs forwards and backwards.
 """
 
+import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
@@ -19,20 +28,26 @@ import cv2
 import numpy as np
 
 from data.datasets import DATASETS
+from data.datasets.base import DataSet
+from data.datasets.extra import EMPTY, passage_folder
 from data.video import masks_path, read_masks, read_video, resize_mask, write_masks, write_video
-from data.windows import find_motion, find_ranges, place_windows
-from runtime.files import by_name, sole_writer
+from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
+from runtime.files import index_by_name, sole_writer
 from utils.batch import Record, add_work_options, list_videos, work_through
 
-RECORD = "trim.json"  # in the trimmed folder: the options, and of each video its size and where each clip starts
+RECORD = "trim.json"  # in the trimmed folder: the options, and an entry per video
 FIELDS = {"bytes": int, "clips": dict, "problems": list}
+GAP_MARGIN = 1  # frames beside a range of the range file that a gap leaves out
+FOUND_MARGIN = 10  # the same beside a range found from motion, which ends before the person has left the picture
+Ranges = list[tuple[int, int]]  # (first, last) frames, 1-based and inclusive
 
 
-def cut(key, videos, raw_path, trimmed_path, options):
-    """Cut one of the videos of `find_videos`; runs in a process of its own.
+def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, trimmed_path: Path,
+        options: dict[str, Any]) -> dict[str, Any]:
+    """Cut the video `key` into clips; videos: the result of `find_videos`. Runs in its own process.
 
-    Returns its entry in the record: {"bytes": its size, "clips": {clip: its first frame in the video, 1-based},
-    "problems": [why a range was passed over]}. ValueError where the video gives no clip.
+    Returns the entry in the record: {"bytes": size of the video file, "clips": {clip: its first frame in the video,
+    1-based}, "problems": [why a range was left out]}. Raises ValueError if the video gives no clip.
     """
     name, ranges = videos[key]
     n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
@@ -40,75 +55,110 @@ def cut(key, videos, raw_path, trimmed_path, options):
     masks = read_masks(masks_path(raw_path / key), len(frames))
     needed = n_frames + (start or 1) - 1
     if len(frames) < needed:
-        raise ValueError(f"it has {len(frames)} frames and {needed} are needed")
+        raise ValueError(f"it has {len(frames)} frames, but {needed} are needed")
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])  # (N, H, W)
     moving = find_motion(grey)
-    ranges = [(start, needed)] if start else ranges or find_ranges(moving)
+    margin = GAP_MARGIN if ranges else FOUND_MARGIN
+    if start:
+        ranges = [(start, needed)]
+    elif not ranges:
+        ranges = find_ranges(moving)
     if not ranges:
-        raise ValueError("nothing moves in it; --start N cuts it all the same")
-    entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": []}
+        raise ValueError("nothing moves in it; cut it at a fixed frame with --start")
+    entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": [], "passages": {}, "empty": {}}
     for k, (first, last) in enumerate(ranges, start=1):
         if (first + last) / 2 > len(frames):
             entry["problems"].append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
             continue
         starts = place_windows(first, min(last, len(frames)), moving, n_frames, options["windows"])
         for w, begin in enumerate(starts, start=1):
-            clip = f"{name}_{k}" + (f"_{w}" if options["windows"] > 1 else "")
+            clip = f"{name}_{k}_{w}" if options["windows"] > 1 else f"{name}_{k}"
             path = trimmed_path / Path(key).parent / f"{clip}.avi"
             window = slice(begin, begin + n_frames)
-            if masks is not None:  # before the clip: a clip that is there is complete
+            if masks is not None:  # write the masks first, so that a clip that exists always has its masks
                 write_masks(masks_path(path), [resize_mask(mask, size) for mask in masks[window]])
             write_video(path, (frames if options["color"] else grey)[window], fps)
             entry["clips"][clip] = begin + 1
     if not entry["clips"]:
         raise ValueError(entry["problems"][0])
+    if options["context"]:
+        shown = [(first, min(last, len(frames))) for first, last in ranges if (first + last) / 2 <= len(frames)]
+        write = partial(write_video, fps=fps)
+        entry |= cut_extra(name, Path(key).parent.name, shown, margin, frames if options["color"] else grey,
+                           trimmed_path, options, write)
     return entry
 
 
-def find_videos(raw_path, classes, sequences, dataset):
-    """The videos in the class folders, {class/file: (name of its clips, ranges or None where they are to be found)}.
+def cut_extra(name: str, label: str, ranges: Ranges, margin: int, frames: np.ndarray, trimmed_path: Path,
+              options: dict[str, Any], write: Callable[[Path, np.ndarray], None]) -> dict[str, Any]:
+    """Write the passages and the empty clips of a video, frames (N, H, W[, 3]).
 
-    Clips are named after the video; where several videos have one name, after class and video. ValueError where there
-    is no video.
+    Returns {"passages": {passage: [first, last] frames that show the person, 1-based in the passage}, "empty": {empty
+    clip: its first frame in the video}}.
+    """
+    passages, empty = {}, {}
+    for k, (first, last) in enumerate(ranges, start=1):
+        begin, end = passage_with_context(first, last, len(frames), options["context"])
+        passage = f"{name}_{k}_passage"
+        write(trimmed_path / passage_folder(label) / f"{passage}.avi", frames[begin - 1:end])
+        passages[passage] = [first - begin + 1, last - begin + 1]
+    for k, (first, last) in enumerate(find_gaps(ranges, len(frames), margin), start=1):
+        write(trimmed_path / EMPTY / f"{name}_empty_{k}.avi", frames[loop_frames(first, last, options["n_frames"])])
+        empty[f"{name}_empty_{k}"] = first
+    return {"passages": passages, "empty": empty}
+
+
+def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[str, Ranges],
+                dataset: DataSet) -> dict[str, tuple[str, Ranges | None]]:
+    """Return {class/file: (name for its clips, its ranges or None if they must be found)} of the videos to cut.
+
+    classes: only these class folders. sequences: {name of a video: ranges}. Clips are named after the video, or after
+    class and video if several videos have the same name. Raises ValueError if there is no video.
     """
     keys = list_videos(raw_path)
     if not keys:
-        raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); get KTH with "
-                         "utils/download_kth.py or make videos with utils/synthesize_kth.py")
+        raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); check --raw_path, "
+                         "get KTH with utils/download_kth.py, or make videos with utils/synthesize_kth.py")
     folders = sorted({key.split("/")[0] for key in keys})
     absent = sorted(set(classes or []) - set(folders))
     if absent:
-        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}")
+        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}; give names of these")
     stems = {key: dataset.sequence_name(Path(key).stem) for key in keys}
     count = Counter(stems.values())
     names = {key: stem if count[stem] == 1 else f"{Path(key).parent}_{stem}" for key, stem in stems.items()}
-    by_name((name, key) for key, name in names.items())
+    index_by_name((name, key) for key, name in names.items())  # raises ValueError if two names are equal
     return {key: (names[key], sequences.get(stems[key])) for key in keys if key.split("/")[0] in (classes or folders)}
 
 
-def is_complete(key, entry, raw_path, trimmed_path):
-    """Whether the record's entry tells of this very file and its clips are all there."""
+def is_complete(key: str, entry: dict[str, Any] | None, raw_path: Path, trimmed_path: Path) -> bool:
+    """Return whether the entry in the record belongs to the video file as it is now, and all its clips exist."""
     path = raw_path / key
-    endings = (".avi", ".masks.npz") if masks_path(path).is_file() else (".avi",)
-    return entry and entry["bytes"] == path.stat().st_size and all(
-        (trimmed_path / Path(key).parent / (clip + end)).is_file() for clip in entry["clips"] for end in endings
-    )
+    if entry is None or entry["bytes"] != path.stat().st_size:
+        return False
+    suffixes = (".avi", ".masks.npz") if masks_path(path).is_file() else (".avi",)
+    label = Path(key).parent.name
+    wanted = [f"{label}/{clip}{suffix}" for clip in entry["clips"] for suffix in suffixes]
+    wanted += [f"{passage_folder(label)}/{clip}.avi" for clip in entry.get("passages", ())]
+    wanted += [f"{EMPTY}/{clip}.avi" for clip in entry.get("empty", ())]
+    return all((trimmed_path / file).is_file() for file in wanted)
 
 
-def work(args):
+def work(args: argparse.Namespace) -> None:
+    """Cut all videos whose clips are not complete yet."""
     if args.start and args.windows > 1:
-        raise ValueError(f"--start cuts one clip per video, --windows asks for {args.windows}; leave one of them out")
+        raise ValueError(f"--start cuts one clip per video, but --windows asks for {args.windows}; leave one of them "
+                         "out")
     dataset = DATASETS[args.dataset]
-    beside = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
-    path = args.sequences or next((path for path in beside if path.is_file()), Path("none"))
+    usual_places = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
+    path = args.sequences or next((place for place in usual_places if place.is_file()), Path("none"))
     sequences = {} if args.start or str(path) == "none" else dataset.read_ranges(path)
     videos = find_videos(args.raw_path, args.classes, sequences, dataset)
     options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
-               "start": args.start, "ranges": bool(sequences)}  # fmt: skip
+               "start": args.start, "ranges": bool(sequences), "context": 0 if args.start else args.context}
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
     with sole_writer(args.trimmed_path):
         record = Record(args.trimmed_path / RECORD, options, FIELDS, args.overwrite)
-        record.update({})  # clips of a run that is killed are known as ours
+        record.update({})  # if this run is killed, the next one knows its clips
         kept = {key for key in videos if is_complete(key, record.videos.get(key), **places)}
         work_through(videos, kept, partial(cut, videos=videos, options=options, **places), args, "videos", "trimmed",
                      record)
@@ -120,27 +170,35 @@ def work(args):
     if not args.start:
         known = f"of {len(videos) - n_found} videos from {path}, " if sequences else ""
         print(f"ranges {known}of {n_found} videos found from motion")
-    print(f"{sum(len(entry['clips']) for entry in made.values())} clips of {args.n_frames} frames are in "
-          f"{args.trimmed_path}; next: utils/generate_data.sh")
+    counts = {kind: sum(len(entry.get(kind, ())) for entry in made.values())
+              for kind in ("clips", "passages", "empty")}
+    print(f"{counts['clips']} clips of {args.n_frames} frames, and for training {counts['passages']} passages and "
+          f"{counts['empty']} empty clips are in {args.trimmed_path}; next: utils/generate_data.sh")
 
 
-def build_parser():
-    parser = opts.Parser(__doc__.split("\n")[0])
+def build_parser() -> opts.Parser:
+    parser = opts.Parser(__doc__.splitlines()[0])
     opts.add_dataset(parser, "raw_path", "trimmed_path")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="only these class folders")
     parser.add_argument("--sequences", type=Path, metavar="FILE",
-                        help="ranges, 'none' to find them from motion; 00sequences.txt in --raw_path or beside it")
-    parser.add_argument("--n_frames", type=opts.positive_int, default=30, help="frames of a clip")
-    parser.add_argument("--size", type=opts.positive_int, nargs=2, default=[120, 120], metavar=("WIDTH", "HEIGHT"))
+                        help="file of frame ranges, or 'none' to find the ranges from motion (default: 00sequences.txt "
+                             "in --raw_path or in its parent folder, if there is one)")
+    parser.add_argument("--n_frames", type=opts.positive_int, default=30, help="frames per clip")
+    parser.add_argument("--size", type=opts.positive_int, nargs=2, default=[120, 120], metavar=("WIDTH", "HEIGHT"),
+                        help="size of the clips in pixels")
     parser.add_argument("--windows", type=opts.positive_int, default=1, help="clips per range")
-    parser.add_argument("--start", type=opts.positive_int, help="one clip per video, from this frame on (1: the first)")
-    parser.add_argument("--color", action="store_true", help="keep the colour")
-    add_work_options(parser, "remove the clips of --trimmed_path and cut all again")
+    parser.add_argument("--start", type=opts.positive_int,
+                        help="cut one clip per video, which starts at this frame (1 is the first)")
+    parser.add_argument("--context", type=opts.whole_number, default=22, metavar="FRAMES",
+                        help="frames before and after each range in the passages for training; 0 writes neither "
+                             "passages nor empty clips")
+    parser.add_argument("--color", action="store_true", help="write colour clips instead of grey ones")
+    add_work_options(parser, "remove all clips in --trimmed_path and cut all videos again")
     return parser
 
 
-def main(argv=None):
-    return opts.run(build_parser(), work, argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    opts.run(build_parser(), work, argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The registry of data sets: what `--dataset` offers."""
+"""The registry of data sets, from which `--dataset` takes its choices."""
 
 from data.datasets.base import DataSet
-from data.datasets.folder import Folder
-from data.datasets.kth import KTH
+from runtime.declare import load
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (KTH(), Folder())}
+DATASETS: dict[str, DataSet] = {
+    "kth": load("data.datasets.kth:KTH")(),
+    "folder": load("data.datasets.folder:Folder")(),
+}

@@ -1,4 +1,4 @@
-"""What the project needs to know about a data set: where its files lie, the ranges of its videos, and its split.
+"""The description of a data set: default paths, names and ranges of its videos, and its split.
 
 A data set is a file in this folder with a subclass of DataSet, and a line in the registry data/datasets/__init__.py.
 Importing these files does not import PyTorch or OpenCV.
@@ -11,57 +11,80 @@ from data.datasets.split import split_groups, split_persons
 
 
 class DataSet:
-    """Default paths, names, ranges and split of a data set. The defaults here serve for class folders of any videos."""
+    """Default paths, names, ranges and split of a data set. The methods here suit class folders of any videos."""
 
     name: str
-    official_split: ClassVar[dict[str, tuple[int, ...]]] = {}  # subset -> persons
+    official_split: ClassVar[dict[str, tuple[int, ...]]] = {}  # {subset: numbers of the persons}
 
     @property
     def raw_path(self) -> Path:
-        """Class folders of videos."""
+        """The class folders of videos."""
         return Path("data/raw_dataset") / self.name
 
     @property
     def trimmed_path(self) -> Path:
-        """Class folders of clips of a fixed length."""
+        """The class folders of clips of a fixed length."""
         return Path(f"data/{self.name}_trimmed")
 
     @property
     def image_path(self) -> Path:
-        """Class folders of clips as numbered images."""
+        """The class folders of clips, each a folder of numbered images."""
         return Path("data") / self.name / "image_data"
 
     @property
     def annotation_path(self) -> Path:
+        """The annotation file (data.annotation)."""
         return Path("data") / self.name / "annotation" / f"{self.name}1.json"
 
     def sequence_name(self, stem: str) -> str:
-        """Return the name of a video, from the stem of its file, that its clips and its ranges are known by."""
+        """Return the name under which the clips and the ranges of a video are known; stem: of the video's file."""
         return stem
 
     def read_ranges(self, path: Path) -> dict[str, list[tuple[int, int]]]:
-        """Return {name of a video: [(first, last)]} from a file of ranges, 1-based and inclusive."""
-        raise ValueError(f"the data set {self.name} has no files of ranges, but {path} was given; leave it out")
+        """Return {name of a video: [(first, last)]}, 1-based and inclusive, from a file of ranges."""
+        raise ValueError(f"the data set {self.name} has no file of ranges, but {path} was given; leave it out")
 
     def person_of(self, clip: str) -> int | None:
-        """Return the number of the person in a clip, from its name; None if the name does not tell."""
+        """Return the number of the person from the name of a clip, or None if the name does not contain it."""
         return None
 
+    def is_drawn(self, person: int) -> bool:
+        """Return whether the number belongs to a drawn person, who serves training only."""
+        return False
+
     def group_of(self, clip: str) -> str | None:
-        """Return the group (a person or a scene) of a clip, from its name; None if the name does not tell."""
+        """Return the group (a person or a scene) from the name of a clip, or None if the name does not contain it."""
         return None
+
+    def training_group(self, clip: str) -> tuple:
+        """Return the groups of a clip from the largest to the smallest: real or drawn, then the person.
+
+        Training draws each group equally often, so that neither many drawn people nor a person with many clips count
+        more than the others.
+        """
+        person = self.person_of(clip)
+        return () if person is None else ("drawn" if self.is_drawn(person) else "real", person)
 
     def split(self, clips: dict[str, str], sources: dict[str, str], validation: list[int] | None = None,
               testing: list[int] | None = None, seed: int = 0) -> tuple[dict[str, str], list[str]]:
-        """Assign each of {clip: class} to a subset so that no person, group or video is in two of them.
+        """Assign every clip to a subset, so that no person, group or video is in two subsets.
 
-        sources: {clip: the video it was cut from}, as far as known. validation, testing: persons, instead of the
-        official split. Returns ({clip: subset}, sentences about clips that had to be split by video).
+        clips: {clip: class}. sources: {clip: the video it was cut from}; a clip that is missing counts as a video.
+        validation, testing: numbers of persons that replace the official split.
+        Returns ({clip: subset}, sentences about clips that had to be split by video).
+        Raises ValueError if a subset that is needed would be empty, or if the persons do not fit the clips.
         """
         person_of = {clip: person for clip in clips if (person := self.person_of(clip)) is not None}
         if not person_of and (validation or testing):
-            raise ValueError("persons are named for a subset, but no clip has a name like person01_walking_d1_1")
-        subset_of = split_persons(set(person_of.values()), self.official_split, validation, testing)
+            raise ValueError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
+                             "out --validation_persons and --testing_persons")
+        drawn = {person for person in person_of.values() if self.is_drawn(person)}
+        named = sorted(drawn & {*(validation or []), *(testing or [])})
+        if named:
+            raise ValueError(f"person {named[0]} is drawn (its number says so), and drawn people serve training only; "
+                             "name real persons")
+        subset_of = split_persons(set(person_of.values()) - drawn, self.official_split, validation, testing)
+        subset_of |= dict.fromkeys(drawn, "training")
         subsets = {clip: subset_of[person] for clip, person in person_of.items()}
         group_of = {clip: group for clip in clips if clip not in subsets and (group := self.group_of(clip))}
         if group_of:
@@ -72,6 +95,6 @@ class DataSet:
             if video_of:
                 subsets |= split_groups(video_of, seed)
                 problems.append(f"{label}: {len(video_of)} clips without person or group are split by video; a person "
-                                "or a scene that is in several videos can be on both sides of the split, so name the "
-                                "group in the file names (_g01_) to prevent it")
+                                "or a scene that is in several videos can be in several subsets; to prevent this, name "
+                                "the group in the file names (_g01_)")
         return subsets, problems

@@ -1,7 +1,7 @@
 """Class folders of any videos.
 
-Clips that name a group, as in UCF101 (v_jump_g07_c01), are split by group. Clips that are named as in KTH are split by
-person.
+Clips whose names contain a group as in UCF101 (v_jump_g07_c01) are split by group. Clips that are named as in KTH are
+split by person.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from data.datasets.kth import KTH
 
 
 class Folder(KTH):
-    """Names are read as in KTH and in UCF101; only the places of the files differ."""
+    """A data set that differs from KTH only in its paths."""
 
     name = "folder"
 

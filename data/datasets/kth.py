@@ -9,7 +9,8 @@ from pathlib import Path
 
 from data.datasets.base import DataSet
 
-OFFICIAL_SPLIT = {  # by person, so that nobody is on both sides
+PERSONS = 25  # larger numbers are free for drawn people
+OFFICIAL_SPLIT = {  # {subset: numbers of the persons}, so that no person is in two subsets
     "training": (11, 12, 13, 14, 15, 16, 17, 18),
     "validation": (19, 20, 21, 23, 24, 25, 1, 4),
     "testing": (22, 2, 3, 5, 6, 7, 8, 9, 10),
@@ -20,41 +21,47 @@ SEQUENCE = re.compile(r"\s*(\S+)\s+frames\s+(\S.*)")
 RANGE = re.compile(r"(\d{1,9})\s*-\s*(\d{1,9})")
 
 
-def parse_name(stem):
-    """(person, action, scenario) of the name of a KTH video or of a clip cut from one, None for any other name."""
+def parse_name(stem: str) -> tuple[int, str, str] | None:
+    """Return (person, action, scenario) from the name of a KTH video or its clip, or None for any other name."""
     match = NAME.match(stem)
-    return match and (int(match[1]), match[2], match[3])
+    if match is None:
+        return None
+    return int(match[1]), match[2], match[3]
 
 
-def sequence_name(stem):
-    """The name under which the range file knows a video: person01_running_d1_uncomp -> person01_running_d1."""
+def sequence_name(stem: str) -> str:
+    """Return the name of a video in the file of ranges: person01_running_d1_uncomp -> person01_running_d1."""
     return stem.removesuffix("_uncomp")
 
 
-def read_sequences(path):
-    """The ranges of frames in which somebody acts, by video, from 00sequences.txt or a file of the same form.
+def read_sequences(path: str | Path) -> dict[str, list[tuple[int, int]]]:
+    """Return the ranges of frames in which a person acts, from 00sequences.txt or a file of the same form.
 
-    Returns {name: [(first, last), ...]}, 1-based and inclusive, sorted by time. Ranges may overlap and be of any
-    length; prose and entries marked as missing are passed over. ValueError for a reversed range or no range at all.
+    Returns {name: [(first, last), ...]}, 1-based and inclusive, sorted by time. Ranges may overlap and have any length.
+    Lines of prose and entries marked as missing are ignored.
+    Raises FileNotFoundError if there is no such file, and ValueError if a range is reversed or there is no range.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no file of ranges at {path}; give KTH's 00sequences.txt, or 'none' to do without")
+        raise FileNotFoundError(f"no file of ranges at {path}; check the path of 00sequences.txt, or give 'none' to "
+                                "find the ranges from motion")
     sequences = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         match = SEQUENCE.fullmatch(line)
         ranges = [(int(first), int(last)) for first, last in RANGE.findall(match[2])] if match else []
         for first, last in ranges:
             if not 1 <= first <= last:
-                raise ValueError(f"{path}, line {number}: {first}-{last} is not a range of frames, counted from 1")
+                raise ValueError(f"{path}, line {number}: {first}-{last} is not a range of frames counted from 1; "
+                                 "correct the file")
         if ranges:
             sequences[match[1]] = sorted(sequences.get(match[1], []) + ranges)
     if not sequences:
-        raise ValueError(f"{path} holds no line like 'person01_running_d1 frames 1-35, 95-130'; give 00sequences.txt")
+        raise ValueError(f"{path} holds no line like 'person01_running_d1 frames 1-35, 95-130'; give KTH's "
+                         "00sequences.txt")
     return sequences
 
 
 class KTH(DataSet):
-    """Names and split of KTH. Clips with other names are split by group, if they name one as in UCF101, or by video."""
+    """The KTH data set. Clips with other names are split by group if their names contain one, otherwise by video."""
 
     name = "kth"
     official_split = OFFICIAL_SPLIT
@@ -71,8 +78,11 @@ class KTH(DataSet):
 
     def person_of(self, clip: str) -> int | None:
         found = parse_name(clip)
-        return found and found[0]
+        return found[0] if found else None
+
+    def is_drawn(self, person: int) -> bool:
+        return person > PERSONS
 
     def group_of(self, clip: str) -> str | None:
         found = GROUP.search(clip)
-        return found and found[1]
+        return found[1] if found else None

@@ -1,4 +1,4 @@
-"""Splits that keep every person, group or video on one side."""
+"""Splits that keep every person, group or video in one subset."""
 
 import random
 
@@ -7,22 +7,25 @@ SUBSETS = ("training", "validation", "testing")
 
 def split_persons(persons: set[int], official: dict[str, tuple[int, ...]], validation: list[int] | None = None,
                   testing: list[int] | None = None) -> dict[int, str]:
-    """Return {person: subset}: the official split, or the persons named here and all others for training.
+    """Return {person: subset} for all `persons`.
 
-    An empty list of persons for validation means that there is to be none. ValueError if training or validation would
-    otherwise have no persons, or testing in the official split.
+    official: {subset: persons} of the official split. If persons are named for validation or testing, these replace the
+    official split, and all others are for training. An empty list for validation leaves validation empty.
+    Raises ValueError if a person is named twice, is missing or is not in the official split, or if a subset is empty:
+    training and validation must have persons, and in the official split testing too.
     """
     if not persons:
         return {}
     there = f"there are clips of persons {' '.join(map(str, sorted(persons)))}"
     advice = f"name persons with --validation_persons and --testing_persons; {there}"
     parts, needed = {subset: set(members) for subset, members in official.items()}, SUBSETS
-    if testing or validation is not None:
+    if testing or validation is not None:  # an empty list for testing alone counts as not given
         parts = {"validation": set(validation or []), "testing": set(testing or [])}
         needed = ("training",) if validation == [] else ("training", "validation")
         named = parts["validation"] | parts["testing"]
         if parts["validation"] & parts["testing"]:
-            raise ValueError("a person is named for validation and for testing; nobody can be in both")
+            twice = min(parts["validation"] & parts["testing"])
+            raise ValueError(f"person {twice} is named for validation and for testing; name each person once")
         if named - persons:
             raise ValueError(f"there is no clip of person {min(named - persons)}; {there}")
         parts["training"] = persons - named
@@ -36,14 +39,14 @@ def split_persons(persons: set[int], official: dict[str, tuple[int, ...]], valid
 
 
 def split_groups(group_of: dict[str, str], seed: int) -> dict[str, str]:
-    """Return {clip: subset} for {clip: group}: a fifth of the groups for validation, a fifth for testing.
+    """Return {clip: subset} for {clip: group}: a fifth of the groups for validation, and a fifth for testing.
 
-    The choice depends on the seed and on the names of the groups. ValueError for fewer than three groups.
+    The choice depends on the seed and on the names of the groups. Raises ValueError for fewer than three groups.
     """
     groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {group}").random())
     if len(groups) < len(SUBSETS):
         raise ValueError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
-                         "subsets; add some")
+                         "subsets; add more")
     fifth = max(1, round(len(groups) / 5))
     subset_of = dict.fromkeys(groups[:fifth], "validation") | dict.fromkeys(groups[fifth : 2 * fifth], "testing")
     return {clip: subset_of.get(group, "training") for clip, group in group_of.items()}

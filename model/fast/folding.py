@@ -11,19 +11,18 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from model.contract import SequenceModel
 from model.fast.windowed import WindowedNetwork
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def folded(model: SequenceModel) -> SequenceModel:
-    """Return a faster copy of a model, for inference and saliency. A model that is folded already is returned itself.
+def folded(model: nn.Module) -> nn.Module:
+    """Return a faster copy of a model that follows model/contract.py, for inference and saliency.
 
-    The copy is in eval mode and computes no gradients with respect to weights. Its backbone is in channels-last memory
-    and has its batch norms folded, unless torch.fx cannot trace it. Its larger convolutions are replaced by those of
-    model/fast/windowed.py and belong to its attribute `windowed`.
+    A model that is folded already is returned itself. The copy is in eval mode and computes no gradients with respect
+    to weights. Its backbone is in channels-last memory and has its batch norms folded, unless torch.fx cannot trace it.
+    Its larger convolutions are replaced by those of model/fast/windowed.py, which its attribute `windowed` controls.
     """
     if is_folded(model):
         return model
@@ -50,8 +49,8 @@ def disowned(model: nn.Module) -> nn.Module:
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Return a network in eval mode without the batch norms that directly follow a convolution.
 
-    Its other layers are those of `network`, and its convolutions are changed in place. A network that torch.fx cannot
-    trace is returned unchanged.
+    The result takes over the layers of `network` and changes its convolutions in place, so `network` itself must not be
+    used any more. A network that torch.fx cannot trace is returned unchanged.
     """
     tracer = fx.Tracer()
     try:

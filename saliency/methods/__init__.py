@@ -22,74 +22,84 @@ if TYPE_CHECKING:
 
 
 class Method(NamedTuple):
-    """place: the function; line: what it is and its source, for --help; options: its keyword arguments."""
+    """An entry of the registry.
+
+    place: the function, "package.module:name". line: description and source, for --help and the report page. options:
+    the function's keyword arguments, which become flags. signed: whether its Attribution has evidence for and against.
+    """
 
     place: str
     line: str
     options: tuple[Option, ...] = ()
+    signed: bool = False
 
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
               **options) -> Attribution:
-    """Call the function behind an entry of METHODS or FEATURE_METHODS."""
+    """Call the function of an entry of METHODS or FEATURE_METHODS and return its result."""
     return load(method.place)(model, clip, target, score, **options)
 
 
-SMOOTHGRAD = (
+SMOOTHGRAD_OPTIONS = (
     Option("samples", int, 25, "noisy copies of the clip", "smoothgrad_samples", least=1),
     Option("noise", float, 0.25, "standard deviation of the noise, as a share of the clip's range of values",
            "smoothgrad_noise", least=0),
 )
-PATH = (Option("points", int, 32, "points on the path from the background", "path_points", least=1),)
-FEATURE_RESCALING = (
-    Option("quantile", float, 0.55, "single parts are masked only in frames whose time contribution lies above this "
-           "quantile; 0.55 masks them in the upper 45 percent of the frames", "tsr_quantile", least=0, most=1),
-    Option("fill", str, "background", "what masked parts become; background is the median over the clip",
+PATH_OPTIONS = (Option("points", int, 32, "points on the path from the background", "path_points", least=1),)
+FEATURE_TSR_OPTIONS = (
+    Option("quantile", float, 0.55, "patches or features are masked only in frames whose time contribution lies above "
+           "this quantile; 0.55 selects the upper 45 percent of the frames", "tsr_quantile", least=0, most=1),
+    Option("fill", str, "background", "values that replace a masked part; background is the median over the clip",
            "tsr_fill", choices=tuple(FILLS)),
 )
-RESCALING = (
+TSR_OPTIONS = (
     Option("patch", int, 10, "side of a patch in pixels", "tsr_patch", least=1),
-    *FEATURE_RESCALING,
-    Option("step", str, "full", "full: frames, then patches; time: frames only", "tsr_step", choices=("full", "time")),
-    Option("tolerance", float, 1e-3, "largest error that the fast computation may make, relative to the largest "
-           "change; 0 allows rounding errors only and takes about twice as long", "tsr_tolerance", least=0),
+    *FEATURE_TSR_OPTIONS,
+    Option("step", str, "full", "full: mask frames, then patches; time: mask frames only", "tsr_step",
+           choices=("full", "time")),
+    Option("tolerance", float, 1e-3, "largest error of the fast computation, relative to the largest change of the "
+           "map; 0 allows rounding errors only and takes about twice as long", "tsr_tolerance", least=0),
     Option("amp", bool, False, "run the image network in bfloat16, for GPUs; the error this causes is measured on a "
            "sample and saved as tsr_amp_error", "amp"),
-    Option("memory_gb", float, None, "memory for activations; default: 2 on a CPU, 70%% of what is free on a GPU",
-           "memory_gb", least=0),
+    Option("memory_gb", float, None, "memory for activations in GB; default: 2 on a CPU, 70%% of the free memory on a "
+           "GPU", "memory_gb", least=0),
 )
 
 METHODS = {
     "gradient": Method("saliency.methods.gradient:gradient", "|dS/dx| (Simonyan et al. 2014)"),
-    "gradient_x_input": Method("saliency.methods.gradient:gradient_x_input", "|x dS/dx| (Shrikumar et al. 2016)"),
+    "gradient_x_input": Method("saliency.methods.gradient:gradient_x_input", "|x dS/dx| (Shrikumar et al. 2016)",
+                               signed=True),
     "smoothgrad": Method("saliency.methods.smoothgrad:smoothgrad",
-                         "mean gradient of noisy copies (Smilkov et al. 2017)", SMOOTHGRAD),
+                         "mean gradient of noisy copies (Smilkov et al. 2017)", SMOOTHGRAD_OPTIONS),
     "smoothgrad_x_difference": Method("saliency.methods.smoothgrad:smoothgrad_x_difference",
-                                      "SmoothGrad times the difference from the background", SMOOTHGRAD),
+                                      "SmoothGrad times the difference from the background", SMOOTHGRAD_OPTIONS, True),
     "integrated_gradients": Method("saliency.methods.integrated_gradients:integrated_gradients",
-                                   "path from the background (Sundararajan et al. 2017)", PATH),
+                                   "path from the background (Sundararajan et al. 2017)", PATH_OPTIONS, True),
     "grad_cam": Method(
         "saliency.methods.grad_cam:grad_cam", "weighted channels of the last feature map (Selvaraju et al. 2017)",
-        (Option("layer", str, None, "module whose output is weighted; default: the last one before the global pooling",
-                "layer"),)),
+        (Option("layer", str, None, "name of the module whose output is weighted; default: the last one before the "
+                "global pooling", "layer"),), True),
+    "freeze": Method("saliency.methods.freeze:freeze", "change when the clip stands still (Mänttäri et al. 2020)",
+                     (Option("frames", int, 5, "frames that stand still", "freeze_frames", least=1),), True),
     "occlusion_frame": Method("saliency.methods.occlusion:occlusion_frame",
-                              "drop when a frame is blanked (Zeiler and Fergus 2014, in time)"),
+                              "drop of S when a frame is blanked (Zeiler and Fergus 2014, in time)", signed=True),
     "occlusion_block": Method(
         "saliency.methods.occlusion:occlusion_block",
-        "drop when a space-time block is blanked (Zeiler and Fergus 2014)",
-        (Option("frames", int, 5, "frames of a block", "occlusion_frames", least=1),
-         Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1))),
+        "drop of S when a space-time block is blanked (Zeiler and Fergus 2014)",
+        (Option("frames", int, 5, "length of a block in frames", "occlusion_frames", least=1),
+         Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1)), True),
     "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
-                  RESCALING),
+                  TSR_OPTIONS),
 }
 FEATURE_METHODS = {
     "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df"),
     "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df"),
-    "smoothgrad": Method("saliency.methods.smoothgrad:feature_smoothgrad", "mean dS/df of noisy features", SMOOTHGRAD),
+    "smoothgrad": Method("saliency.methods.smoothgrad:feature_smoothgrad", "mean dS/df of noisy features",
+                         SMOOTHGRAD_OPTIONS),
     "integrated_gradients": Method("saliency.methods.integrated_gradients:feature_integrated_gradients",
-                                   "path from the features' median over the clip", PATH),
+                                   "path from the features' median over the clip", PATH_OPTIONS),
     "occlusion": Method("saliency.methods.occlusion:feature_occlusion",
                         "drop of S when a feature of a frame becomes its median over the clip"),
     "tsr": Method("saliency.methods.rescaling:feature_tsr",
-                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_RESCALING),
+                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_TSR_OPTIONS),
 }

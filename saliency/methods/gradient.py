@@ -1,4 +1,4 @@
-"""The gradient of the score, plain and times the input."""
+"""The gradient of the score, and the gradient times the input."""
 
 import torch
 from torch import nn
@@ -8,17 +8,20 @@ from saliency.attribution import Attribution
 
 
 def gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute |dS/dx|, the maximum over the channels (Simonyan et al. 2014)."""
+    """Compute the maximum over the channels of |dS/dx| (Simonyan et al. 2014)."""
     return Attribution(gradients.drawn_map(gradients.frame_gradient(model, clip, target, score)))
 
 
 def gradient_x_input(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute x dS/dx (Shrikumar et al. 2016)."""
+    """Compute x dS/dx (Shrikumar et al. 2016). The map is the largest magnitude over the channels."""
     return signed(gradients.frame_gradient(model, clip, target, score) * clip)
 
 
 def signed(attributions: torch.Tensor, facts: dict[str, float] | None = None) -> Attribution:
-    """Return the Attribution of signed values per channel (T, C, H, W); its evidence is their sum over channels."""
+    """Return the Attribution of signed values per channel (T, C, H, W).
+
+    The map is the largest magnitude over the channels; the evidence is the sum over the channels.
+    """
     return Attribution(gradients.drawn_map(attributions), attributions.sum(1), facts or {})
 
 

@@ -14,9 +14,11 @@ POINTS = 32
 
 def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
                          points: int = POINTS) -> Attribution:
-    """Compute the mean gradient at the midpoints of `points` parts of the path, times the difference of its ends.
+    """Compute (x - background) times the mean gradient along the path from the background to the clip.
 
-    facts["completeness_gap"]: |sum of the attributions - (S(clip) - S(background))| / |S(clip) - S(background)|.
+    points: the path is cut into as many equal parts, and the gradient is taken at their midpoints.
+    facts["completeness_gap"]: |sum of the attributions - (S(clip) - S(background))| / |S(clip) - S(background)|. It is
+    0 for an exact integral, and NaN if the two scores are equal.
     """
     baseline = background(clip).expand_as(clip)
     total = torch.zeros_like(clip)
@@ -26,14 +28,17 @@ def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, scor
     with untouched(model), torch.no_grad():
         ends = target_score(model(torch.stack([clip, baseline])), target, score)
     difference = float(ends[0] - ends[1])
-    same = abs(difference) <= 1e-6 * float(ends.abs().max())  # but for rounding: nothing to divide by
-    gap = float("nan") if same else abs(float(attributions.sum()) - difference) / abs(difference)
+    equal = abs(difference) <= 1e-6 * float(ends.abs().max())  # up to rounding
+    gap = float("nan") if equal else abs(float(attributions.sum()) - difference) / abs(difference)
     return signed(attributions, {"completeness_gap": gap})
 
 
 def feature_integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
                                  points: int = POINTS) -> Attribution:
-    """Integrate from each feature's median over the clip, (T, D); the sum is the difference of the scores."""
+    """Compute integrated gradients of the features (T, D) along the path from their median over the clip.
+
+    They sum to the difference of the scores at the two ends, up to the error of the midpoint rule.
+    """
     features = clip_features(model, clip)
     difference = features - background(features)
     shares = (torch.arange(points, device=features.device) + 0.5) / points

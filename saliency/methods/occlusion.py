@@ -1,6 +1,7 @@
 """The drop of the score when a part of the clip is replaced by the background (Zeiler and Fergus 2014).
 
-These methods encode each frame by itself, once, and run only the head again.
+These methods encode each frame by itself and run only the head on the changed sequences. The background is the median
+over the clip of each pixel, or of each feature.
 """
 
 import torch
@@ -15,7 +16,7 @@ from saliency.tsr.patches import patch_boxes
 
 @torch.no_grad()
 def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the drop when one frame is replaced; T + 1 frames are encoded, T + 1 sequences pass the head."""
+    """Compute the drop of the score for each replaced frame, from T + 1 encoded frames and T + 1 passes of the head."""
     with untouched(model):
         features = encode_frames(model, clip)  # (T, D)
         empty = encode_frames(model, background(clip)[None])  # (1, D)
@@ -29,9 +30,9 @@ def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: st
 @torch.no_grad()
 def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", frames: int = 5,
                     pixels: int = 20) -> Attribution:
-    """Compute the drop when a block of frames x pixels x pixels is replaced.
+    """Compute the drop of the score for each replaced block of `frames` frames and `pixels` x `pixels` pixels.
 
-    A frame with a box replaced is encoded once and shared by all blocks in time that hold it.
+    Blocks do not overlap, and blocks at the far edges may be smaller. Each frame with a replaced box is encoded once.
     """
     boxes, _ = patch_boxes(*clip.shape[-2:], pixels, clip.device)
     empty = background(clip)
@@ -54,14 +55,14 @@ def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: st
 
 @torch.no_grad()
 def feature_occlusion(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the drop when one feature of one frame is replaced by its median over the clip, (T, D), signed."""
+    """Compute the drop of the score for each replaced feature of each frame, (T, D), signed."""
     features = clip_features(model, clip)
-    filling = background(features)
+    empty = background(features)  # (D,)
     with untouched(model):
         whole = score_of(model, features[None], target, score)
         result = torch.empty_like(features)
         for t in range(len(features)):
             sequences = features.repeat(features.shape[1], 1, 1)  # (D, T, D)
-            sequences[:, t].diagonal().copy_(filling)
+            sequences[:, t].diagonal().copy_(empty)  # sequence d has feature d replaced
             result[t] = whole - score_of(model, sequences, target, score)
     return Attribution(result)

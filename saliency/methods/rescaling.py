@@ -1,4 +1,4 @@
-"""Temporal saliency rescaling as an attribution method; saliency/tsr/ has the algorithm."""
+"""Temporal saliency rescaling (TSR) as an attribution method. The algorithm is in saliency/tsr/."""
 
 import torch
 from torch import nn
@@ -9,14 +9,22 @@ from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 
 
 def tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", **options) -> Attribution:
-    """Rescale |dS/dx|. The arrays are time_delta (T,), time_contribution (T,) and patch_delta (T, rows, columns)."""
+    """Compute TSR of |dS/dx|, with the options of saliency.tsr.temporal_saliency_rescaling. The map lies in 0..1.
+
+    The arrays are time_delta (T,), time_contribution (T,) and patch_delta (T, rows, columns).
+    """
     result = temporal_saliency_rescaling(model, clip, target, score=score, **options)
     arrays = {name: getattr(result, name) for name in ("time_delta", "time_contribution", "patch_delta")}
-    facts = {"error_bound": result.error_bound} | ({"amp_error": result.amp_error} if options.get("amp") else {})
+    facts = {"error_bound": result.error_bound}
+    if options.get("amp"):
+        facts["amp_error"] = result.amp_error
     return Attribution(result.tsr, None, facts, arrays)
 
 
 def feature_tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", **options) -> Attribution:
-    """Rescale |dS/df|. The map (T, D) lies in 0..1; the array is time_contribution (T,)."""
+    """Compute TSR of |dS/df|, with the options of saliency.tsr.feature_rescaling. The map (T, D) lies in 0..1.
+
+    The array is time_contribution (T,).
+    """
     result = feature_rescaling(model, clip_features(model, clip), target, score=score, **options)
     return Attribution(result.tsr, arrays={"time_contribution": result.time_contribution})

@@ -9,12 +9,15 @@ from saliency.gradient import drawn_map, frame_gradient, head_gradient, untouche
 from saliency.methods.gradient import clip_features, signed
 
 SAMPLES = 25
-NOISE = 0.25  # standard deviation, as a share of the range of the input's values
+NOISE = 0.25
 
 
 def mean_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str, samples: int = SAMPLES,
                   noise: float = NOISE, seed: int = 0) -> torch.Tensor:
-    """Return the mean signed gradient over noisy copies of the clip, (T, C, H, W)."""
+    """Return the mean signed gradient over `samples` noisy copies of the clip, (T, C, H, W).
+
+    noise: standard deviation of the Gaussian noise, as a share of the range of the clip's values.
+    """
     spread = noise * (clip.max() - clip.min())
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(clip)
@@ -26,20 +29,20 @@ def mean_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str,
 
 def smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", samples: int = SAMPLES,
                noise: float = NOISE, seed: int = 0) -> Attribution:
-    """Compute the magnitude of the mean gradient over noisy copies."""
+    """Compute the magnitude of the mean gradient. The options are those of `mean_gradient`."""
     return Attribution(drawn_map(mean_gradient(model, clip, target, score, samples, noise, seed)))
 
 
 def smoothgrad_x_difference(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
                             samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> Attribution:
-    """Compute the first-order effect of the difference from the background, with the gradient smoothed."""
+    """Compute the mean gradient times the difference from the background, a first-order estimate of its effect on S."""
     mean = mean_gradient(model, clip, target, score, samples, noise, seed)
     return signed(mean * (clip - background(clip)))
 
 
 def feature_smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", samples: int = SAMPLES,
                        noise: float = NOISE, seed: int = 0) -> Attribution:
-    """Compute the mean gradient over noisy copies of the features, (T, D)."""
+    """Compute the mean gradient over noisy copies of the features, (T, D). The options are those of `mean_gradient`."""
     features, generator = clip_features(model, clip), torch.Generator().manual_seed(seed)
     drawn = torch.randn(samples, *features.shape, generator=generator, dtype=features.dtype).to(features.device)
     with untouched(model):

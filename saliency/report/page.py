@@ -135,6 +135,7 @@ def _clip(result, allowed):
     frames = result.frames  # (T, H, W)
     order = sorted(result.maps, key=lambda name: (name != "gradient", name != "tsr"))
     maps = {name: result.maps[name] for name in order}
+    maps |= {f"{name}, evidence": values for name, values in result.evidence.items()}
     if result.flow is not None and result.flow.shape == (len(frames) - 1, *frames.shape[1:]) and result.flow.size:
         maps["flow"] = result.flow
     sheet, *sheets = _compress([frames, *map(_levels, maps.values())], allowed)
@@ -154,6 +155,8 @@ def _clip(result, allowed):
 
 def _unit(name, result):
     """Return what the values of a map are. TSR without any change by a patch is the time contribution alone."""
+    if name.endswith(", evidence"):
+        return f"positive values are evidence for {result.facts.get('target', 'the explained class')}, negative against"
     patches = result.arrays.get("patch_delta")
     return FRAMES_ONLY if name == "tsr" and patches is not None and not patches.any() else UNITS.get(name, "")
 

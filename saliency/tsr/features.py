@@ -3,8 +3,8 @@
     result = feature_rescaling(model, features, target)     # features (T, D) = model.encode(clip[None])[0]
     result.tsr                                              # (T, D)
 
-The relevance is |dS/df| (T, D), and the second step masks single features of a frame. Only the head runs, on all
-perturbations in large batches. Definition and source as in saliency/tsr/algorithm.py.
+The relevance is |dS/df| (T, D), and the second step masks single features of a frame. Only the head runs, on large
+batches of perturbations. Definition and source are in saliency/tsr/algorithm.py.
 """
 
 from collections.abc import Callable
@@ -39,30 +39,31 @@ class FeatureRescaling:
 
 def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, quantile: float = 0.55,
                       fill: str = "background", score: str = "logit") -> FeatureRescaling:
-    """Rescale the gradient of class `target` on the features (T, D) of one clip.
+    """Compute TSR of the gradient of class `target` on the features (T, D) of one clip.
 
-    The options are those of saliency.tsr.temporal_saliency_rescaling.
+    The options have the meaning that they have in saliency.tsr.temporal_saliency_rescaling.
     """
     changes = partial(feature_changes, model, features, target, FILLS[fill](features), score)
     with untouched(model):
         found = rescale(*features.shape, changes, quantile, "feature", features.device)
-    time_delta, contribution, important, feature_delta, share = (each.cpu() for each in found)
-    return FeatureRescaling(time_delta, contribution, important, feature_delta, contribution[:, None] * share)
+    time_delta, time_contribution, important, feature_delta, feature_contribution = (each.cpu() for each in found)
+    tsr = time_contribution[:, None] * feature_contribution  # (T, D)
+    return FeatureRescaling(time_delta, time_contribution, important, feature_delta, tsr)
 
 
 def feature_changes(model: nn.Module, features: torch.Tensor, target: int, fill: torch.Tensor, score: str,
                     frames: torch.Tensor, parts: torch.Tensor | None,
                     progress: Callable[[int], None] | None = None) -> torch.Tensor:
-    """Replace feature parts[p], or all features if parts is None, of frame frames[p] by the fill (D,).
+    """Return the summed change of |dS/df| for each perturbation, (P,).
 
-    Returns the summed change of |dS/df| for each replacement, (P,).
+    Perturbation p replaces feature parts[p] of frame frames[p] by the fill (D,), or all its features if parts is None.
     """
     relevance = head_gradient(model, features[None], target, score)[0].abs()
     delta = features.new_empty(len(frames))
     for batch in torch.arange(len(frames), device=features.device).split(BATCH):
         sequences = features.repeat(len(batch), 1, 1)  # (n, T, D)
-        which = slice(None) if parts is None else parts[batch]
-        sequences[torch.arange(len(batch)), frames[batch], which] = fill[which]
+        masked = slice(None) if parts is None else parts[batch]
+        sequences[torch.arange(len(batch)), frames[batch], masked] = fill[masked]
         gradients = head_gradient(model, sequences, target, score)
         delta[batch] = (gradients.abs() - relevance).abs().sum((1, 2))
         if progress:

@@ -1,6 +1,6 @@
-"""TSR by its definition: one gradient of the whole perturbed clip per perturbation.
+"""TSR by its definition: one gradient of the whole perturbed clip for each perturbation.
 
-It explains models whose frames meet before the head, and it is the reference for the fast arithmetic in the tests.
+This loop explains models that combine frames before the head. The tests compare the fast arithmetic with it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from saliency.tsr.patches import box_masks
 
 
 class LiteralRelevance:
-    """One normalised clip (T, C, H, W) seen by one model. It has the interface of FactoredRelevance."""
+    """One normalised clip (T, C, H, W) and one model, with the interface of FactoredRelevance."""
 
     amp = False
 
@@ -22,14 +22,18 @@ class LiteralRelevance:
         self.forward_passes = self.backward_passes = 0
         self.relevance = self._relevance(clip)
 
-    def _relevance(self, clip):
+    def _relevance(self, clip: torch.Tensor) -> torch.Tensor:
+        """Return |dS/dx| of a clip, (T, C, H, W)."""
         self.forward_passes += len(clip)
         self.backward_passes += len(clip)
         return frame_gradient(self.model, clip, self.target, self.score).abs()
 
     def changes(self, frames: torch.Tensor, boxes: torch.Tensor, fill: torch.Tensor,
                 progress: Callable[[int], None] | None = None) -> tuple[torch.Tensor, float]:
-        """Replace box p of frame frames[p] by the fill. Return the changes (P,) and their error, which is 0."""
+        """Replace box p of frame frames[p] by the fill, for each p by itself, as in FactoredRelevance.changes.
+
+        Returns the changes (P,) and the bound of their error, which is 0.
+        """
         delta = self.clip.new_empty(len(frames))
         masks = box_masks(boxes, self.clip.shape[-2:])
         for p, t in enumerate(frames.tolist()):

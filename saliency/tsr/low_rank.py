@@ -1,69 +1,88 @@
-"""How many directions of a family of vectors are worth pulling back through a Jacobian, and what cutting costs.
+"""Low-rank factors of the deviations of g_s, with the smallest ranks that keep the error of the maps below a budget.
 
-Deviations (P, T, D) of P perturbations are factored for each frame as U diag(sigma) V'. Cutting after r directions
-leaves of perturbation p a residual e_p, and an error of sum over pixels |J' e_p| = |e_p| * (gain of J' along e_p).
-The largest |e_p| is known. The gain is measured along random mixtures of the directions cut, weighted by sigma (the
-probes of Halko, Martinsson and Tropp, SIAM Review 2011, 4.3), and doubled: over all cuts of a trained and of a random
-ResNet-18, the error of the worst perturbation was 0.9 to 1.4 times what the gain measured tells.
+The deviations of one frame are the rows of a matrix (P, D) = U diag(sigma) V', a row per perturbation. Each row is a
+combination of the columns of V, the directions. Pulling r directions back through the Jacobian (J' v, a map of pixels)
+therefore gives the maps of all P perturbations. If r is smaller than the rank, perturbation p loses a residual e_p, and
+its map gets an error of
+
+    sum over pixels of |J' e_p| = |e_p| * stretch
+
+The largest |e_p| is known. The stretch of J' along e_p is estimated: random mixtures of the directions that are cut
+off, weighted by sigma, are pulled back (the probes of Halko, Martinsson and Tropp, SIAM Review 2011, section 4.3), and
+the estimate is doubled to be safe. Over all ranks of a trained and of a random ResNet-18, the error of the worst
+perturbation was 0.9 to 1.4 times the estimate before doubling.
 """
 
 import torch
 
-LEADING = 4  # leading directions, probed apart from the rest
-PROBES = 1  # per part; a sum over thousands of pixels varies little
-SAFETY = 2.0
-TINY = 1e-300
+LEADING = 4  # directions that have probes of their own; ranks below the full rank are multiples of this number
+PROBES = 1  # random mixtures for each of both groups; the sum over thousands of pixels varies little
+SAFETY = 2.0  # factor of the estimated stretch
+TINY = 1e-300  # keeps norms away from 0
 
 
-class Spectrum:
-    """directions (T, D, K) in columns, descending; coefficients (P, T, K) of the deviations in them; K = min(P, D).
+class LowRankFactors:
+    """Deviations (P, T, D) of P perturbations, factored for each of T frames. K = min(P, D).
 
-    full (T,): numerical ranks. residual (T, K+1): the largest |e_p| after each cut. weights (PROBES, T, K): the random
-    mixtures, mixed (PROBES, T, K+1): their norms after each cut.
+    directions (T, D, K): right singular vectors as columns, the most important first. coefficients (P, T, K): the
+    deviations expressed in them. numerical_ranks (T,): numbers of singular values above rounding. residuals (T, K+1):
+    the largest |e_p| after each rank. mixture_weights (PROBES, T, K): coefficients of the random mixtures.
+    mixture_norms (PROBES, T, K+1): the norms of the mixtures without their first 0..K directions.
     """
 
-    def __init__(self, deviations):
-        sigma, directions = _right_singular(deviations.transpose(0, 1))  # (T, K), (T, D, K)
+    def __init__(self, deviations: torch.Tensor):
+        sigma, directions = _right_singular_vectors(deviations.transpose(0, 1))  # (T, K), (T, D, K)
         self.directions = directions.to(deviations)
         self.coefficients = torch.einsum("ptd,tdk->ptk", deviations, self.directions)
-        self.full = (sigma > sigma[:, :1] * torch.finfo(deviations.dtype).eps).sum(1).cpu()
-        largest = [_from_each_on(part).amax(0) for part in self.coefficients.split(256)]
-        self.residual = torch.stack(largest).amax(0).cpu()
+        self.numerical_ranks = (sigma > sigma[:, :1] * torch.finfo(deviations.dtype).eps).sum(1).cpu()
+        largest = [_tail_norms(part).amax(0) for part in self.coefficients.split(256)]
+        self.residuals = torch.stack(largest).amax(0).cpu()
         generator = torch.Generator().manual_seed(0)
-        self.weights = (torch.randn(PROBES, *sigma.shape, generator=generator).to(sigma) * sigma).to(deviations)
-        self.mixed = _from_each_on(self.weights).clamp_min(TINY).cpu()
+        random = torch.randn(PROBES, *sigma.shape, generator=generator).to(sigma)
+        self.mixture_weights = (random * sigma).to(deviations)
+        self.mixture_norms = _tail_norms(self.mixture_weights).clamp_min(TINY).cpu()
 
-    def probe_vectors(self):
-        """Vectors to pull back, (2 * PROBES, T, D): mixtures of the LEADING directions, then of the others."""
+    def probe_vectors(self) -> torch.Tensor:
+        """Return the vectors to pull back, (2 * PROBES, T, D): mixtures of the LEADING directions, then of the rest."""
         return torch.cat([
-            torch.einsum("tdk,qtk->qtd", self.directions[..., part], self.weights[..., part])
+            torch.einsum("tdk,qtk->qtd", self.directions[..., part], self.mixture_weights[..., part])
             for part in (slice(LEADING), slice(LEADING, None))
         ])
 
-    def choose(self, pulled, budget):
-        """The smallest ranks whose errors keep within the budget, shared evenly; what is left of a share goes on.
+    def choose_ranks(self, pulled: torch.Tensor, budget: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the smallest ranks (T,) whose errors sum to at most `budget`, and bounds of these errors (T,).
 
-        pulled (2 * PROBES, T, pixels): probe_vectors pulled back. Returns ranks and bounds of the errors, both (T,).
+        pulled (2 * PROBES, T, pixels): the probe vectors, pulled back. Frames are treated in the order of their error
+        at rank 0. Each gets an equal share of the budget that is left, so later frames may use what earlier ones spare.
+        A frame whose error is too large at every rank tried keeps its numerical rank, without error.
         """
-        rest, behind_leading = pulled[PROBES:], min(LEADING, self.mixed.shape[-1] - 1)
-        gains = self._gain(pulled[:PROBES] + rest, 0), self._gain(rest, behind_leading)
-        ranks, errors = self.full.clone(), torch.zeros(len(self.full), dtype=torch.double)
-        order = (self.residual[:, 0] * gains[0]).argsort().tolist()
+        rest = pulled[PROBES:]
+        stretch_of_all = self._stretch(pulled[:PROBES] + rest, 0)
+        stretch_of_rest = self._stretch(rest, min(LEADING, self.mixture_norms.shape[-1] - 1))
+        ranks, errors = self.numerical_ranks.clone(), torch.zeros(len(self.numerical_ranks), dtype=torch.double)
+        order = (self.residuals[:, 0] * stretch_of_all).argsort().tolist()
         for done, i in enumerate(order):
-            cuts = torch.arange(0, int(ranks[i]), LEADING)
-            after = self.residual[i, cuts] * torch.where(cuts == 0, gains[0][i], gains[1][i])
-            enough = (after <= (budget - float(errors.sum())) / (len(order) - done)).nonzero()
-            if len(enough):
-                ranks[i], errors[i] = cuts[enough[0, 0]], after[enough[0, 0]]
+            tried = torch.arange(0, int(ranks[i]), LEADING)
+            error = self.residuals[i, tried] * torch.where(tried == 0, stretch_of_all[i], stretch_of_rest[i])
+            small_enough = (error <= (budget - float(errors.sum())) / (len(order) - done)).nonzero()
+            if len(small_enough):
+                first = small_enough[0, 0]
+                ranks[i], errors[i] = tried[first], error[first]
         return ranks, errors
 
-    def _gain(self, pulled, cut):
-        """Of mixtures without their first `cut` directions, pulled back (PROBES, T, pixels): sum per length, (T,)."""
-        return SAFETY * (pulled.abs().sum(2).double().cpu() / self.mixed[..., cut]).mean(0)
+    def _stretch(self, pulled: torch.Tensor, cut: int) -> torch.Tensor:
+        """Return the stretch of each frame (T,) along mixtures without their first `cut` directions.
+
+        pulled (PROBES, T, pixels): these mixtures, pulled back.
+        """
+        return SAFETY * (pulled.abs().sum(2).double().cpu() / self.mixture_norms[..., cut]).mean(0)
 
 
-def _right_singular(matrices):
-    """Of (T, P, D): singular values, descending (T, K), and right singular vectors in columns (T, D, K), float64."""
+def _right_singular_vectors(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the singular values (T, K), largest first, and the right singular vectors (T, D, K) of (T, P, D).
+
+    The results are float64. If P >= D, they come from the eigenvectors of the Gram matrix (D, D), which is cheaper.
+    """
     if matrices.shape[1] < matrices.shape[2]:
         _, sigma, directions = torch.linalg.svd(matrices.double(), full_matrices=False)
         return sigma, directions.mT
@@ -72,7 +91,7 @@ def _right_singular(matrices):
     return squares.flip(-1).clamp_min(0).sqrt(), directions.flip(-1)
 
 
-def _from_each_on(values):
-    """Norm of the values from each index on, and 0 behind the last: (..., D) -> (..., D+1)."""
+def _tail_norms(values: torch.Tensor) -> torch.Tensor:
+    """Return the norms of vectors (..., K) without their first 0, 1, ..., K entries, (..., K+1). The last norm is 0."""
     sums = values.double().square().flip(-1).cumsum(-1).flip(-1).sqrt()
     return torch.cat([sums, torch.zeros_like(sums[..., :1])], -1)

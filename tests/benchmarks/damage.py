@@ -11,6 +11,7 @@ import stat
 import struct
 import zipfile
 
+import cv2
 import numpy as np
 import torch
 
@@ -70,8 +71,6 @@ def image(rng, path):
     """Bytes, or another picture under the same name: sizes, depths and formats that no camera makes."""
     if rng.random() < 0.7:
         return video(rng, path)
-    import cv2
-
     shape = tuple(int(rng.choice([1, 2, 31, 700])) for _ in "hw") + ((), (3,), (4,))[rng.integers(3)]
     depth, suffix = (np.uint8, np.uint16)[rng.integers(2)], str(rng.choice([".png", ".tiff", ".jpg", ".bmp", ".webp"]))
     try:

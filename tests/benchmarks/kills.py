@@ -21,13 +21,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from data.video import write_masks, write_video
-from tests.benchmarks.fuzz import ROOT, half_written
-from tests.conftest import make_data_set, moving_block, run_command, train_options
-from tests.test_training import same
+from tests.benchmarks.fuzz import half_written
+from tests.runs import ROOT, run_command, same, train_options
+from tests.tiny_data import make_data_set, moving_block
 
 FORK = multiprocessing.get_context("fork")
 DATA = ["--annotation_path", "data/annotation/kth1.json", "--video_path", "data/image_data"]
@@ -71,6 +72,7 @@ def live(commands, folder):
     for number in (1, 2):
         os.dup2(os.open("../log", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     for script, arguments in commands:
         importlib.import_module(script).main(list(map(str, arguments)))
 

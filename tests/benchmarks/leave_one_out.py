@@ -1,9 +1,12 @@
-"""Leave one person out on prepared KTH clips: accuracy of each person, and how well maps agree with flow.
+"""Leave one person out: train on all the others and on drawn people, and classify the person left out.
 
-    python3 -m tests.benchmarks.leave_one_out --backbone_weights PATH --saliency 3 --options --tsr --deletion
+    python3 -m tests.benchmarks.leave_one_out --videos VIDEOS --backbone_weights PATH
+    python3 -m tests.benchmarks.leave_one_out --videos VIDEOS --backbone_weights PATH --drawn 0 --workdir OTHER
 
-For each person a model is trained on all the others, without looking at the one left out, and then classifies that
-person's clips; with --saliency N, N of the clips are explained by every method. What is complete is kept.
+VIDEOS holds the class folders of KTH videos; 00sequences.txt lies there or in its parent folder. Nothing is chosen by
+the person left out: the last epoch's model is used. Printed per person: balanced accuracy, recall per class beside the
+share of the largest class, and the probability of walking on clips without anybody. With --saliency N, N clips of each
+person are explained by every method. What is complete in the work folder is kept.
 """
 
 import argparse
@@ -11,26 +14,38 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import frame_saliency
 import inference
 import main as training
-from data.datasets.kth import parse_name
+from data.datasets import DATASETS
+from model.accuracy import accuracy_line, summarise_confusion
+from saliency.averages import summarise
 from saliency.methods import METHODS
-from saliency.metrics import format_table, summarise
 from saliency.summary import tables
-from utils import annotate_kth
+from saliency.tables import format_table
+from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
-COMPARE = [name for name in METHODS if name != "tsr"]  # which takes minutes per clip: --options --tsr
+KTH = DATASETS["kth"]
+FIRST_DRAWN = 30  # number of the first drawn person
+COMPARE = [name for name in METHODS if name != "tsr"]  # TSR takes minutes per clip: --options --tsr
 
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--video_path", type=Path, default=Path("data/kth/image_data"))
-    parser.add_argument("--result_path", type=Path, default=Path("results/leave_one_out"))
+    parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
+    parser.add_argument("--workdir", type=Path, default=Path("results/leave_one_out"))
+    parser.add_argument("--drawn", type=int, default=20, metavar="N", help="drawn people in training")
+    parser.add_argument("--persons", type=int, nargs="+", metavar="P", help="leave out only these persons")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--backbone_weights", default="imagenet")
-    parser.add_argument("--sample_size", default="150")
-    parser.add_argument("--n_epochs", default="20")
+    parser.add_argument("--sample_size", default="120")
+    parser.add_argument("--head", default="change")
+    parser.add_argument("--n_epochs", default="40")
+    parser.add_argument("--batch_size", default="32")
+    parser.add_argument("--lr_rate", default="1e-3")
+    parser.add_argument("--seed", default="0")
     parser.add_argument("--saliency", type=int, default=0, metavar="N", help="clips of each person to explain")
     parser.add_argument("--compare", nargs="+", default=COMPARE, metavar="METHOD")
     parser.add_argument("--smooth", default="3")
@@ -38,45 +53,67 @@ def build_parser():
     return parser
 
 
-def fold(args, person):
-    """Train without one person, then classify and explain that person's clips. Returns the accuracy's counts."""
-    folder = args.result_path / f"person{person:02d}"
-    data = ["--annotation_path", str(folder / "kth1.json"), "--video_path", str(args.video_path)]
+def prepare(args) -> list[int]:
+    """Cut the real videos and draw people, extract the frames of both, and return the real persons."""
+    trimmed = [args.workdir / "trimmed"]
+    trim_videos.main(["--raw_path", str(args.videos), "--trimmed_path", str(trimmed[0]), "--classes", "running",
+                      "walking"])
+    if args.drawn:
+        numbers = [str(FIRST_DRAWN + i) for i in range(args.drawn)]
+        synthesize_kth.main(["--output", str(args.workdir / "drawn"), "--persons", *numbers, "--passes", "2"])
+        trimmed.append(args.workdir / "drawn_trimmed")
+        trim_videos.main(["--raw_path", str(args.workdir / "drawn"), "--trimmed_path", str(trimmed[1])])
+    extract_frames.main(["--trimmed_path", *map(str, trimmed), "--image_path", str(args.workdir / "image_data")])
+    return sorted({KTH.person_of(path.stem) for path in trimmed[0].glob("[!_]*/person*.avi")})
+
+
+def fold(args, person: int) -> dict:
+    """Train without one person, then classify and explain that person's clips. Returns the metrics of both scripts."""
+    folder, trimmed = args.workdir / f"person{person:02d}", [args.workdir / "trimmed", args.workdir / "drawn_trimmed"]
+    data = ["--annotation_path", str(folder / "kth1.json"), "--video_path", str(args.workdir / "image_data")]
     model = [*data, "--resume_path", str(folder / "model" / "last.pth")]
     if not (folder / "inference" / "metrics.json").is_file():
         annotate_kth.main([
-            "--image_path", str(args.video_path), "--annotation_path", data[1], "--validation_persons",
-            "--testing_persons", str(person),
-        ])  # fmt: skip
+            "--trimmed_path", *map(str, trimmed[:1 + bool(args.drawn)]), "--image_path", data[3],
+            "--annotation_path", data[1], "--validation_persons", "--testing_persons", str(person),
+        ])
         training.main([
-            *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--n_epochs",
-            args.n_epochs, "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
-        ])  # fmt: skip
+            *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--head", args.head,
+            "--n_epochs", args.n_epochs, "--batch_size", args.batch_size, "--lr_rate", args.lr_rate, "--seed",
+            args.seed, "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
+            "--feature_cache", str(args.workdir / "features"),
+        ])
         inference.main([*model, "--result_path", str(folder / "inference")])
     if args.saliency:
         clips = list(json.loads((folder / "kth1.json").read_text())["database"])
-        held_out = [clip for clip in clips if parse_name(clip)[0] == person]
+        held_out = [clip for clip in clips if KTH.person_of(clip) == person]
+        spread = max(1, len(held_out) // args.saliency)
         frame_saliency.main([
             *model, "--result_path", str(folder / "saliency"), "--compare", *args.compare, "--smooth", args.smooth,
-            "--no_overlay", *args.options, "--clips", *held_out[:: -(-len(held_out) // args.saliency)],
-        ])  # fmt: skip
-    return json.loads((folder / "inference" / "metrics.json").read_text())
+            "--no_overlay", *args.options, "--clips", *held_out[::spread][:args.saliency],
+        ])
+    metrics = json.loads((folder / "inference" / "metrics.json").read_text())
+    return metrics | {"empty": json.loads((folder / "model" / "metrics.json").read_text())["testing"].get("empty", {})}
 
 
-def report(args, results):
+def print_results(args, results: dict[int, dict]) -> None:
     rows = []
     for person, metrics in results.items():
-        rows.append({"person": f"{person:02d}", "accuracy": metrics["accuracy"], **metrics["per_class"],
-                     "clips": sum(metrics["counts"].values())})
+        rows.append({"person": f"{person:02d}", "balanced accuracy": metrics["balanced_accuracy"],
+                     **{f"recall of {name}": recall for name, recall in metrics["per_class"].items()},
+                     "accuracy": metrics["accuracy"], "largest class": metrics["majority_share"],
+                     "clips": sum(metrics["counts"].values()), "P(walking), empty": metrics["empty"].get("walking")})
     print(format_table(rows, list(rows[0])))
-    correct = sum(sum(row[i] for i, row in enumerate(metrics["confusion"])) for metrics in results.values())
-    total = sum(sum(metrics["counts"].values()) for metrics in results.values())
-    mean = sum(metrics["accuracy"] for metrics in results.values()) / len(results)
-    print(f"mean over persons {mean:.3f}; {correct} of {total} clips")
+    first = next(iter(results.values()))
+    confusion = np.sum([metrics["confusion"] for metrics in results.values()], axis=0)
+    print("all persons left out: " + accuracy_line(summarise_confusion(confusion, first["classes"])))
+    empty = [metrics["empty"]["walking"] for metrics in results.values() if metrics["empty"]]
+    if empty:
+        print(f"mean probability of walking on clips without anybody: {np.mean(empty):.3f} (persons left out)")
     if args.saliency:
         per_person = {}
         for person in results:
-            path = args.result_path / f"person{person:02d}" / "saliency" / "metrics.json"
+            path = args.workdir / f"person{person:02d}" / "saliency" / "metrics.json"
             for method, metrics in json.loads(path.read_text())["summary"].items():
                 row = {metric: values["mean"] for metric, values in metrics.items()}
                 per_person.setdefault(method, []).append(row)
@@ -86,8 +123,9 @@ def report(args, results):
 
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    persons = sorted({parse_name(path.name)[0] for path in args.video_path.glob("*/person*")})
-    report(args, {person: fold(args, person) for person in persons})
+    everybody = prepare(args)
+    persons = args.persons or everybody
+    print_results(args, {person: fold(args, person) for person in persons})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Do maps find the only frames that show the person? Synthetic clips with evidence early, in the middle or late.
 
-    python3 -m tests.benchmarks.planted_evidence --workdir DIR --backbone_weights PATH  # input-cell attention
-    python3 -m tests.benchmarks.planted_evidence --workdir OTHER --backbone_weights PATH --model cnnlstm  # LSTM
+    python3 -m tests.benchmarks.planted_evidence --workdir DIR --backbone_weights PATH
+    python3 -m tests.benchmarks.planted_evidence --workdir OTHER --backbone_weights PATH --model cnnlstm --head lstm
+
+The first command trains input-cell attention, the second an LSTM.
 
 A model is trained on the clips of all three positions together, so that it has to find the evidence wherever it is
 (its epoch chosen by one more person of each), and explains clips of persons that it has not seen; so for each seed.
@@ -19,9 +21,12 @@ from pathlib import Path
 import frame_saliency
 import inference
 import main as training
+from data.annotation import write_annotation
+from data.datasets.kth import parse_name
 from data.synthetic.people import EVIDENCE
+from saliency.averages import summarise
 from saliency.methods import METHODS
-from saliency.metrics import format_table, summarise
+from saliency.tables import format_table
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 COMPARE = [name for name in METHODS if name != "tsr"]
@@ -34,6 +39,7 @@ def build_parser():
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--backbone_weights", default="imagenet")
     parser.add_argument("--model", default="cnnlstm_attn", help="or cnnlstm, in another --workdir")
+    parser.add_argument("--head", default=None, help="of main.py; by default that of the model")
     parser.add_argument("--sample_size", default="64")
     parser.add_argument("--n_epochs", default="120")
     parser.add_argument("--lr_rate", default="1e-3")
@@ -56,9 +62,19 @@ def prepare(args):
         raw, trimmed = (str(args.workdir / name / position) for name in ("raw", "trimmed"))
         synthesize_kth.main(["--output", raw, "--evidence", position, "--persons", *persons, "--passes", "2",
                              "--scenarios", "1", "4"])
-        trim_videos.main(["--raw_path", raw, "--trimmed_path", trimmed])
+        trim_videos.main(["--raw_path", raw, "--trimmed_path", trimmed, "--context", "0"])
         extract_frames.main(["--trimmed_path", trimmed, "--image_path", str(args.workdir / "image_data")])
     return everybody
+
+
+def annotate(args, path, subset_of):
+    """Write the annotation; subset_of: {person: subset}, training for all others.
+
+    utils/annotate_kth.py takes persons with such numbers for drawn ones, which serve training only.
+    """
+    clips = annotate_kth.list_clips(args.workdir / "image_data")
+    subsets = {clip: subset_of.get(str(parse_name(clip)[0]), "training") for clip in clips}
+    write_annotation(path, sorted(set(clips.values())), {clip: (subsets[clip], label) for clip, label in clips.items()})
 
 
 def train(args, data, seed):
@@ -68,6 +84,7 @@ def train(args, data, seed):
     if not (folder / "inference" / "metrics.json").is_file():
         training.main([
             *data, "--model", args.model, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights,
+            *(["--head", args.head] if args.head else []),
             "--n_epochs", args.n_epochs, "--sample_size", args.sample_size, "--lr_rate", args.lr_rate,
             "--weight_decay", args.weight_decay, "--hidden_size", args.hidden_size, "--seed", seed,
             "--result_path", str(folder / "model"),
@@ -92,11 +109,10 @@ def main(argv=None):
     everybody = prepare(args)
     held_out = {position: persons[-args.held_out:] for position, persons in everybody.items()}
     data = ["--annotation_path", str(args.workdir / "kth1.json"), "--video_path", str(args.workdir / "image_data")]
-    annotate_kth.main([
-        "--image_path", data[3], "--annotation_path", data[1],
-        "--validation_persons", *(persons[-args.held_out - 1] for persons in everybody.values()),
-        "--testing_persons", *(person for persons in held_out.values() for person in persons),
-    ])  # fmt: skip
+    annotate(args, Path(data[1]), {
+        **{persons[-args.held_out - 1]: "validation" for persons in everybody.values()},
+        **{person: "testing" for persons in held_out.values() for person in persons},
+    })
     found = {position: {} for position in held_out}  # {position: {seed: {clip: {method: AUROC}}}}
     for seed in args.seeds:
         model, compare = train(args, data, seed), args.compare if seed == args.seeds[0] else ["gradient"]

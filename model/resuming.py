@@ -1,0 +1,58 @@
+"""Resuming a training run from its last checkpoint, so that it continues exactly as if it had never stopped."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from model.checkpoint import ModelInfo, load_weights, read_checkpoint
+
+
+def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam) -> list[dict[str, Any]]:
+    """Load the weights and the optimizer's state of a run's last.pth, and return its history, a dict per epoch.
+
+    Without a file, the run starts: nothing is loaded and the history is empty. The optimizer keeps its settings, such
+    as the learning rate. Raises ValueError if the file belongs to another run.
+    """
+    if not path.is_file():
+        return []
+    checkpoint, settings = read_checkpoint(path), optimizer.state_dict()["param_groups"]
+    try:
+        if checkpoint["classes"] != info.classes:
+            raise ValueError(f"its classes are {', '.join(checkpoint['classes'])}, those of the data are "
+                             f"{', '.join(info.classes)}")
+        load_weights(model, checkpoint["state_dict"])
+        optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
+        if not (all(_fits(*item) for item in optimizer.state.items()) and _is_history(checkpoint["history"])):
+            raise ValueError("its optimizer state or its history is damaged")
+        return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{path} belongs to another run ({str(error)[:120]}); give another --result_path, or "
+                         "--overwrite to start again") from error
+
+
+def _with_balanced_accuracy(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the history with NaN for the balanced accuracy that earlier versions did not compute."""
+    complete = {}  # in the order of a new row, because log.csv has one header
+    for name, value in row.items():
+        complete[name] = value
+        if name.endswith("_accuracy") and "balanced" not in name:
+            balanced = name.replace("accuracy", "balanced_accuracy")
+            complete[balanced] = row.get(balanced, math.nan)
+    return complete
+
+
+def _fits(parameter: nn.Parameter, state: dict[str, Any]) -> bool:
+    """Return whether Adam's state of a parameter has its shape."""
+    shapes = {name: getattr(value, "shape", None) for name, value in state.items()}
+    return shapes == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+
+
+def _is_history(history: Any) -> bool:
+    """Return whether this is a list with one dict of numbers for each epoch, from epoch 1 on."""
+    return isinstance(history, list) and all(
+        isinstance(row, dict) and row.get("epoch") == number and row.keys() == history[0].keys()
+        and all(isinstance(value, int | float) for value in row.values()) for number, row in enumerate(history, start=1)
+    )

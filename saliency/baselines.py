@@ -1,0 +1,44 @@
+"""Baseline maps, which do not use the model. A saliency map should agree with the motion better than they do.
+
+    random_map(frames.shape)         # agrees with the motion by chance only
+    centre_map(frames.shape)         # knows where people usually walk
+    frame_difference(frames)         # knows where this clip changes
+"""
+
+import numpy as np
+
+from saliency.flow import grey
+
+BASELINES = ("random", "centre", "frame_difference")  # their names in tables and files
+
+
+def random_map(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Return uniform noise in 0..1 of `shape` (T, H, W), float32."""
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def centre_map(shape: tuple[int, ...], mean_flow: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean flow (H, W) of the training clips, repeated for every frame: `shape` (T, H, W), float32.
+
+    Without a mean flow it is a Gaussian at the centre, whose standard deviation is a quarter of each side.
+    ValueError if the mean flow has another size than the frames.
+    """
+    _, height, width = shape
+    if mean_flow is None:
+        rows, columns = ((np.arange(n) - (n - 1) / 2) / (n / 4) for n in (height, width))
+        mean_flow = np.exp(-0.5 * (rows[:, None] ** 2 + columns**2))
+    if np.shape(mean_flow) != (height, width):
+        raise ValueError(f"the mean flow is {np.shape(mean_flow)} but the frames are {(height, width)}; use one size")
+    return np.broadcast_to(np.asarray(mean_flow, dtype=np.float32), shape).copy()
+
+
+def frame_difference(frames: np.ndarray) -> np.ndarray:
+    """Return |x_t - x_{t+1}| in grey levels: (T, H, W) or (T, H, W, 3) uint8 -> (T, H, W) float32.
+
+    The last frame is compared with the frame before it. A clip of one frame gives zeros.
+    """
+    frames = grey(frames).astype(np.float32)
+    if len(frames) < 2:
+        return np.zeros_like(frames)
+    difference = np.abs(np.diff(frames, axis=0))
+    return np.concatenate([difference, difference[-1:]])

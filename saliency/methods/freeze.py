@@ -1,0 +1,35 @@
+"""The change of the score when the clip stands still for a few frames (freezing; Mänttäri et al. 2020).
+
+The frames of a window repeat the frame before it, so nothing in the clip is new: a freeze shows no background where a
+person was, and no jump to an empty scene. It tells when the model uses motion. An empty scene stands still anyway.
+"""
+
+import torch
+from torch import nn
+
+from saliency.attribution import Attribution
+from saliency.gradient import encode_frames, score_of, untouched
+
+FRAMES = 5
+
+
+@torch.no_grad()
+def freeze(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+           frames: int = FRAMES) -> Attribution:
+    """Compute, for each frame, the mean drop of the score over the windows of `frames` frames that hold it.
+
+    The map is the magnitude of the drop, because standing still may lower the score of a class or raise it; the
+    evidence is the drop. Both are the same for all pixels of a frame. The clip is encoded once, and T + frames - 1
+    sequences pass the head. Source: Mänttäri, Broomé, Folkesson and Kjellström, "Interpreting video features: a
+    comparison of 3D convolutional networks and convolutional LSTM networks", ACCV 2020.
+    """
+    times = torch.arange(len(clip), device=clip.device)
+    starts = torch.arange(1 - frames, len(clip), device=clip.device)[:, None]  # (windows, 1)
+    frozen = (times >= starts) & (times < starts + frames)  # (windows, T)
+    shown = torch.where(frozen, (starts - 1).clamp_min(0), times)  # (windows, T), the frame that each step shows
+    with untouched(model):
+        features = encode_frames(model, clip)  # (T, D)
+        drop = score_of(model, features[None], target, score) - score_of(model, features[shown], target, score)
+    mean_drop = (frozen * drop[:, None]).sum(0) / frames  # (T,)
+    evidence = mean_drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
+    return Attribution(evidence.abs(), evidence)

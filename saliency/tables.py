@@ -1,0 +1,39 @@
+"""Tables as aligned plain text.
+
+    print(format_table(rows, ["method", "auc_flow_frame"]))        # rows: a dict per clip or method
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], sort_by: str | None = None) -> str:
+    """Return `rows` as text with the keys `columns` as headings, sorted from the highest value of `sort_by` down.
+
+    sort_by: by default the second column. Rows without a value there come last. Values are text, numbers, or the dicts
+    that saliency.averages.summarise returns; those are shown as mean and interval, `0.912 [0.880, 0.940]`.
+    """
+    sort_by = sort_by or columns[1]
+
+    def sort_key(row):
+        value = row.get(sort_by)
+        value = value["mean"] if isinstance(value, dict) else value
+        return np.inf if value is None or np.isnan(value) else -value
+
+    lines = [list(columns)]
+    lines += [[_cell(row.get(column)) for column in columns] for row in sorted(rows, key=sort_key)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """Return the text of a cell: a summary with its interval, a fraction with three decimals, `-` for no value."""
+    if isinstance(value, dict):
+        interval = "" if np.isnan(value["low"]) else f" [{value['low']:.3f}, {value['high']:.3f}]"
+        return _cell(value["mean"]) + interval
+    fraction = isinstance(value, float | np.floating)
+    if value is None or (fraction and np.isnan(value)):
+        return "-"
+    return f"{value:.3f}" if fraction else str(value)

@@ -1,0 +1,114 @@
+"""Clips cut from video files, and videos whose decoder dies, hangs or finds nothing."""
+
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from data import clips
+from data.clips import clips_of_videos, read_frames
+from data.video import write_video
+from tests.benchmarks.damage import write_uncompressed
+from tests.clock import hang, stop_clock
+from tests.passing import abort
+from tests.runs import TRAINED_SCRIPTS, refused, run_command
+from tests.tiny_data import DURATION, moving_block, numbered
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+
+def test_windows_of_a_video(tmp_path):
+    for name, length in {"long": 20, "short": 4}.items():
+        write_video(tmp_path / f"{name}.avi", numbered(length, 16) * 10)
+    clips, problems = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], 6)
+    assert problems == []
+    assert [(clip.name, clip.first, clip.length, clip.label) for clip in clips] == [
+        ("long_00001", 0, 6, None), ("long_00007", 6, 6, None), ("long_00013", 12, 6, None),
+        ("long_00015", 14, 6, None),  # ends with the video
+        ("short_00001", 0, 4, None),
+    ]
+    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 10)[0]] == [0, 10]
+    assert [clip.first for clip in clips_of_videos([tmp_path / "long.avi"], 20)[0]] == [0]
+    np.testing.assert_allclose(read_frames(clips[1])[:, 0, 0, 0], np.arange(60, 120, 10), atol=3)
+    assert len(read_frames(clips[4])) == 4
+    assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)[0]) == 2
+
+
+def test_windows_of_a_video_lie_where_something_moves(tmp_path):
+    frames = np.full((90, 60, 80), 90, np.uint8)
+    for t in range(20, 44):
+        frames[t, 10:50, 3 * (t - 20):3 * (t - 20) + 10] = 200
+    write_video(tmp_path / "passage.avi", frames)
+    clips, _ = clips_of_videos([tmp_path / "passage.avi"], 16)
+    assert len(clips) == 1
+    assert 22 <= clips[0].first <= 26
+
+
+def explain_videos(script, trained, results, *more):
+    run_command(script, "--resume_path", trained / "best.pth", "--result_path", results, "--video", *more)
+
+
+@linux
+@pytest.mark.parametrize(("script", "behave", "reason"), [
+    *((script, abort, "died (Aborted)") for script in TRAINED_SCRIPTS),
+    ("inference", hang, "took longer than 300 seconds"),
+    ("inference", partial(clips._find_windows, duration=DURATION), "holds no frame"),
+])
+def test_a_bad_video_costs_only_itself(data_set, trained, tmp_path, capsys, monkeypatch, script, behave, reason):
+    bad = tmp_path / "bad.avi"
+    bad.write_text("a film")
+    windows_of = clips._find_windows
+    stop_clock(monkeypatch, lambda path: path == bad and behave is hang)
+    monkeypatch.setattr(clips, "_find_windows",
+                        lambda path, duration: behave(path) if path == bad else windows_of(path, duration))
+    explain_videos(script, trained, tmp_path / "out", tmp_path / "bad.avi", data_set.video, "--limit", 1)
+    printed = capsys.readouterr()
+    assert f"1 of 2 videos cannot be decoded and are left out: {tmp_path / 'bad.avi'}: " in printed.err
+    assert reason in printed.err
+    assert "1 clips" in printed.out
+    line = refused(capsys, script, "--resume_path", trained / "best.pth", "--video", tmp_path / "bad.avi")
+    assert "none of the 1 videos can be decoded" in line
+    assert reason in line
+
+
+@linux
+def test_a_decoder_that_dies_at_a_window_costs_that_window(data_set, trained, tmp_path, capsys, monkeypatch):
+    window = clips._read_window
+    monkeypatch.setattr(clips, "_read_window", lambda clip: abort(clip) if clip.first == 0 else window(clip))
+    explain_videos("feature_saliency", trained, tmp_path, data_set.video)
+    printed = capsys.readouterr()
+    assert "walk_00001 is left out: the process working on it died (Aborted)" in printed.err
+    assert "1 clips explained, 0 kept from before, 1 left out" in printed.out
+
+
+@linux
+def test_the_avi_that_opencv_dies_of(trained, tmp_path, capsys):
+    """Uncompressed bgr24, 180 x 144, stored upside down: OpenCV's own conversion aborts the process."""
+    frames = np.random.default_rng(0).integers(0, 255, (DURATION, 144, 180, 3), dtype=np.uint8)
+    write_uncompressed(tmp_path / "raw.avi", frames)
+    explain_videos("inference", trained, tmp_path / "out", tmp_path / "raw.avi")
+    assert "1 clips" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 700)])
+def test_smallest_frames(trained, tmp_path, capsys, height, width):
+    write_uncompressed(tmp_path / "video.avi", np.full((2, height, width, 3), 90, np.uint8))
+    explain_videos("feature_saliency", trained, tmp_path / "out", tmp_path / "video.avi")
+    assert "1 clips explained" in capsys.readouterr().out
+
+
+def test_largest_frames(tmp_path):
+    write_video(tmp_path / "8k.avi", [np.full((4320, 7680, 3), 90, np.uint8)])
+    found, _ = clips.clips_of_videos([tmp_path / "8k.avi"], DURATION)
+    assert clips.resize(clips.read_frames(found[0]), 32).shape == (1, 32, 32, 3)
+
+
+def test_a_header_that_overstates_its_frames(trained, tmp_path, capsys):
+    write_video(tmp_path / "video.avi", moving_block(1, 1, DURATION)[0])
+    content = bytearray((tmp_path / "video.avi").read_bytes())
+    for place in (48, content.find(b"strh") + 40):  # of the file, of its stream
+        content[place : place + 4] = (10**9).to_bytes(4, "little")
+    (tmp_path / "video.avi").write_bytes(content)
+    explain_videos("inference", trained, tmp_path / "out", tmp_path / "video.avi")
+    assert f"video.avi frames 1-{DURATION}: " in capsys.readouterr().out

@@ -1,0 +1,251 @@
+"""The sequence-model contract: what breaks it fails loudly, and what follows it may look otherwise than a CNNLSTM."""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+
+from model.cnn_lstm import CNNLSTM, build_model
+from model.contract import SequenceModel, check_parts, differentiable_rnns, frames_are_independent, last_layer
+from model.heads import HEADS
+from model.registry import MODELS
+from saliency.gradient import feature_gradient, frame_gradient
+from saliency.sanity import check, random_head_models, randomised_models
+from saliency.tsr import temporal_saliency_rescaling
+from tests.toys import SMALL, Linear, MeanOfBackbone, SmoothModel, Trainable, example
+
+
+class Gru(MeanOfBackbone):
+    """A model whose recurrent layer is a GRU, under a name that no module of the project has."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(8, 8, batch_first=True)
+
+    def classify(self, features, lengths=None):
+        return self.classifier(self.gru(features)[0][:, -1])
+
+    def head_modules(self):
+        return [("classifier", self.classifier), ("gru", self.gru)]
+
+
+class Mixing(Linear):
+    """A model that states that its frames are independent, and lets each see the mean of all."""
+
+    frames_independent = True
+
+    def encode(self, clips):
+        return (clips + clips.mean(1, keepdim=True)).flatten(2)
+
+    def head_modules(self):
+        return [("all", self)]
+
+    def backbone_modules(self):
+        return []
+
+
+class MixingInTime(Mixing):
+    """The same, of the frames before alone."""
+
+    def encode(self, clips):
+        return clips.cumsum(1).flatten(2)
+
+
+class Convolutional(MeanOfBackbone):
+    """A model without a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 4, 3)
+
+
+def parts(model, head=(), backbone=()):
+    """Let a model list other parts than it has."""
+    model.head_modules = lambda: [(name, model.get_submodule(name)) for name in head]
+    model.backbone_modules = lambda: [(name, model.get_submodule(name)) for name in backbone]
+    return model
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("kind", MODELS)
+def test_models_of_the_project_follow_the_contract(kind, head):
+    model = build_model(kind, 2, "resnet18", head=head, **SMALL).eval()
+    assert isinstance(model, SequenceModel)
+    check_parts(model)
+    assert frames_are_independent(model, torch.randn(3, 3, 32, 32))
+    assert frames_are_independent(model, torch.randn(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("toy", [MeanOfBackbone, Gru, SmoothModel, Trainable])
+def test_toys_follow_the_contract(toy):
+    assert isinstance(toy(), SequenceModel)
+    check_parts(toy())
+
+
+def test_models_without_the_members_are_not_taken_for_fast_ones():
+    clip = torch.zeros(3, 3, 5, 5, dtype=torch.float64)
+    assert not isinstance(Linear(), SequenceModel)
+    assert not frames_are_independent(Linear(), clip)
+    honest = Mixing()
+    honest.frames_independent = False
+    assert not frames_are_independent(honest, clip)
+
+
+def test_a_part_that_is_left_out_fails_the_sanity_check():
+    """Which would keep its trained weights while the check claims to have randomised all of them."""
+    forgetful = parts(Gru(), ["classifier"], ["backbone"])
+    with pytest.raises(ValueError, match=r"Gru: 4 parameters are in neither head_modules\(\) and backbone_modules\(\) "
+                                         r"\(first: gru\.weight_ih_l0\)"):
+        check(forgetful, [example()], ["gradient"], draws=1)
+    own = MeanOfBackbone()
+    own.scale = nn.Parameter(torch.ones(1))  # of the model itself, in none of its modules
+    with pytest.raises(ValueError, match=r"1 parameters are in neither .* \(first: scale\)"):
+        check(own, [example()], ["gradient"], draws=1)
+
+
+@pytest.mark.parametrize(("head", "backbone"), [
+    (["classifier", "classifier"], ["backbone"]), (["classifier"], ["backbone", "backbone.0"]),
+    (["classifier", "backbone.3"], ["backbone"]),
+])
+def test_a_part_that_is_listed_twice_fails_the_sanity_check(head, backbone):
+    with pytest.raises(ValueError, match="2 parameters are listed twice in head_modules"):
+        check(parts(MeanOfBackbone(), head, backbone), [example()], ["gradient"], draws=1)
+
+
+def test_a_gru_is_randomised_with_the_head():
+    """Whatever a recurrent layer is called, and whichever it is."""
+    torch.manual_seed(0)
+    model = Gru().eval()
+    trained = {name: weight.clone() for name, weight in model.gru.named_parameters()}
+    for other in random_head_models(model, draws=2):
+        assert not any(weight.equal(trained[name]) for name, weight in other.gru.named_parameters())
+        assert not other.classifier.weight.equal(model.classifier.weight)
+        assert all(weight.equal(trained[name]) for name, weight in model.gru.named_parameters())
+    stages = dict(randomised_models(model))
+    assert list(stages)[:2] == ["classifier", "gru"]
+    assert stages["classifier"].gru.weight_hh_l0.equal(model.gru.weight_hh_l0)
+    assert not stages["gru"].gru.weight_hh_l0.equal(model.gru.weight_hh_l0)
+
+
+@pytest.mark.parametrize("model", [Mixing(), MixingInTime()])
+@pytest.mark.parametrize("value", [-2.0, 0.0, 0.5, 1.0, None])
+def test_frames_that_meet_in_the_encoder_are_found_even_where_all_frames_are_equal(model, value):
+    """With frames of one value, and of noise that is the same in all frames."""
+    torch.manual_seed(0)
+    frame = torch.randn(3, 5, 5) if value is None else torch.full((3, 5, 5), value)
+    clip = frame.expand(3, -1, -1, -1).double()
+    with pytest.raises(ValueError, match="states frames_independent = True, but a frame's features change"):
+        frames_are_independent(model, clip)
+    with pytest.raises(ValueError, match="set it to False"):
+        temporal_saliency_rescaling(model, clip, 0)
+    with pytest.raises(ValueError, match="set it to False"):
+        frames_are_independent(model, clip[:1])
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Pretend that all weights are on CUDA, and note for each layer that runs whether cuDNN is off.
+
+    Yields a function of a model that returns [(name of the layer, whether cuDNN was off)], filled as layers run.
+    """
+    depth = 0
+
+    @contextmanager
+    def flags(enabled):
+        nonlocal depth
+        assert not enabled
+        depth += 1
+        yield
+        depth -= 1
+
+    def watch(model):
+        noted = []
+        for name, layer in model.named_modules():
+            if not list(layer.children()):
+                def forward(*inputs, name=name, own=layer.forward):
+                    noted.append((name, depth > 0))
+                    return own(*inputs)
+
+                layer.forward = forward
+        return noted
+
+    monkeypatch.setattr(torch.backends.cudnn, "flags", flags)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    yield watch
+    assert depth == 0, "cuDNN was left off"
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind):
+    model = Gru().eval()
+    model.gru = kind(8, 8, batch_first=True).eval()
+    noted = guarded(model)
+    clip = torch.randn(2, 3, 12, 12)
+    for gradient in (frame_gradient, feature_gradient):
+        gradient(model, clip, 0)
+    assert len(noted) == 2 * len([layer for layer in model.modules() if not list(layer.children())])
+    assert {name for name, off in noted if off} == {"gru"} and ("gru", False) not in noted
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_cudnn_is_off_in_the_recurrent_layer_of_every_head(guarded, head):
+    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL).eval()
+    noted = guarded(model)
+    feature_gradient(model, torch.randn(2, 3, 33, 33), 0)
+    recurrent = {name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)}
+    assert {name for name, off in noted if off} == recurrent
+
+
+def test_cudnn_stays_on_without_gradients_in_training_and_after_an_error(guarded):
+    model, features = Gru().eval(), torch.randn(1, 2, 8)
+    noted = guarded(model)
+    with differentiable_rnns(model):
+        with torch.no_grad():
+            model.classify(features)
+        model.train().classify(features)
+        with pytest.raises(RuntimeError, match="must be equal to input_size"):
+            model.eval().classify(features[..., :5])
+        assert noted == [("gru", False), ("classifier", False)] * 2 + [("gru", True)]
+        model.classify(features)
+    assert noted[-2:] == [("gru", True), ("classifier", False)]
+    model.classify(features)
+    assert noted[-2:] == [("gru", False), ("classifier", False)]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_steps_beyond_the_length_of_a_clip_have_no_influence(head, layers):
+    """Not in the last digit, and not on the gradient."""
+    torch.manual_seed(0)
+    model = CNNLSTM(3, "squeezenet1_1", head=head, num_layers=layers, **SMALL).double().eval()
+    features, lengths = torch.randn(4, 6, 6, dtype=torch.double), torch.tensor([1, 3, 5, 6])
+    scores = model.classify(features, lengths)
+    beyond = torch.arange(6)[None] >= lengths[:, None]  # (B, T)
+    other = torch.where(beyond[..., None], 1e6 * torch.randn_like(features), features)
+    assert model.classify(other, lengths).equal(scores)
+    for row, length in enumerate(lengths.tolist()):
+        alone = model.classify(features[row:row + 1, :length])[0]
+        torch.testing.assert_close(scores[row], alone, rtol=1e-12, atol=1e-14)
+    other.requires_grad_(True)
+    gradient = torch.autograd.grad(model.classify(other, lengths).sum(), other)[0].abs().sum(2)  # (B, T)
+    assert not gradient[beyond].any() and gradient[~beyond].any()
+    whole = model.classify(features, torch.full((4,), 6))
+    torch.testing.assert_close(model.classify(features), whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("model", "name"), [
+    (MeanOfBackbone(), "classifier"), (Trainable(), "classifier.1"), (SmoothModel(), "scores"), (Gru(), "classifier"),
+    *((build_model(kind, 2, "resnet18", **SMALL), "classifier.4") for kind in MODELS),
+    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=5),
+       "classifier.4" if entry.classifier_size else "classifier.1") for head, entry in HEADS.items()),
+])
+def test_last_layer(model, name):
+    assert last_layer(model) == name
+    assert isinstance(model.get_submodule(name), nn.Linear)
+
+
+def test_a_head_without_a_linear_layer_has_no_last_layer():
+    with pytest.raises(ValueError, match="the head module backbone of Convolutional has no linear layer"):
+        last_layer(parts(Convolutional(), ["backbone"]))

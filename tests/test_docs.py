@@ -1,0 +1,233 @@
+"""The documents: their commands, flags, links and examples are valid, and the worked examples can be added as shown."""
+
+import argparse
+import importlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.runs import ROOT, use
+from tests.tiny_data import CLIP
+
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+         for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))}
+COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+STARTS = ("python3 ", "torchrun ", "./utils/")
+SCRIPTS = ("main", "inference", "frame_saliency", "feature_saliency", "utils.download_kth", "utils.synthesize_kth",
+           "utils.trim_videos", "utils.extract_frames", "utils.annotate_kth")
+SOURCES = (".py", ".html", ".css", ".js")
+
+
+def blocks_in(text, language):
+    """Return the fenced blocks in a language, "" for none."""
+    return [textwrap.dedent(code) for _, own, code in FENCE.findall(COMMENT.sub("", text)) if own == language]
+
+
+def spans_in(text):
+    """Return the pieces of code within sentences."""
+    return [" ".join(span.split()) for span in re.findall("`([^`]+)`", FENCE.sub("", COMMENT.sub("", text)))]
+
+
+def words_of(line):
+    """Return the words of a command, without variables before it and without a comment."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        words.pop(0)
+    return words
+
+
+def commands_in(text):
+    """Return the commands of the project, in fenced blocks and within sentences."""
+    lines = [line for code in blocks_in(text, "") for line in code.splitlines()]
+    return list(dict.fromkeys(line for line in (*lines, *spans_in(text)) if line.startswith((*STARTS, "DATASET="))))
+
+
+COMMANDS = [pytest.param(line, id=f"{name}: {line[:60]}") for name, text in PAGES.items() for line in commands_in(text)]
+
+
+def parser_of(module, monkeypatch):
+    """Return the parser of a module's command line, or None if it takes no options."""
+    module = importlib.import_module(module)
+    if hasattr(module, "build_parser"):
+        return module.build_parser()
+    caught = []
+
+    def catch(parser, *arguments, **keywords):
+        caught.append(parser)
+        raise SystemExit
+
+    with monkeypatch.context() as patch, suppress(SystemExit):
+        patch.setattr(argparse.ArgumentParser, "parse_args", catch)
+        if hasattr(module, "main"):
+            module.main()
+    return caught[0] if caught else None
+
+
+def check_options(module, options, monkeypatch):
+    """Parse the options of a command; argparse raises SystemExit with status 2 if the module does not know one."""
+    parser = parser_of(module, monkeypatch)
+    if parser is None:
+        assert not options, f"{module} takes no options"
+        return
+    args = parser.parse_args(options)
+    if module == "tests.benchmarks.leave_one_out":  # it passes these on
+        check_options("frame_saliency", args.options, monkeypatch)
+
+
+def check_shell(script, arguments, monkeypatch):
+    """Check a command of a shell script."""
+    assert (ROOT / script).is_file()
+    if script.endswith("generate_data.sh"):
+        check_options("utils.annotate_kth", arguments, monkeypatch)
+    elif script.endswith("test.sh"):
+        assert all((ROOT / argument).exists() for argument in arguments if not argument.startswith("-"))
+    else:
+        assert not arguments
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_is_one_that_the_scripts_know(line, monkeypatch, capsys):
+    words = words_of(line)
+    if words[0] == "torchrun":
+        words = ["python3", *words[next(i for i, word in enumerate(words) if word.endswith(".py")):]]
+    if words[0].startswith("./utils/"):
+        check_shell(words[0], words[1:], monkeypatch)
+        return
+    assert words[0] == "python3"
+    module, options = (words[2], words[3:]) if words[1] == "-m" else (words[1].removesuffix(".py"), words[2:])
+    module = module.replace("/", ".")
+    assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), f"no module {module}"
+    try:
+        check_options(module, options, monkeypatch)
+    except SystemExit as ended:
+        assert not ended.code, capsys.readouterr().err
+
+
+def test_commands_are_found():
+    assert len(COMMANDS) > 30
+    assert len(commands_in(PAGES["README.md"])) == 5
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_flags_within_sentences_exist(name, monkeypatch):
+    known = {script: parser_of(script, monkeypatch)._option_string_actions.keys() for script in SCRIPTS}
+    everywhere = set().union(*known.values())
+    for span in spans_in(PAGES[name]):
+        script = span.split()[0].removesuffix(".py").replace("/", ".")
+        unknown = set(re.findall(r"(?<!\S)--\w+", span)) - set(known.get(script, everywhere))
+        assert not unknown or span.startswith(STARTS), span
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", COMMENT.sub("", PAGES[name]))):
+        if link.startswith(("http://", "https://")):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), link
+        if anchor:
+            assert anchor in anchors_in(path.read_text(encoding="utf-8")), link
+
+
+def anchors_in(text):
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) <= 120
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/usage.md"])
+def test_environment_is_activated_before_the_first_python_command(name):
+    assert PAGES[name].index("source .venv/bin/activate") < PAGES[name].index("python3 ")
+
+
+def test_examples_of_the_usage_run(data_set, trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "snapshots" / "kth_cnnlstm_resnet18")
+    shutil.copy(data_set.video, tmp_path / "walk.avi")
+    use("frame_saliency", data_set, trained, tmp_path / "results" / "frame_saliency", "--clips", CLIP, "--no_overlay")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks_in(PAGES["docs/usage.md"], "python"):
+        exec(compile(code, "docs/usage.md", "exec"), names)
+    assert names["result"].maps["gradient"].shape == names["result"].frames.shape
+    assert (tmp_path / "time.png").is_file()
+
+
+class Example(NamedTuple):
+    """A worked example: a new file, a line for a registry, and a check."""
+
+    title: str
+    code: str
+    registry: str
+    check: str
+
+
+def worked_examples():
+    """Return the examples in the sections "How to add a ..." of docs/architecture.md."""
+    parts = re.split(r"^### (How to add .*)$", PAGES["docs/architecture.md"], flags=re.MULTILINE)[1:]
+    return [Example(title, *blocks_in(section, "python"))
+            for title, section in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def add(example, root):
+    """Add an example to a copy of the project: exactly one new file, and exactly one line in a registry."""
+    path = root / example.code.splitlines()[0].removeprefix("# ")
+    assert path.parent.is_dir() and not path.exists()
+    path.write_text(example.code, encoding="utf-8")
+    place, entry = example.registry.splitlines()
+    file, registry = re.fullmatch(r"# (\S+), in (\w+)", place).groups()
+    lines = (root / file).read_text(encoding="utf-8").splitlines()
+    starts = [number for number, line in enumerate(lines) if re.match(rf"{registry}\b.*= {{$", line)]
+    assert len(starts) == 1, f"{file} has no registry {registry} with an entry per line"
+    lines.insert(starts[0] + 1, entry)
+    (root / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project's code."""
+    root = tmp_path_factory.mktemp("project")
+    rooms = [path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file() or path.name == "data"]
+    sources = [*ROOT.glob("*.py")]
+    for room in rooms:
+        sources += [path for pattern in ("*", "*/*") for path in (ROOT / room).glob(pattern) if path.suffix in SOURCES]
+    for source in sources:
+        copy = root / source.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, copy)
+    return root
+
+
+@pytest.mark.parametrize("example", worked_examples(), ids=lambda example: example.title)
+def test_worked_example_can_be_added(example, project):
+    assert example.check.startswith("# check\n")
+    assert max(map(len, "\n".join(example[1:]).splitlines())) <= 120
+    add(example, project)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", example.check], cwd=project, env=environment, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_is_an_example_of_everything():
+    titles = [example.title.removeprefix("How to add ") for example in worked_examples()]
+    assert titles == ["an attribution method", "a head", "a data set", "a metric"]
+
+
+def test_figures_are_drawings_that_the_pages_show():
+    shown = {Path(link).name for text in PAGES.values() for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)}
+    assert {path.name for path in ROOT.glob("docs/*.svg")} <= shown

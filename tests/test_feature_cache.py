@@ -1,0 +1,40 @@
+"""model/feature_cache.py: vectors of a frozen backbone on disk."""
+
+import torch
+
+from model.feature_cache import FeatureCache
+from tests.runs import run_command, train_options
+from tests.toys import MeanOfBackbone
+
+
+def test_vectors_are_kept_per_backbone_settings_and_clip(tmp_path):
+    model, vectors = MeanOfBackbone(), torch.randn(2, 5, 8)
+    cache = FeatureCache(tmp_path, model, "settings")
+    assert cache.load("clip") is None
+    cache.save("clip", vectors)
+    assert torch.equal(FeatureCache(tmp_path, model, "settings").load("clip"), vectors)
+    assert cache.load("other clip") is None
+    assert FeatureCache(tmp_path, model, "other settings").load("clip") is None
+    with torch.no_grad():
+        model.backbone[0].weight[0, 0, 0, 0] += 1
+    assert FeatureCache(tmp_path, model, "settings").load("clip") is None
+
+
+def test_a_damaged_file_counts_as_missing(tmp_path):
+    cache = FeatureCache(tmp_path, MeanOfBackbone(), "")
+    cache.save("clip", torch.ones(1))
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"damaged")
+    assert cache.load("clip") is None
+
+
+def test_a_training_with_kept_features_gives_the_same_model(data_set, tmp_path):
+    """The second run reads all features; the third, without a cache, computes them."""
+    for name, more in (("first", ["--feature_cache", tmp_path / "cache"]),
+                       ("second", ["--feature_cache", tmp_path / "cache"]), ("third", [])):
+        run_command("main", *train_options(data_set, tmp_path / name, *more))
+    states = [torch.load(tmp_path / name / "last.pth", weights_only=True)["state_dict"]
+              for name in ("first", "second", "third")]
+    assert len(list((tmp_path / "cache").iterdir())) == 16
+    for other in states[1:]:
+        assert all(torch.equal(weight, other[name]) for name, weight in states[0].items())

@@ -1,0 +1,48 @@
+"""Saliency of features from the command line."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from runtime.files import read_json
+from saliency.gradient import feature_gradient
+from tests.runs import as_seen, saved, use
+from tests.tiny_data import CLIP, DURATION
+
+
+@pytest.fixture(scope="module")
+def listened(data_set, trained, tmp_path_factory):
+    """Feature saliency of one clip, by two methods."""
+    folder = tmp_path_factory.mktemp("feature_saliency")
+    use("feature_saliency", data_set, trained, folder, "--limit", 1, "--tsr", "--method", "gradient_x_input",
+        "--score", "probability")
+    return folder
+
+
+def test_feature_saliency_files(data_set, trained, listened):
+    model, info, clip = as_seen(data_set, trained)
+    folder = listened / "walking" / CLIP
+    assert {path.name for path in folder.iterdir()} == {
+        "saliency.npz", "metrics.json", "features.png", "features_tsr.png", "profile.png"
+    }
+    arrays = saved(folder)
+    target = info.classes.index(str(arrays["target"]))
+    assert arrays["target"] == arrays["predicted"]
+    gradient = feature_gradient(model, clip, target, "probability").numpy()
+    np.testing.assert_allclose(arrays["gradient"], gradient, atol=1e-4 * np.abs(gradient).max())
+    np.testing.assert_allclose(arrays["features"], model.encode(clip[None])[0].detach(), atol=1e-4)
+    np.testing.assert_allclose(arrays["gradient_x_input"], arrays["gradient"] * arrays["features"], rtol=1e-5)
+    assert arrays["tsr"].shape == arrays["gradient"].shape == (DURATION, 300)
+    assert arrays["time_contribution"].shape == (DURATION,)
+    assert set(read_json(listened / "metrics.json")["clips"]) == {CLIP}
+
+
+def test_feature_saliency_goes_on_and_follows_the_label(data_set, trained, listened, tmp_path, capsys):
+    folder = shutil.copytree(listened, tmp_path / "copy")
+    use("feature_saliency", data_set, trained, folder, "--limit", 1, "--tsr", "--method", "gradient_x_input",
+        "--score", "probability")
+    assert "0 clips explained, 1 kept from before, 0 left out" in capsys.readouterr().out
+    use("feature_saliency", data_set, trained, folder, "--target", "label", "--clips", "person22_running_d1_1",
+        "--overwrite")
+    assert saved(folder / "running" / "person22_running_d1_1")["target"] == "running"

@@ -1,0 +1,88 @@
+"""Classification from the command line."""
+
+import numpy as np
+import pytest
+
+from data import clips
+from data.video import read_video, write_video
+from runtime.files import read_json
+from tests.runs import as_seen, data_options, run_command, table, use
+from tests.tiny_data import DURATION, SIZE
+
+
+def test_inference(data_set, trained, tmp_path, capsys):
+    use("inference", data_set, trained, tmp_path)
+    assert "4 clips classified, 0 left out" in capsys.readouterr().out
+    rows, metrics = table(tmp_path / "predictions.csv"), read_json(tmp_path / "metrics.json")
+    assert list(rows[0]) == ["clip", "label", "predicted", "running", "walking"]
+    assert [row["clip"] for row in rows] == [f"person22_{c}_d1_{k}" for c in ("walking", "running") for k in (1, 2)]
+    confusion = np.zeros((2, 2), dtype=int)
+    for row in rows:
+        assert float(row["running"]) + float(row["walking"]) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(("running", "walking"), key=lambda name: float(row[name]))
+        confusion[metrics["classes"].index(row["label"]), metrics["classes"].index(row["predicted"])] += 1
+    assert metrics["confusion"] == confusion.tolist()
+    assert metrics["accuracy"] == confusion.trace() / 4
+    assert metrics["counts"] == {"running": 2, "walking": 2}
+    assert (tmp_path / "confusion.png").stat().st_size > 1000
+    assert read_json(trained / "metrics.json")["testing"]["confusion"] == metrics["confusion"]
+    model, _, clip = as_seen(data_set, trained)
+    np.testing.assert_allclose(model(clip[None])[0].softmax(0)[0].item(), float(rows[0]["running"]), atol=1e-5)
+
+
+def test_inference_on_chosen_clips(data_set, trained, tmp_path):
+    use("inference", data_set, trained, tmp_path, "--subset", "all", "--limit", 3)
+    assert len(table(tmp_path / "predictions.csv")) == 3
+    use("inference", data_set, trained, tmp_path, "--subset", "validation", "--clips", "person19_running_d1_2")
+    assert [row["clip"] for row in table(tmp_path / "predictions.csv")] == ["person19_running_d1_2"]
+
+
+def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
+    use("inference", data_set, trained, tmp_path, "--video", data_set.video, "--annotation_path", "nowhere.json")
+    rows = table(tmp_path / "predictions.csv")
+    assert [(row["clip"], row["label"]) for row in rows] == [("walk_00001", ""), ("walk_00007", "")]
+    assert "walk.avi frames 7-12" in capsys.readouterr().out
+    frames, _ = read_video(tmp_path / "walk_classified.mp4")
+    assert frames.shape == (2 * DURATION, 2 * SIZE, 2 * SIZE, 3)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_last_window_of_a_video_ends_with_it(trained, tmp_path):
+    frames = np.arange(DURATION + 2, dtype=np.uint8)[:, None, None].repeat(SIZE, 1).repeat(SIZE, 2) * 20
+    write_video(tmp_path / "long.avi", frames)
+    run_command("inference", "--video", tmp_path / "long.avi", "--resume_path", trained / "best.pth", "--result_path",
+                tmp_path / "results")
+    assert [row["clip"] for row in table(tmp_path / "results" / "predictions.csv")] == ["long_00001", "long_00003"]
+    copy, _ = read_video(tmp_path / "results" / "long_classified.mp4")
+    np.testing.assert_allclose(copy[:, -8:].mean((1, 2, 3)), frames.mean((1, 2)), atol=8)  # each frame once
+
+
+def test_an_interrupted_run_says_how_to_go_on(data_set, trained, tmp_path, capsys, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inference.classify", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        use("inference", data_set, trained, tmp_path)
+    assert ended.value.code == 130
+    assert "run the same command to go on" in capsys.readouterr().err
+
+
+CLIP = "person22_walking_d1_1"
+
+
+def test_an_image_that_vanishes_between_listing_and_reading(own_data_set, trained, tmp_path, capsys, monkeypatch):
+    read = clips.read_image
+
+    def vanish(path):
+        if CLIP in str(path):
+            path.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(clips, "read_image", vanish)
+    options = [*data_options(own_data_set), "--resume_path", trained / "best.pth"]
+    run_command("inference", *options, "--result_path", tmp_path / "out")
+    printed = capsys.readouterr()
+    assert f"{CLIP} is left out: " in printed.err
+    assert "image_00001.jpg" in printed.err
+    assert "3 clips classified, 1 left out" in printed.out

@@ -1,0 +1,41 @@
+"""The prediction for a clip."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from model.prediction import predict
+
+INFO = SimpleNamespace(classes=["running", "walking"], mean=[0.5] * 3, std=[0.5] * 3, sample_duration=2, sample_size=4)
+FRAMES = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+class Model(torch.nn.Module):
+    """Scores 0 and `score`, whatever it sees."""
+
+    def __init__(self, score):
+        super().__init__()
+        self.score = torch.nn.Parameter(torch.tensor([0.0, score]))
+
+    def encode(self, clips):
+        return clips.flatten(2)[..., :5]
+
+    def classify(self, features):
+        return self.score.expand(len(features), 2)
+
+
+@pytest.mark.parametrize(("target", "index"), [("predicted", 1), ("label", 1), ("running", 0)])
+def test_a_prediction_and_its_target(target, index):
+    seen = predict(Model(np.log(3)), INFO, FRAMES, target, "walking")
+    assert seen.probabilities == pytest.approx([0.25, 0.75])
+    assert (seen.tensor.shape, seen.features.shape, seen.target) == ((2, 3, 4, 4), (2, 5), index)
+    assert seen.predicted == "walking"
+    other = predict(Model(-1.0), INFO, FRAMES)
+    assert (other.predicted, other.target, round(float(other.probabilities.max()), 2)) == ("running", 0, 0.73)
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="the model's scores are not finite"):
+        predict(Model(np.nan), INFO, FRAMES)

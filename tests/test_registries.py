@@ -1,0 +1,165 @@
+"""Registries: what an entry declares is what its function takes, and the command line passes it on."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import feature_saliency
+import frame_saliency
+from data.clips import find_clips, load_frames
+from data.datasets import DATASETS
+from model.cnn_lstm import build_model
+from model.heads import HEADS
+from model.prediction import predict
+from model.registry import MODELS
+from runtime.declare import Option, load
+from runtime.files import read_json
+from saliency.fills import FILLS
+from saliency.methods import FEATURE_METHODS, METHODS, attribute
+from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
+from tests.runs import as_seen, run_command, saved, train_options, use
+from tests.tiny_data import CLIP, DURATION, SIZE
+
+SCRIPTS = {"frame_saliency": (frame_saliency, METHODS), "feature_saliency": (feature_saliency, FEATURE_METHODS)}
+METHOD_CASES = [(script, name) for script, (_, registry) in SCRIPTS.items() for name in registry]
+BEHIND = {  # methods that pass their options on: the function that takes them
+    "saliency.methods.rescaling:tsr": temporal_saliency_rescaling,
+    "saliency.methods.rescaling:feature_tsr": feature_rescaling,
+}
+ANOTHER = {  # a value of each option of a method that is not its default
+    "samples": 2, "noise": 0.1, "points": 3, "layer": "backbone.features.4.squeeze", "frames": 2, "pixels": 11,
+    "patch": 12, "quantile": 0.3, "fill": "zero", "step": "time", "tolerance": 0.01, "amp": True, "memory_gb": 1.0,
+}
+
+
+def declared():
+    """Return (function, Option) of everything that a registry declares."""
+    entries = [*METHODS.values(), *FEATURE_METHODS.values(), *HEADS.values()]
+    return [(BEHIND.get(entry.place) or load(entry.place), option) for entry in entries for option in entry.options]
+
+
+def other_than(option):
+    """Return a value of a head's option that is not its default."""
+    return option.default + 1 if option.type is int else option.default / 2
+
+
+def flags_of(options):
+    """Return the flags that give the options of a method other values than their defaults."""
+    flags = []
+    for option in options:
+        flags += [f"--{option.destination}", *([] if option.type is bool else [ANOTHER[option.name]])]
+    return flags
+
+
+@pytest.mark.parametrize("entry", [*METHODS.values(), *FEATURE_METHODS.values()], ids=lambda entry: entry.place)
+def test_every_method_loads_and_has_the_signature_of_a_method(entry):
+    names = list(inspect.signature(load(entry.place)).parameters)
+    assert names[:4] == ["model", "clip", "target", "score"] and entry.line
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_loads_and_states_its_size(name):
+    head = load(HEADS[name].place)(6, 5, 2)
+    assert isinstance(head, nn.Module) and HEADS[name].line
+    assert head(torch.randn(2, 4, 6)).shape == (2, head.output_size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_of_model_is_built_with_the_head_of_a_new_model_and_of_an_old_file(name):
+    kind = MODELS[name]
+    for head in (kind.head, kind.unnamed_head):
+        model = build_model(name, 2, "resnet18", head=head, hidden_size=4)
+        assert isinstance(model.head, load(HEADS[head].place)) and model.config["head"] == head
+    assert build_model(name, 2, "resnet18", hidden_size=4).config["head"] == kind.unnamed_head and kind.line
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_options_of_a_head_are_in_the_configuration(name):
+    sizes = {option.name: other_than(option) for option in HEADS[name].options}
+    config = build_model("cnnlstm", 2, "squeezenet1_1", head=name, hidden_size=4, **sizes).config
+    assert sizes.items() <= config.items() and config["classifier_size"] == HEADS[name].classifier_size
+
+
+def test_every_fill_has_the_shape_of_a_frame():
+    clip = torch.randn(4, 3, 5, 6)
+    assert {name: fill(clip).shape for name, fill in FILLS.items()} == dict.fromkeys(FILLS, (3, 5, 6))
+
+
+def test_data_sets_are_registered_under_their_names():
+    assert {name: dataset.name for name, dataset in DATASETS.items()} == {name: name for name in DATASETS}
+
+
+@pytest.mark.parametrize(("function", "option"), declared(), ids=lambda value: getattr(value, "name", None))
+def test_an_option_is_a_keyword_argument_with_the_same_default(function, option):
+    parameter = inspect.signature(function).parameters[option.name]
+    assert parameter.default == option.default
+    assert option.default is None or type(option.default) is option.type
+    assert not option.choices or option.default in option.choices
+
+
+def test_options_that_share_a_flag_are_the_same():
+    flags = {}
+    for _, option in declared():
+        assert flags.setdefault(option.destination, option) == option
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_command_line_has_the_declared_defaults(script):
+    module, registry = SCRIPTS[script]
+    args = module.build_parser().parse_args([])
+    for method in registry.values():
+        for option in method.options:
+            assert getattr(args, option.destination) == option.default
+
+
+def test_numbers_out_of_the_declared_range_are_refused(capsys):
+    parser = frame_saliency.build_parser()
+    for _, option in declared():
+        if option.destination in vars(parser.parse_args([])) and option.type in (int, float):
+            for value in (option.least, option.most):
+                if value is not None:
+                    parser.parse_args([f"--{option.destination}", str(value)])
+            beyond = [value for value in ((option.least or 0) - 1, (option.most or 2.0**31) + 1)]
+            for value in beyond:
+                with pytest.raises(SystemExit):
+                    parser.parse_args([f"--{option.destination}", str(value)])
+                assert f"--{option.destination}: {value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("script", "name"), METHOD_CASES)
+def test_every_method_runs_from_the_command_line_with_its_flags(data_set, trained, tmp_path, script, name):
+    """With other values than the defaults: they reach the method, and are in the recipe."""
+    method = SCRIPTS[script][1][name]
+    options = {option.name: ANOTHER[option.name] for option in method.options}
+    assert all(options[option.name] != option.default for option in method.options)
+    more = ["--no_overlay"] if script == "frame_saliency" else []
+    use(script, data_set, trained, tmp_path, "--method", name, *flags_of(method.options), "--clips", CLIP,
+        "--target", "running", *more)
+    model, info, _ = as_seen(data_set, trained)
+    _, (clip,), _ = find_clips(data_set.annotation, data_set.images, names=[CLIP])
+    seen = predict(model, info, load_frames(clip, DURATION, SIZE), "running")
+    expected = attribute(method, model, seen.tensor, seen.target, **options)
+    arrays, recipe = saved(tmp_path / "walking" / CLIP), read_json(tmp_path / "opts.json")["options"]
+    largest = expected.map.abs().max().item()
+    np.testing.assert_allclose(arrays[name], expected.map.cpu(), atol=(0.1 if "amp" in options else 2e-3) * largest)
+    assert set(arrays["maps"]) == {"gradient", name}
+    assert {f"{name}_{fact}" for fact in expected.facts} <= arrays.keys() and expected.arrays.keys() <= arrays.keys()
+    assert {option.destination: recipe[option.destination] for option in method.options} == {
+        option.destination: ANOTHER[option.name] for option in method.options}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_options_of_a_head_reach_it_from_the_command_line(data_set, tmp_path, name):
+    options = {option.name: other_than(option) for option in HEADS[name].options}
+    flags = [part for option in HEADS[name].options for part in (f"--{option.destination}", options[option.name])]
+    run_command("main", *train_options(data_set, tmp_path, "--head", name, "--n_epochs", 1, *flags))
+    config = torch.load(tmp_path / "best.pth", weights_only=True)["config"]
+    assert {"head": name, **options}.items() <= config.items()
+
+
+def test_the_flag_of_an_option_may_have_another_name():
+    assert Option("samples", int, 25, "", "smoothgrad_samples").destination == "smoothgrad_samples"
+    assert Option("attention_rows", int, 20, "").destination == "attention_rows"

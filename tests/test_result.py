@@ -1,0 +1,160 @@
+"""The files of a clip's result: what is written is read back, and figures are whole and always the same bytes."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saliency import charts, figures
+from saliency.result import ClipResult, facts_of, save_figure, title_of
+from tests.bad_files import Evil
+from tests.drawn import ROWS
+from tests.runs import ROOT
+
+SAVE = """
+import sys
+from saliency import charts
+from saliency.result import save_figure
+for path in sys.argv[1:]:
+    save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+assert "matplotlib.pyplot" not in sys.modules
+"""
+
+
+def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path):
+    first = [tmp_path / f"figure{suffix}" for suffix in figures.METADATA]
+    second = [tmp_path / "new_folder" / path.name for path in first]
+    for path in first:
+        save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
+    subprocess.run([sys.executable, "-c", SAVE, *map(str, second)], check=True, cwd=ROOT)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert [path.read_bytes()[:4] for path in first] == [b"\x89PNG", b"%PDF", b"<?xm"]
+    assert {path.name for path in tmp_path.iterdir()} == {"new_folder", *(path.name for path in first)}
+
+
+@pytest.mark.parametrize("fails", ["drawing", "writing"])
+def test_a_figure_that_fails_leaves_the_old_file(tmp_path, monkeypatch, fails):
+    path = tmp_path / "figure.png"
+    path.write_text("old")
+    figure = charts.training_curves(ROWS)
+
+    def break_off(target, *_, **options):
+        target.write(b"half") if fails == "drawing" else target.write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(*(figure, "savefig") if fails == "drawing" else (Path, "write_bytes"), break_off)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(figure, path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def result(**changes):
+    """Return a result of frames with everything in it."""
+    random = np.random.default_rng(0)
+    maps = {name: random.random((4, 6, 5), np.float32) for name in ("gradient", "tsr", "occlusion_frame")}
+    parts = {
+        "facts": facts_of("a clip", "walking", "running", "running", 0.75, "logit") | {"tsr_error_bound": 2e-4},
+        "frames": random.integers(0, 256, (4, 6, 5), dtype=np.uint8), "flow": random.random((3, 6, 5)), "maps": maps,
+        "evidence": {"occlusion_frame": maps["occlusion_frame"] - 0.5},
+        "arrays": {"time_delta": random.random(4), "time_contribution": random.random(4),
+                   "patch_delta": random.random((4, 2, 2))},
+    }
+    return ClipResult(**(parts | changes))
+
+
+def of_features():
+    """Return a result of features."""
+    gradient = np.random.default_rng(1).normal(size=(4, 7)).astype(np.float32)
+    return ClipResult(facts_of("a clip", None, "running", "walking", 0.25, "probability"), features=2 * gradient,
+                      maps={"gradient": gradient}, arrays={"time_contribution": np.linspace(0, 1, 4)})
+
+
+def assert_same(found, expected):
+    """Fail if two results differ in anything."""
+    for part in fields(ClipResult):
+        ours, theirs = getattr(found, part.name), getattr(expected, part.name)
+        if isinstance(theirs, dict) and part.name != "facts":
+            assert list(ours) == list(theirs), part.name
+            for name, values in theirs.items():
+                np.testing.assert_array_equal(ours[name], values)
+        elif isinstance(theirs, np.ndarray):
+            np.testing.assert_array_equal(ours, theirs)
+            assert ours.dtype == theirs.dtype
+        else:
+            assert ours == theirs, part.name
+
+
+@pytest.mark.parametrize("expected", [
+    result(), of_features(), result(flow=None), result(maps={}, evidence={}, arrays={}),
+    result(frames=np.zeros((1, 6, 5), np.uint8), maps={"gradient": np.ones((1, 6, 5))}, flow=np.zeros((0, 6, 5)),
+           evidence={}, arrays={}),
+])
+def test_what_is_written_is_read_back(tmp_path, expected):
+    expected.write(tmp_path / "saliency.npz")
+    found = ClipResult.read(tmp_path / "saliency.npz")
+    assert_same(found, expected)
+    assert found.time_contribution is found.arrays.get("time_contribution")
+
+
+@pytest.mark.parametrize("expected", [result(), of_features(), result(evidence={}), result(arrays={}, flow=None)])
+def test_a_file_of_an_earlier_version_is_read_the_same(tmp_path, expected):
+    """It does not list its maps."""
+    expected.write(tmp_path / "saliency.npz")
+    with np.load(tmp_path / "saliency.npz") as archive:
+        before = {name: archive[name] for name in archive.files if name != "maps"}
+    np.savez(tmp_path / "before.npz", **before)
+    assert_same(ClipResult.read(tmp_path / "before.npz"), expected)
+
+
+def test_what_has_another_shape_is_no_map(tmp_path):
+    """Nor is what holds no numbers; a time contribution of another length is passed over."""
+    arrays = vars(result())["maps"]
+    others = {"small": np.ones((4, 3, 3)), "text": np.full((4, 6, 5), "a")}
+    np.savez(tmp_path / "saliency.npz", frames=result().frames, time_contribution=np.ones(9), **arrays, **others,
+             maps=np.array(["gradient", "small", "text", "none"]))
+    found = ClipResult.read(tmp_path / "saliency.npz")
+    assert list(found.maps) == ["gradient"] and found.time_contribution is None
+    with np.load(tmp_path / "saliency.npz") as archive:
+        before = {name: archive[name] for name in archive.files if name != "maps"}
+    np.savez(tmp_path / "saliency.npz", **before)
+    assert set(ClipResult.read(tmp_path / "saliency.npz").maps) == set(arrays)
+
+
+@pytest.mark.parametrize("content", [
+    {"frames": np.zeros((2, 3, 3))}, {"frames": np.zeros((2, 3), np.uint8)}, {"frames": np.zeros((0, 3, 3), np.uint8)},
+    {"features": np.zeros(3)}, {"features": np.zeros((0, 3))}, {"gradient": np.zeros((2, 3, 3))}, {},
+])
+def test_other_arrays_are_no_result(tmp_path, content):
+    np.savez(tmp_path / "saliency.npz", **content)
+    with pytest.raises(ValueError, match=r"saliency\.npz.*compute it again"):
+        ClipResult.read(tmp_path / "saliency.npz")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 300, -1, -300])
+def test_a_damaged_file_is_no_result(tmp_path, kept):
+    result().write(tmp_path / "saliency.npz")
+    (tmp_path / "saliency.npz").write_bytes((tmp_path / "saliency.npz").read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"saliency\.npz cannot be read .*; compute it again"):
+        ClipResult.read(tmp_path / "saliency.npz")
+    with pytest.raises(ValueError, match="compute it again"):
+        ClipResult.read(tmp_path / "none.npz")
+
+
+def test_a_pickle_is_not_loaded(tmp_path):
+    np.savez(tmp_path / "saliency.npz", frames=np.zeros((2, 3, 3), np.uint8),
+             gradient=np.array([Evil(tmp_path / "trace")]))
+    with pytest.raises(ValueError, match="compute it again"):
+        ClipResult.read(tmp_path / "saliency.npz")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_the_title_of_a_clip():
+    facts = facts_of("a", "walking", "walking", "running", 0.25, "logit")
+    assert facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": "running", "probability": 0.25,
+                     "score": "logit"}
+    assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75)"
+    facts = facts_of("b", None, "running", "running", 0.731, "logit")
+    assert title_of(facts, 0.731) == "b: no label, predicted running (0.73)"

@@ -1,0 +1,59 @@
+"""Convolutions in windows equal those of whole pictures, and so do their gradients."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from model.fast.folding import fold_batch_norm
+from model.fast.windowed import FastConvolution, WindowedNetwork
+from saliency.tsr.patches import box_masks, patch_boxes
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_b0"])
+def test_a_local_network_gives_the_same_numbers_and_gradients(name):
+    """Boxes in the middle and at the borders; the picture is small enough for layers that are reached everywhere."""
+    torch.manual_seed(0)
+    plain = fold_batch_norm(models.get_model(name, weights=None).eval()).double().requires_grad_(False)
+    twin = fold_batch_norm(models.get_model(name, weights=None).eval()).double().requires_grad_(False)
+    twin.load_state_dict(plain.state_dict())
+    windowed = WindowedNetwork(twin)
+    frame, fill = torch.randn(2, 3, 72, 64, dtype=torch.double)
+    boxes = patch_boxes(72, 64, 10)[0][[0, 3, 17, 24, 48, 55]]
+    frames = torch.where(box_masks(boxes, (72, 64)), fill, frame).requires_grad_(True)
+    expected = plain(frames)
+    slopes = torch.randn_like(expected)
+    gradient = torch.autograd.grad(expected, frames, slopes)[0]
+    windowed.find_reach(twin, frame, boxes)
+    windowed.set_reference(twin, frame)
+    with windowed.only_windows(torch.arange(6)):
+        windows = [layer.windows for layer in windowed.layers]
+        found = twin(frames)
+    assert windows[0] is not None or name != "resnet18"
+    assert all(layer.windows is None for layer in windowed.layers)
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(torch.autograd.grad(found, frames, slopes)[0], gradient, atol=1e-9, rtol=1e-9)
+
+
+def test_only_the_window_is_computed_and_the_rest_is_the_reference():
+    layer = FastConvolution(nn.Conv2d(64, 2, 3, padding=1).requires_grad_(False))
+    layer.reference = torch.full((1, 2, 9, 9), 7.0)
+    layer.windows = ([0, 5], [6, 2], 4, 3)
+    pictures = torch.randn(2, 64, 9, 9)
+    found, everywhere = layer(pictures), layer.convolution(pictures)
+    for i, (top, left) in enumerate([(0, 6), (5, 2)]):
+        inside = torch.zeros(9, 9, dtype=torch.bool)
+        inside[top:top + 4, left:left + 3] = True
+        torch.testing.assert_close(found[i][:, inside], everywhere[i][:, inside], atol=1e-5, rtol=1e-5)
+        assert (found[i][:, ~inside] == 7).all()
+
+
+def test_the_boxes_reach_what_the_kernel_reaches():
+    network = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
+                            nn.Conv2d(8, 8, 3, padding=1)).requires_grad_(False)  # fmt: skip
+    windowed = WindowedNetwork(network)
+    tops = torch.arange(0, 32, 4)
+    boxes = torch.stack([tops, tops + 4, torch.zeros_like(tops), torch.full_like(tops, 32)], 1)
+    windowed.find_reach(network, torch.randn(3, 32, 32), boxes)
+    assert windowed.layers[0].reached[0].tolist()[2] == [3, 7]  # pixels 8..11 with 2 on either side, every second
+    assert windowed.layers[1].reached[0].tolist()[2] == [0, 5]  # pooled: outputs 1..3, with one on either side
