@@ -29,9 +29,12 @@ def build_parser():
         help="initial weights of the backbone: torchvision's download, random, or a file of yours")
     add("--finetune", action="store_true",
         help="train the backbone too, which is much slower; by default it is frozen and its features are computed once")
-    add("--num_layers", type=opts.positive_int, default=1, help="layers of the LSTM")
-    add("--hidden_size", type=opts.positive_int, default=256, help="units of each LSTM layer")
-    add("--dropout", type=opts.fraction, default=0.5, help="share of units dropped in the classifier")
+    add("--num_layers", type=opts.positive_int, default=1, help="LSTM layers or convolutions of the head")
+    add("--hidden_size", type=opts.positive_int, default=256, help="units of each of these layers")
+    add("--dropout", type=opts.fraction, default=None,
+        help="share of units dropped in the classifier (default: that of the head)")
+    add("--vector_dropout", type=opts.fraction, default=None,
+        help="share of the backbone's outputs that are dropped (default: that of the head)")
     for name, head in HEADS.items():
         opts.add_declared(group, [option._replace(default=None, help=f"{option.help} (head {name}, "
                                                   f"default {option.default})") for option in head.options])
@@ -152,8 +155,10 @@ def new_model(args, classes):
     head = choose_head(args.model, args.head, sizes)
     torch.manual_seed(args.seed)
     weights = "none" if args.pretrain_path else args.backbone_weights
+    dropout = {name: getattr(HEADS[head], name) for name in ("dropout", "vector_dropout")}
+    dropout |= opts.given(args, dropout)
     model = build_model(args.model, len(classes), args.backbone, weights, head, hidden_size=args.hidden_size,
-                        num_layers=args.num_layers, dropout=args.dropout, **sizes)
+                        num_layers=args.num_layers, **dropout, **sizes)
     if args.pretrain_path:
         same = start_from(args.pretrain_path, model, classes)
         print(f"weights from {args.pretrain_path}" + ("" if same else ", with a new last layer for other classes"))

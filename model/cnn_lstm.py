@@ -34,15 +34,17 @@ class CNNLSTM(nn.Module):
     def __init__(self, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none", *,
                  head: str = "lstm", adapt_backbone: Callable | None = None, feature_size: int = 300,
                  hidden_size: int = 256, num_layers: int = 1, classifier_size: int | None = None, dropout: float = 0.0,
-                 **head_options):
+                 vector_dropout: float = 0.0, **head_options):
         super().__init__()
         classifier_size = HEADS[head].classifier_size if classifier_size is None else classifier_size
         options = {option.name: option.default for option in HEADS[head].options} | head_options
         self.config = {
             "num_classes": num_classes, "backbone": backbone, "feature_size": feature_size, "hidden_size": hidden_size,
-            "num_layers": num_layers, "classifier_size": classifier_size, "dropout": dropout, "head": head, **options,
+            "num_layers": num_layers, "classifier_size": classifier_size, "dropout": dropout, "head": head,
+            "vector_dropout": vector_dropout, **options,
         }
         self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights, adapt_backbone)
+        self.vector_dropout = nn.Dropout(vector_dropout) if vector_dropout else nn.Identity()
         self.projection = nn.Linear(self.backbone_size, feature_size)
         self.head = load(HEADS[head].place)(feature_size, hidden_size, num_layers, **options)
         self.classifier = build_classifier(self.head.output_size, classifier_size, num_classes, dropout)
@@ -54,7 +56,7 @@ class CNNLSTM(nn.Module):
 
     def project(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the features of vectors: (B, T, P) -> (B, T, D). This is the first layer that is always trained."""
-        return self.projection(vectors)
+        return self.projection(self.vector_dropout(vectors))
 
     def encode(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the features of each frame, seen by itself: (B, T, C, H, W) -> (B, T, D)."""

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.averaging import WeightAverage
 from model.checkpoint import ModelInfo, load_weights, read_checkpoint
 
 
-def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam) -> list[dict[str, Any]]:
-    """Load the weights and the optimizer's state of a run's last.pth, and return its history, a dict per epoch.
+def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam,
+           average: WeightAverage) -> list[dict[str, Any]]:
+    """Load the weights, their average and the optimizer's state of last.pth; return its history, a dict per epoch.
 
     Without a file, the run starts: nothing is loaded and the history is empty. The optimizer keeps its settings, such
     as the learning rate. Raises ValueError if the file belongs to another run.
@@ -27,6 +29,8 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
         optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
         if not (all(_fits(*item) for item in optimizer.state.items()) and _is_history(checkpoint["history"])):
             raise ValueError("its optimizer state or its history is damaged")
+        own = checkpoint.get("own_weights", [weight.detach().clone() for weight in average.parameters])
+        average.resume(own, len(checkpoint["history"]))
         return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{path} belongs to another run ({str(error)[:120]}); give another --result_path, or "

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from model import distributed
 from model.accuracy import summarise_confusion
+from model.averaging import WeightAverage
 from model.batches import epoch_batches, own_loader
 from model.checkpoint import ModelInfo, save_checkpoint
 from model.resuming import resume
@@ -59,17 +60,18 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
     """Train a model and return the history of the run, a dict per epoch. Resume from folder/last.pth if it exists.
 
     training, validation: data sets of (input, label); the label of windows without anybody is UNDECIDED. The inputs
-    are clips if `finetune`, otherwise vectors of the backbone. After each epoch the model is saved as last.pth, as
-    best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every
-    `log_interval` batches the loss is printed. log: called with the history after each epoch is saved, and at the start
-    of a resumed run.
+    are clips if `finetune`, otherwise vectors of the backbone. After each epoch the average of the weights over the
+    last epochs (model/averaging.py) is evaluated and saved as last.pth, as best.pth if it is the best so far (see
+    `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every `log_interval` batches the loss is printed.
+    log: called with the history after each epoch is saved, and at the start of a resumed run.
 
     Raises ValueError if last.pth belongs to another run or if training diverges. The files of the epoch before remain.
     """
     forward = model if finetune else AfterBackbone(model)
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
-    history = resume(folder / "last.pth", model, info, optimizer)
+    average = WeightAverage(parameters)
+    history = resume(folder / "last.pth", model, info, optimizer, average)
     if history and log:
         log(history)
     shared = distributed.share_batches(forward, parameters)
@@ -79,13 +81,16 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
             found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes), log_interval, epoch)
+            average.update()
             model.eval()
             history.append({"epoch": epoch, **_history_of("train", *found, info.classes)})
-            if held_out is not None:  # not `if held_out`: the share of a process may be empty
-                found = evaluate(forward, held_out, device, len(info.classes))
-                history[-1] |= _history_of("validation", *found, info.classes)
             info = replace(info, epoch=epoch)
-            processes.by_first(_save_epoch, folder, model, info, optimizer, history, save_interval)
+            with average.in_use():
+                if held_out is not None:  # not `if held_out`: the share of a process may be empty
+                    found = evaluate(forward, held_out, device, len(info.classes))
+                    history[-1] |= _history_of("validation", *found, info.classes)
+                state = {"optimizer": optimizer.state_dict(), "own_weights": average.held}
+                processes.by_first(_save_epoch, folder, model, info, state, history, save_interval)
             if log:
                 log(history)
             progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
@@ -93,14 +98,17 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
     return history
 
 
-def _save_epoch(folder: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam, history: History,
+def _save_epoch(folder: Path, model: nn.Module, info: ModelInfo, state: dict[str, Any], history: History,
                 save_interval: int | None) -> None:
-    """Write the checkpoints of the last epoch of the history; last.pth comes last, because it marks the epoch done."""
+    """Write the checkpoints of the last epoch of the history; last.pth comes last, because it marks the epoch done.
+
+    state: what resuming needs besides the model.
+    """
     if history[-1] is best_epoch(history):
         save_checkpoint(folder / "best.pth", model, info)
     if save_interval and info.epoch % save_interval == 0:
         save_checkpoint(folder / f"epoch_{info.epoch}.pth", model, info)
-    save_checkpoint(folder / "last.pth", model, info, optimizer=optimizer.state_dict(), history=history)
+    save_checkpoint(folder / "last.pth", model, info, **state, history=history)
 
 
 def _history_of(part: str, loss: float, confusion: torch.Tensor, classes: list[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ be visible for a few frames only, and in a third of the windows nobody is there 
 utils/trim_videos.py makes the passages and the empty clips.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import torch
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 UNDECIDED = -1  # the label of windows without anybody: every class is equally probable
+RATES = (0.75, 1.3)  # how fast a passage is played: people walk and run at other speeds than those in the data
 EDGE = 0.6  # share of the windows of a passage that show only its first or its last frames ...
 EDGE_FRAMES = (8, 20)  # ... this many
 PIECE = 0.5  # share of the windows of a passage in which only a piece of the passage stays, put anywhere in time ...
@@ -32,15 +34,18 @@ Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]  # (clip, view)
 
 
 class Window(NamedTuple):
-    """One training window. piece: (first frame in the window, length, place) of the piece that stays, or None.
+    """One training window.
 
-    fill: whether the background fills the rest; otherwise frames of the passage without the person do. blank: (first
-    frame, length) of frames in a row that become the background, or None.
+    rate: how fast the clip is played; all other numbers count frames of the clip as it is played. piece: (first frame
+    in the window, length, place) of the piece that stays, or None. fill: whether the background fills the rest;
+    otherwise frames of the passage without the person do. blank: (first frame, length) of frames in a row that become
+    the background, or None.
     """
 
     clip: int
     view: int
     start: int
+    rate: float = 1.0
     piece: tuple[int, int, int] | None = None
     fill: bool = True
     blank: tuple[int, int] | None = None
@@ -82,21 +87,27 @@ class TrainingWindows(Dataset):
         return self._cut(window, frames, background), self.labels[window.clip]
 
     def _person_window(self, clip: int, generator: torch.Generator) -> Window:
-        (first, stop), view = self.visible[clip], _integer(0, 1, generator)
-        latest = max(0, self.lengths[clip] - self.duration)
+        rate = float(torch.empty(()).uniform_(*RATES, generator=generator))
+        (first, stop), length = self._played(clip, rate)
+        view, latest = _integer(0, 1, generator), max(0, length - self.duration)
         if _chance(EDGE, generator):
             shown = _integer(*EDGE_FRAMES, generator)
             start = stop - shown if _chance(0.5, generator) else first + shown - self.duration
         else:
             low = max(0, first - OUTSIDE)
-            start = _integer(low, max(low, min(self.lengths[clip], stop + OUTSIDE) - self.duration), generator)
+            start = _integer(low, max(low, min(length, stop + OUTSIDE) - self.duration), generator)
         start = min(max(start, 0), latest)
         if not _chance(PIECE, generator):
-            return Window(clip, view, start)
+            return Window(clip, view, start, rate)
         begin, end = max(0, first - start), min(self.duration, stop - start)  # frames of the window with the person
-        length = min(_integer(*PIECE_FRAMES, generator), end - begin)
-        piece = (_integer(begin, end - length, generator), length, _integer(0, self.duration - length, generator))
-        return Window(clip, view, start, piece, fill=_chance(0.5, generator))
+        kept = min(_integer(*PIECE_FRAMES, generator), end - begin)
+        piece = (_integer(begin, end - kept, generator), kept, _integer(0, self.duration - kept, generator))
+        return Window(clip, view, start, rate, piece, fill=_chance(0.5, generator))
+
+    def _played(self, clip: int, rate: float) -> tuple[tuple[int, int], int]:
+        """Return the frames with the person, (first, stop), and the number of frames of a passage that is played."""
+        first, stop = self.visible[clip]
+        return (math.ceil(first / rate), int(stop / rate)), int((self.lengths[clip] - 1) / rate) + 1
 
     def _empty_window(self, clip: int, generator: torch.Generator) -> Window:
         view = _integer(0, 1, generator)
@@ -110,25 +121,36 @@ class TrainingWindows(Dataset):
 
     def _cut(self, window: Window, frames: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
         """Return the frames of a window, (duration, ...)."""
+        length = int((len(frames) - 1) / window.rate) + 1  # of the clip as it is played
         cut = background.expand(self.duration, *background.shape).clone()
-        shown = frames[window.start:window.start + self.duration]
+        shown = play(frames, window.rate, torch.arange(window.start, min(window.start + self.duration, length)))
         cut[:len(shown)] = shown
         if window.piece:
             begin, length, place = window.piece
             piece = cut[begin:begin + length].clone()
             cut[:] = background
-            empty = self._frames_without_person(window.clip)
+            empty = self._frames_without_person(window)
             if not window.fill and len(empty) >= LEAST_EMPTY:
-                cut[:] = frames[empty.repeat(-(-self.duration // len(empty)))[:self.duration]]
+                cut[:] = play(frames, window.rate, empty.repeat(-(-self.duration // len(empty)))[:self.duration])
             cut[place:place + length] = piece
         if window.blank:
             begin, length = window.blank
             cut[begin:begin + length] = background
         return cut
 
-    def _frames_without_person(self, clip: int) -> torch.Tensor:
-        first, stop = self.visible[clip]
-        return torch.tensor([*range(first - 1), *range(stop + 1, self.lengths[clip])], dtype=torch.long)
+    def _frames_without_person(self, window: Window) -> torch.Tensor:
+        (first, stop), length = self._played(window.clip, window.rate)
+        return torch.tensor([*range(first - 1), *range(stop + 1, length)], dtype=torch.long)
+
+
+def play(frames: torch.Tensor, rate: float, times: torch.Tensor) -> torch.Tensor:
+    """Return what a clip (L, ...) that is played at a rate shows at whole times (n,), by linear interpolation."""
+    if rate == 1:
+        return frames[times]
+    places = times * rate
+    before = places.long().clamp_max(len(frames) - 1)
+    after = (before + 1).clamp_max(len(frames) - 1)
+    return torch.lerp(frames[before], frames[after], (places - before).view(-1, *[1] * (frames.ndim - 1)))
 
 
 def equal_weights(groups: Sequence[tuple[Hashable, ...]]) -> torch.Tensor:

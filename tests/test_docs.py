@@ -22,7 +22,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
          for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))}
 COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-STARTS = ("python3 ", "torchrun ", "./utils/")
+STARTS = ("python3 ", "torchrun ", "./utils/", "DATASET=", "DRAWN_PATH=")
 SCRIPTS = ("main", "inference", "frame_saliency", "feature_saliency", "utils.download_kth", "utils.synthesize_kth",
            "utils.trim_videos", "utils.extract_frames", "utils.annotate_kth")
 SOURCES = (".py", ".html", ".css", ".js")
@@ -49,7 +49,7 @@ def words_of(line):
 def commands_in(text):
     """Return the commands of the project, in fenced blocks and within sentences."""
     lines = [line for code in blocks_in(text, "") for line in code.splitlines()]
-    return list(dict.fromkeys(line for line in (*lines, *spans_in(text)) if line.startswith((*STARTS, "DATASET="))))
+    return list(dict.fromkeys(line for line in (*lines, *spans_in(text)) if line.startswith(STARTS)))
 
 
 COMMANDS = [pytest.param(line, id=f"{name}: {line[:60]}") for name, text in PAGES.items() for line in commands_in(text)]

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from model.training_windows import BLANK_FRAMES, UNDECIDED, TrainingWindows, Window, equal_weights
+from model.training_windows import BLANK_FRAMES, UNDECIDED, TrainingWindows, Window, equal_weights, play
 
 FIRST, STOP, LENGTH, DURATION = 22, 40, 62, 30
 BACKGROUND = -1.0
@@ -66,7 +66,7 @@ def test_pieces_stay_in_order_and_the_rest_shows_nobody():
         _, length, place = window.piece
         times = frames - 100 * window.clip
         kept = times[place:place + length]
-        assert kept.diff().eq(1).all()
+        torch.testing.assert_close(kept.diff(), torch.full((length - 1,), window.rate), atol=1e-4, rtol=0)
         assert kept.min() >= FIRST
         assert kept.max() < STOP
         rest = torch.cat([times[:place], times[place + length:]])
@@ -100,6 +100,15 @@ def test_an_epoch_depends_on_the_generator_only():
     assert first.windows == again.windows
     assert first.windows != other.windows
     assert list(first.sampler(torch.Generator())) == [0, 1, 2]
+
+
+def test_frames_are_played_faster_and_slower():
+    frames = torch.arange(10.0)[:, None]
+    times = torch.arange(5)
+    assert play(frames, 1.0, times)[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert play(frames, 2.0, times)[:, 0].tolist() == [0, 2, 4, 6, 8]
+    assert play(frames, 0.75, times)[:, 0].tolist() == [0, 0.75, 1.5, 2.25, 3]
+    assert play(frames, 0.75, torch.tensor([12]))[0, 0] == 9
 
 
 def test_equal_weights():

@@ -160,6 +160,8 @@ def work(args: argparse.Namespace) -> None:
         record = Record(args.trimmed_path / RECORD, options, FIELDS, args.overwrite)
         record.update({})  # if this run is killed, the next one knows its clips
         kept = {key for key in videos if is_complete(key, record.videos.get(key), **places)}
+        if options["context"]:  # earlier versions cut no passages
+            kept = {key for key in kept if "passages" in record.videos[key]}
         work_through(videos, kept, partial(cut, videos=videos, options=options, **places), args, "videos", "trimmed",
                      record)
     made = {key: record.videos[key] for key in videos if record.videos.get(key)}

@@ -75,15 +75,16 @@ class DataSet:
         Raises ValueError if a subset that is needed would be empty, or if the persons do not fit the clips.
         """
         person_of = {clip: person for clip in clips if (person := self.person_of(clip)) is not None}
-        if not person_of and (validation or testing):
-            raise ValueError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
-                             "out --validation_persons and --testing_persons")
         drawn = {person for person in person_of.values() if self.is_drawn(person)}
         named = sorted(drawn & {*(validation or []), *(testing or [])})
         if named:
             raise ValueError(f"person {named[0]} is drawn (its number says so), and drawn people serve training only; "
                              "name real persons")
-        subset_of = split_persons(set(person_of.values()) - drawn, self.official_split, validation, testing)
+        real = set(person_of.values()) - drawn
+        if not real and (validation or testing):
+            raise ValueError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
+                             "out --validation_persons and --testing_persons")
+        subset_of = split_persons(real, self.official_split, validation, testing)
         subset_of |= dict.fromkeys(drawn, "training")
         subsets = {clip: subset_of[person] for clip, person in person_of.items()}
         group_of = {clip: group for clip in clips if clip not in subsets and (group := self.group_of(clip))}

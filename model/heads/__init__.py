@@ -14,20 +14,24 @@ class HeadEntry(NamedTuple):
 
     place: of the class, as for runtime.declare.load. line: one line for --help. options: the keyword arguments of the
     class besides feature_size, hidden_size and num_layers. classifier_size: units between the head and the class scores
-    in a new model; 0 for a linear classifier, whose scores for one class are evidence against the others.
+    in a new model; 0 for a linear classifier, whose scores for one class are evidence against the others. dropout,
+    vector_dropout: shares of the classifier's inputs and of the backbone's outputs that the training of a new model
+    drops.
     """
 
     place: str
     line: str
     options: tuple[Option, ...] = ()
     classifier_size: int = 128
+    dropout: float = 0.5
+    vector_dropout: float = 0.0
 
 
 HEADS = {
     "change": HeadEntry(
         "model.heads.change:ChangeHead", "changes between frames, a convolution over five frames, a gate over time",
         (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
-                most=1),), classifier_size=0,
+                most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
     ),
     "lstm": HeadEntry("model.heads.lstm:LSTMHead", "the state of an LSTM after the last frame"),
     "cell_attention": HeadEntry(

@@ -42,7 +42,7 @@ def build_parser():
     parser.add_argument("--backbone_weights", default="imagenet")
     parser.add_argument("--sample_size", default="120")
     parser.add_argument("--head", default="change")
-    parser.add_argument("--n_epochs", default="40")
+    parser.add_argument("--n_epochs", default="80")
     parser.add_argument("--batch_size", default="32")
     parser.add_argument("--lr_rate", default="1e-3")
     parser.add_argument("--seed", default="0")
@@ -67,9 +67,14 @@ def prepare(args) -> list[int]:
     return sorted({KTH.person_of(path.stem) for path in trimmed[0].glob("[!_]*/person*.avi")})
 
 
+def folder_of(args, person: int) -> Path:
+    """Return the folder of one person left out; each seed has its own."""
+    return args.workdir / f"seed{args.seed}" / f"person{person:02d}"
+
+
 def fold(args, person: int) -> dict:
     """Train without one person, then classify and explain that person's clips. Returns the metrics of both scripts."""
-    folder, trimmed = args.workdir / f"person{person:02d}", [args.workdir / "trimmed", args.workdir / "drawn_trimmed"]
+    folder, trimmed = folder_of(args, person), [args.workdir / "trimmed", args.workdir / "drawn_trimmed"]
     data = ["--annotation_path", str(folder / "kth1.json"), "--video_path", str(args.workdir / "image_data")]
     model = [*data, "--resume_path", str(folder / "model" / "last.pth")]
     if not (folder / "inference" / "metrics.json").is_file():
@@ -113,7 +118,7 @@ def print_results(args, results: dict[int, dict]) -> None:
     if args.saliency:
         per_person = {}
         for person in results:
-            path = args.workdir / f"person{person:02d}" / "saliency" / "metrics.json"
+            path = folder_of(args, person) / "saliency" / "metrics.json"
             for method, metrics in json.loads(path.read_text())["summary"].items():
                 row = {metric: values["mean"] for metric, values in metrics.items()}
                 per_person.setdefault(method, []).append(row)

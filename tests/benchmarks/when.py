@@ -159,7 +159,8 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
     parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
-    parser.add_argument("--models", type=Path, default=Path("results/leave_one_out"), help="of the other benchmark")
+    parser.add_argument("--models", type=Path, default=Path("results/leave_one_out/seed0"),
+                        help="folder of the models that the other benchmark has trained")
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS), metavar="METHOD")
     parser.add_argument("--clips", type=int, default=3, help="windows explained per person and position")
     parser.add_argument("--draws", type=int, default=1, help="random heads per model")
