@@ -122,13 +122,14 @@ def explain_clip(args, model, info, centre, clip, content, folder):
 def draw_clip(args, result, title, folder):
     """Write the pictures of one clip and its video into `folder`."""
     name = "tsr" if "tsr" in result.maps and args.tsr_step == "full" else args.method
-    shown, line, label = result.maps[name], result.maps[args.method], name
+    shown, line, label, heading = result.maps[name], result.maps[args.method], name, "saliency"
     line_name = "|dS/dx|" if args.method == "gradient" else args.method
     if args.signed:
         shown = line = result.evidence[args.method]
-        label = line_name = f"{args.method}, evidence for {result.facts['target']}"
+        label, heading = f"evidence for {result.facts['target']}", args.method
+        line_name = f"{args.method}, {label}"
     drawn = {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
-             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label)}
+             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
     save_figures(drawn, folder, args.figure_format)
     if not args.no_overlay:
         write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2), fps=8)

@@ -46,7 +46,7 @@ class Mixing(Linear):
 
 
 class MixingInTime(Mixing):
-    """The same, of the frames before alone."""
+    """An encoder whose features depend on the frames before, and not on those after."""
 
     def encode(self, clips):
         return clips.cumsum(1).flatten(2)

@@ -121,7 +121,7 @@ def test_two_folders_with_the_same_clip_are_refused(folders, raw, tmp_path, caps
 
 @pytest.mark.parametrize("with_drawn", [True, False])
 def test_drawn_path_of_generate_data(folders, tmp_path, with_drawn):
-    """What the script would run is noted, then run here. Without DRAWN_PATH only the first folder is read."""
+    """The commands of the script are noted, then run here. Without DRAWN_PATH only the first folder is read."""
     noted, python = tmp_path / "noted", tmp_path / "python"
     python.write_text(f'#!/usr/bin/env bash\nprintf "%s\\n" "call" "$@" >> "{noted}"\n')
     python.chmod(0o755)

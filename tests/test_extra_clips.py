@@ -128,7 +128,7 @@ def test_training_draws_windows_from_them(prepared, tmp_path, capsys, more):
 
 
 def test_vectors_of_the_backbone_are_kept_for_the_next_run(prepared, tmp_path, monkeypatch):
-    """The same weights with a cache that is new, full, or damaged, and without one; a full one needs no backbone."""
+    """A cache that is new, full or damaged, or none, gives the same weights; a full one needs no backbone."""
     options = train_options(prepared, tmp_path / "plain", "--sample_size", SIZE, "--sample_duration", DURATION)
     run_command("main", *options)
     plain = (tmp_path / "plain" / "log.csv").read_bytes()

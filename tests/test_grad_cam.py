@@ -24,7 +24,7 @@ def test_grad_cam_equals_captum(case, layer):
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2", "densenet121"])
 def test_grad_cam_sees_what_the_global_pooling_sees(backbone):
-    """Of a plain and of a folded model the same map: that of the features whose mean the rest reads."""
+    """A plain and a folded model have the same map, that of the features whose mean the rest reads."""
     torch.manual_seed(0)
     model = CNNLSTM(2, backbone, hidden_size=4, feature_size=6).eval()
     for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):

@@ -45,7 +45,8 @@ function listOptions() {
 
 function describeRun() {
   const option = run.recipe.options ?? {};
-  const data = (option.video?.length ? option.video : [option.dataset, option.subset]).filter(Boolean).join(", ");
+  const files = option.video?.map(path => path.split(/[\\/]/).pop()); // The title has no room for whole paths.
+  const data = (files?.length ? files : [option.dataset, option.subset]).filter(Boolean).join(", ");
   get("title").textContent = data ? `Frame saliency: ${data}` : "Frame saliency";
   document.title = `Saliency report: ${data || "frames"}`;
   get("lead").textContent = leadText();

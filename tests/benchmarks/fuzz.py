@@ -155,7 +155,7 @@ def fork(script, arguments, box):
 
 
 def start_script(script, arguments, box):
-    """The same by a process of its own."""
+    """Start a script in a process of its own, and return the process."""
     command = [sys.executable, str(ROOT / (script.replace(".", "/") + ".py")), *arguments]
     with (box.parent / "stdout").open("w") as out, (box.parent / "stderr").open("w") as log:
         return subprocess.Popen(command, cwd=box, stdout=out, stderr=log, start_new_session=True).pid
@@ -205,7 +205,7 @@ def half_written(path):
 
 
 def judge(box, outcome, before, results_before, damaged):
-    """What is wrong with how a run ended: sentences."""
+    """Return sentences that say what is wrong with how a run ended."""
     status, stderr, seconds, memory = outcome
     lines = [line for line in stderr.splitlines() if not line.startswith("warning: ")]
     wrong = []

@@ -110,7 +110,7 @@ def run(commands, folder, moment=None, as_script=False):
 
 
 def values(path):
-    """What of a file must be the same in the end."""
+    """Return the part of a file that must be the same in the end."""
     if path.suffix == ".npz":
         with np.load(path) as archive:
             return {name: (archive[name].dtype.str, archive[name].shape, archive[name].tobytes()) for name in archive}

@@ -164,6 +164,7 @@ def build_parser():
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS), metavar="METHOD")
     parser.add_argument("--clips", type=int, default=3, help="windows explained per person and position")
     parser.add_argument("--draws", type=int, default=1, help="random heads per model")
+    parser.add_argument("--overwrite", action="store_true", help="explain again what when.json holds already")
     return parser
 
 
@@ -173,7 +174,7 @@ def main(argv=None):
     rows = []
     for folder in sorted(args.models.glob("person*")):
         path, person = folder / "when.json", int(folder.name.removeprefix("person"))
-        if not path.is_file():
+        if args.overwrite or not path.is_file():
             write_json(path, explain_person(args, person, folder, list(args.methods), options))
         rows += json.loads(path.read_text())
     print_table(rows)
