@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.benchmarks import class_pointing, when
 from tests.benchmarks.kth_videos import centred_clips, ranges_beside
 from tests.passing import PASSES
 
@@ -34,3 +35,11 @@ def test_clips_lie_in_the_middle_of_the_passages(raw):
     assert all((frame.max((1, 2)) > 200).any() for clip in clips for frame in clip)  # the person is in every frame
     assert centred_clips(video, [*ranges, (91, 120)], 10, 24)[2:] == []  # a range beyond the last frame, 90
     assert centred_clips(video, ranges, 91, 24) == []
+
+
+def test_a_benchmark_without_models_ends_in_one_line(tmp_path, capsys):
+    for benchmark in (when, class_pointing):
+        with pytest.raises(SystemExit) as caught:
+            benchmark.main(["--models", str(tmp_path)])
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.startswith(f"no models in {tmp_path}; train them with ")

@@ -10,10 +10,9 @@ interval, beside the same figure of models with a random head.
 """
 
 import argparse
-import json
 import sys
+from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +21,12 @@ from tqdm import tqdm
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.preprocessing import normalise
-from runtime.files import write_json
 from saliency.averages import summarise
 from saliency.explain import explain
 from saliency.methods import METHODS
 from saliency.sanity import random_head_models
 from saliency.tables import format_table
-from tests.benchmarks.kth_videos import KTH, centred_clips, ranges_beside
+from tests.benchmarks.kth_videos import KTH, add_model_options, centred_clips, ranges_beside, rows_of_persons
 
 SIGNED = {name: (name, {}) for name, method in METHODS.items() if method.signed}  # label: (method, its options)
 SIGNED["integrated_gradients"] = ("integrated_gradients", {"points": 8})  # of 32, to save time
@@ -106,24 +104,14 @@ def print_table(rows):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
-    parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
-    parser.add_argument("--models", type=Path, default=Path("results/leave_one_out/seed0"),
-                        help="folder of the models that the other benchmark has trained")
+    add_model_options(parser)
     parser.add_argument("--pairs", type=int, default=1, help="pairs of clips per person")
-    parser.add_argument("--draws", type=int, default=1, help="random heads per model")
     return parser
 
 
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    rows = []
-    for folder in sorted(args.models.glob("person*")):
-        path, person = folder / "class_pointing.json", int(folder.name.removeprefix("person"))
-        if not path.is_file():
-            write_json(path, explain_person(args, person, folder))
-        rows += json.loads(path.read_text())
-    print_table(rows)
+    print_table(rows_of_persons(args, "class_pointing.json", partial(explain_person, args)))
     return 0
 
 

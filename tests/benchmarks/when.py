@@ -12,8 +12,8 @@ that matters, because a fixed preference in time scores 1.00 in one position.
 """
 
 import argparse
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ from data.video import read_video
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
-from runtime.files import write_json
 from saliency.baselines import frame_difference
 from saliency.explain import explain
 from saliency.fills import background
@@ -33,7 +32,7 @@ from saliency.methods import METHODS
 from saliency.metrics import auc
 from saliency.sanity import random_head_models
 from saliency.tables import format_table
-from tests.benchmarks.kth_videos import KTH, ranges_beside
+from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, rows_of_persons
 
 SHOWN = 10  # frames with the person in windows of the positions first and last
 SHORT = 22  # frames of a passage that fits into the middle of a window, with nobody before and after
@@ -157,27 +156,17 @@ def print_table(rows):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
-    parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
-    parser.add_argument("--models", type=Path, default=Path("results/leave_one_out/seed0"),
-                        help="folder of the models that the other benchmark has trained")
+    add_model_options(parser)
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS), metavar="METHOD")
     parser.add_argument("--clips", type=int, default=3, help="windows explained per person and position")
-    parser.add_argument("--draws", type=int, default=1, help="random heads per model")
-    parser.add_argument("--overwrite", action="store_true", help="explain again what when.json holds already")
     return parser
 
 
 def main(argv=None):
     args = build_parser().parse_args(argv)
     options = {name: {} for name in args.methods} | {"tsr": {"step": "time"}}
-    rows = []
-    for folder in sorted(args.models.glob("person*")):
-        path, person = folder / "when.json", int(folder.name.removeprefix("person"))
-        if args.overwrite or not path.is_file():
-            write_json(path, explain_person(args, person, folder, list(args.methods), options))
-        rows += json.loads(path.read_text())
-    print_table(rows)
+    explain = partial(explain_person, args, methods=list(args.methods), options=options)
+    print_table(rows_of_persons(args, "when.json", explain))
     return 0
 
 
