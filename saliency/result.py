@@ -10,7 +10,17 @@ Keys of the file:
     METHOD                                    the map of a method; the key `maps` lists the methods
     evidence_METHOD                           its signed map, positive where the input raises the score
     time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns)       results of TSR
+    shapley, shapley_error (D,)               Shapley values of features over the clip, and standard errors
     clip, label, predicted, target, score, probability, METHOD_FACT               one value each
+
+With --when (saliency/when), for T frames in P groups:
+
+    when_shapley, when_shapley_error (P,)     Shapley values of the groups, in units of the score, and standard errors
+    when_kept (P, P)                          share of S(clip) - S(background) that the groups a..b alone keep
+    when_lost_CHANGE (P, P)                   share that is lost if groups a..b are changed: background, freeze, reverse
+    when_prefix_padded, when_prefix_shorter (T, classes), when_prefix_empty (classes,)      class probabilities
+    when_sentences (n,)                       text: what was found, in words
+    when_FACT                                 one value each: frames, 1-based, of intervals and decisions
 
 Files that earlier versions wrote have no key `maps`; their maps are recognised by shape and type.
 """
@@ -27,7 +37,8 @@ from runtime.files import whole_file
 from saliency.figures import encode_figure
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
-ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta")
+WHEN = "when_"  # prefix of the arrays and facts of saliency.when
+ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta", "shapley", "shapley_error")
 INPUTS = ("frames", "features", "flow")
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile, zlib.error)
 
@@ -74,7 +85,7 @@ class ClipResult:
         shape = _input_shape(path, inputs["frames"], inputs["features"])
         facts = _take(content, [name for name, values in content.items() if values.ndim == 0])
         evidence = _take(content, [name for name in content if name.startswith(EVIDENCE)])
-        arrays = _take(content, [name for name in ARRAYS if name in content])
+        arrays = _take(content, [name for name in content if name in ARRAYS or name.startswith(WHEN)])
         methods = content.pop(MAPS).tolist() if MAPS in content else list(content)
         maps = {name: content[name] for name in methods if name in content and content[name].shape == shape
                 and np.issubdtype(content[name].dtype, np.floating)}

@@ -23,6 +23,18 @@ TABLES = (  # the columns of each printed table; the rows are sorted by the firs
     ("insertion_patch_gain", "deletion_patch_gain", "insertion_frame_gain", "deletion_frame_gain"),
 )
 
+WHEN = "when"  # the row of a clip's metrics that saliency.when gives; the other rows are methods
+WHEN_LINES = {
+    "sufficient_frames": "frames of the shortest interval that keeps 90 percent of the score",
+    "background_frames": "frames of the shortest interval whose absence takes it or changes the class",
+    "freeze_frames": "frames of the shortest interval whose standing still does",
+    "reverse_frames": "frames of the shortest interval whose running backwards does",
+    "decided": "first frame from which on the class stays, with the background after it",
+    "decided_shorter": "first frame from which on the class stays, if the clip ends there",
+    "order_effect": "share of the score that is lost when the whole clip runs backwards",
+    "largest_error": "largest standard error of a Shapley value, as a share of the score",
+}
+
 Summary = dict[str, dict[str, dict[str, float]]]  # {method: {metric: result of saliency.averages.summarise}}
 
 
@@ -31,7 +43,7 @@ def checked_methods(metrics: Any, path: Path) -> dict[str, dict[str, float | Non
 
     path: of the file. ValueError if the content has another form.
     """
-    rows = list(metrics.values()) if isinstance(metrics, dict) else [metrics]
+    rows = [row for name, row in metrics.items() if name != WHEN] if isinstance(metrics, dict) else [metrics]
     return _checked(metrics, rows, "auc_flow_frame", path)
 
 
@@ -82,6 +94,15 @@ def tables(summary: Summary, over: str = "clips") -> str:
     baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
     text.append(f"mean [95 % bootstrap interval] over {over}{baselines}")
     return "\n\n".join(text)
+
+
+def when_table(over_clips: dict[str, dict[str, float]]) -> str:
+    """Return the numbers of saliency.when, averaged over clips, as text; "score" is S(clip) - S(background)."""
+    correlations = {name: f"rank correlation of Shapley values with {name.removeprefix('spearman_')} per frame"
+                    for name in over_clips if name.startswith("spearman_")}
+    lines = [{"when": text, "mean [95 % interval]": over_clips[name], "clips": over_clips[name]["n"]}
+             for name, text in (WHEN_LINES | correlations).items() if name in over_clips]
+    return format_table(lines, ["when", "mean [95 % interval]", "clips"], sort_by="") + "\n"
 
 
 def bars(summary: Summary) -> Figure:

@@ -12,10 +12,11 @@ import numpy as np
 def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], sort_by: str | None = None) -> str:
     """Return `rows` as text with the keys `columns` as headings, sorted from the highest value of `sort_by` down.
 
-    sort_by: by default the second column. Rows without a value there come last. Values are text, numbers, or the dicts
-    that saliency.averages.summarise returns; those are shown as mean and interval, `0.912 [0.880, 0.940]`.
+    sort_by: by default the second column; "" keeps the order of the rows. Rows without a value there come last. Values
+    are text, numbers, or the dicts that saliency.averages.summarise returns; those are shown as mean and interval,
+    `0.912 [0.880, 0.940]`.
     """
-    sort_by = sort_by or columns[1]
+    sort_by = columns[1] if sort_by is None else sort_by
 
     def sort_key(row):
         value = row.get(sort_by)

@@ -65,6 +65,13 @@ TSR_OPTIONS = (
            "GPU", "memory_gb", least=0),
 )
 
+SHAPLEY_OPTIONS = (
+    Option("segment", int, None, "frames in a row that count as one; default: 1, and more if a clip has more than 60 "
+           "frames", "segment", least=1),
+    Option("pairs", int, 60, "pairs of random orders of the frames, if there are more than 12 of them", "shapley_pairs",
+           least=2),
+)
+
 METHODS = {
     "gradient": Method("saliency.methods.gradient:gradient", "|dS/dx| (Simonyan et al. 2014)"),
     "gradient_x_input": Method("saliency.methods.gradient:gradient_x_input", "|x dS/dx| (Shrikumar et al. 2016)",
@@ -88,6 +95,8 @@ METHODS = {
         "drop of S when a space-time block is blanked (Zeiler and Fergus 2014)",
         (Option("frames", int, 5, "length of a block in frames", "occlusion_frames", least=1),
          Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1)), True),
+    "shapley_frame": Method("saliency.methods.shapley:shapley_frame", "Shapley value of each frame (Bento et al. 2021)",
+                            SHAPLEY_OPTIONS, True),
     "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
                   TSR_OPTIONS),
 }

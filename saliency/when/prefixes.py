@@ -1,0 +1,50 @@
+"""What the model says after each frame: the class probabilities of growing prefixes of a clip."""
+
+from dataclasses import dataclass
+
+import torch
+
+from saliency.when.encoded import EncodedClip
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """The class probabilities after each frame.
+
+    padded (T, classes): the first t frames, and the background in the others. shorter (T, classes): the first t frames
+    alone, as a clip of t frames; NaN if the head does not take fewer frames. empty (classes,): the background in all
+    frames. decided, decided_shorter: the first frame from which on the class predicted in the end stays the most
+    probable one, with a probability nearer to that of the whole clip than to that of the background; 1-based. None if
+    the background has at least the probability of the clip, so that no frame decides.
+    """
+
+    padded: torch.Tensor
+    shorter: torch.Tensor
+    empty: torch.Tensor
+    decided: int | None
+    decided_shorter: int | None
+
+
+def prefixes(encoded: EncodedClip) -> Prefixes:
+    """Return the class probabilities of a clip after each of its frames."""
+    length, steps = len(encoded), encoded.steps
+    padded = encoded.class_scores_of(torch.where(steps <= steps[:, None], steps, length)).softmax(1)
+    empty = encoded.empty_scores.softmax(0)
+    try:
+        shorter = torch.cat([encoded.class_scores_of(steps[None, :t]) for t in range(1, length + 1)]).softmax(1)
+    except (RuntimeError, ValueError, IndexError):  # the head takes clips of this length only
+        shorter = torch.full_like(padded, float("nan"))
+    return Prefixes(padded, shorter, empty, decided(padded, empty), decided(shorter, empty))
+
+
+def decided(curve: torch.Tensor, empty: torch.Tensor) -> int | None:
+    """Return the frame from which on a curve of class probabilities (T, classes) keeps to its last class, 1-based.
+
+    empty (classes,): probabilities of the background. See Prefixes for the rule.
+    """
+    final = int(curve[-1].argmax())
+    if not curve[-1, final] > empty[final]:
+        return None
+    halfway = (empty[final] + curve[-1, final]) / 2
+    agrees = (curve.argmax(1) == final) & (curve[:, final] > halfway)  # (T,)
+    return int((~agrees).nonzero().max()) + 2 if not agrees.all() else 1

@@ -1,0 +1,108 @@
+"""saliency/when/decision.py and figure.py: all about one clip in arrays, numbers, sentences and a picture."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from saliency.figures import encode_figure
+from saliency.methods.shapley import shapley_frame
+from saliency.result import ClipResult
+from saliency.when import decide
+from saliency.when.decision import SPANS
+from saliency.when.figure import when_figure
+from tests.toys import MeanOfFrames, OneFrame, smooth
+
+CLASSES = ["running", "walking", "boxing"]
+
+
+def evident(length=6, frame=3):
+    """A clip of zeros with ones in one frame."""
+    clip = torch.zeros(length, 3, 4, 4)
+    clip[frame] = 1.0
+    return clip
+
+
+def test_a_frame_that_decides_is_named():
+    decision = decide(OneFrame(), evident(), 0)
+    text = " ".join(decision.sentences(CLASSES))
+    assert "owes most to frame 4: 240 of the 240" in text
+    assert "frame 4 keeps 100% of this difference" in text
+    assert "If frame 4 is replaced by the background, 100% of the difference is lost" in text
+    assert "If frame 4 stands still, 100%" in text and "If frames 3 to 4 run backwards, 100%" in text
+    assert "The frames up to 4 are enough for running" in text
+    facts = decision.facts()
+    assert facts["when_decided"] == 4 and facts["when_sufficient_first"] == facts["when_sufficient_last"] == 4
+    assert (facts["when_reverse_first"], facts["when_reverse_last"]) == (3, 4)
+    assert decision.encodings == 7  # six frames and the background
+
+
+def test_what_does_not_exist_is_left_out_or_undefined():
+    decision = decide(MeanOfFrames(), evident(), 0)
+    assert "when_reverse_first" not in decision.facts()
+    numbers = decision.metrics({"gradient": np.arange(6.0)})
+    assert math.isnan(numbers["reverse_frames"]) and numbers["sufficient_frames"] == 1
+    assert -1 <= numbers["spearman_gradient"] <= 1 and numbers["gap"] < 1e-6
+    assert any("no interval whose frames run backwards" in text for text in decision.sentences(CLASSES))
+
+
+def test_a_still_clip_gives_zeros_and_says_so():
+    model, clip = smooth(frames=5)
+    decision = decide(model, clip[:1].expand(5, -1, -1, -1), 1)
+    assert decision.still and decision.shapley.values.abs().max() == 0
+    assert decision.sentences(CLASSES) == [
+        "Every frame equals the background of the clip, so no frame can have decided anything."]
+    assert decision.spans() == dict.fromkeys(SPANS) and decision.prefixes.decided is None
+    assert encode_figure(when_figure(np.zeros((5, 17, 17), np.uint8), decision, CLASSES), ".png")
+
+
+def test_frames_without_influence_are_said_to_decide_nothing():
+    model, clip = smooth(frames=5, frames_ignored=range(1, 5))
+    clip[0] = clip[2] = clip[3]  # so that frame 1, the only one that counts, is the background
+    clip[1], clip[4] = clip[0] - 1, clip[0] + 1
+    decision = decide(model, clip, 1)
+    assert not decision.still
+    assert decision.sentences(CLASSES) == ["The clip has the score of its background, so the frames decide nothing."]
+
+
+@pytest.mark.parametrize("length", [1, 2, 13])
+def test_clips_of_any_length_can_be_explained_and_drawn(length):
+    model, clip = smooth(frames=length)
+    decision = decide(model, clip, 2, "probability", pairs=3)
+    assert len(decision.shapley.values) == length and decision.intervals.kept.shape == (length, length)
+    assert decision.sentences(CLASSES) and all(text.endswith(".") for text in decision.sentences(CLASSES))
+    assert encode_figure(when_figure(np.zeros((length, 17, 17), np.uint8), decision, CLASSES, "title"), ".png")
+
+
+def test_the_result_of_a_clip_holds_the_decision(tmp_path):
+    model, clip = smooth(frames=4)
+    decision = decide(model, clip, 1)
+    maps = {"gradient": np.ones((4, 17, 17), np.float32)}
+    result = ClipResult({"clip": "a"} | decision.facts(), frames=np.zeros((4, 17, 17), np.uint8), maps=maps,
+                        arrays=decision.arrays(CLASSES))
+    result.write(tmp_path / "saliency.npz")
+    again = ClipResult.read(tmp_path / "saliency.npz")
+    assert list(again.maps) == ["gradient"] and again.facts["when_segment"] == 1
+    assert again.arrays["when_sentences"].tolist() == decision.sentences(CLASSES)
+    assert {name: values.shape for name, values in again.arrays.items() if name != "when_sentences"} == {
+        "when_shapley": (4,), "when_shapley_error": (4,), "when_prefix_padded": (4, 3), "when_prefix_shorter": (4, 3),
+        "when_prefix_empty": (3,), "when_kept": (4, 4), "when_lost_background": (4, 4), "when_lost_freeze": (4, 4),
+        "when_lost_reverse": (4, 4)}
+
+
+def test_the_method_spreads_the_values_over_the_frames():
+    model, clip = smooth(frames=4)
+    found = shapley_frame(model, clip, 1)
+    expected = decide(model, clip, 1).shapley.values
+    torch.testing.assert_close(found.evidence.sum((1, 2)), expected)
+    assert torch.equal(found.map, found.evidence.clamp_min(0)) and (found.evidence[0] == found.evidence[0, 0, 0]).all()
+
+
+def test_the_model_is_left_as_it_was():
+    model, clip = smooth(frames=4)
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    decide(model, clip, 1)
+    assert model.training and all(weight.requires_grad and weight.grad is None for weight in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,0 +1,126 @@
+"""saliency/when/intervals.py: all intervals of frames, and the shortest ones."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from data.video import read_video
+from model.checkpoint import load_model
+from model.prediction import predict
+from opts import PRETRAINED
+from saliency.fills import background
+from saliency.when import EncodedClip, intervals
+from saliency.when.intervals import CHANGES, shortest
+from tests.runs import KTH
+from tests.toys import MeanOfFrames, smooth
+
+VIDEO = KTH / "kth_data" / "running" / "person01_running_d1_uncomp.avi"
+
+
+def changed(frames, empty, first, last, change):
+    """Return the list of frames in which those from `first` to `last` (from 0) are changed, by the definition."""
+    frames = list(frames)
+    part = frames[first:last + 1]
+    if change == "background":
+        part = [empty] * len(part)
+    elif change == "freeze":
+        part = [frames[first - 1] if first else frames[0]] * len(part)
+    else:
+        part = part[::-1]
+    return frames[:first] + part + frames[last + 1:]
+
+
+def slow_loop(score, frames, empty, predicted):
+    """Return {(kind, first, last): share} and the shortest intervals, one sequence after the other.
+
+    score(frames) returns (the explained score, the predicted class) of a list of frames.
+    """
+    whole, none = score(list(frames))[0], score([empty] * len(frames))[0]
+    shares, best = {}, {}
+    for length in range(1, len(frames) + 1):
+        for first in range(len(frames) - length + 1):
+            last = first + length - 1
+            outside = [frames[t] if first <= t <= last else empty for t in range(len(frames))]
+            shares["kept", first, last] = (score(outside)[0] - none) / (whole - none)
+            if shares["kept", first, last] >= 0.9:
+                best.setdefault("sufficient", (first + 1, last + 1))
+            for change in CHANGES:
+                value, other = score(changed(frames, empty, first, last, change))
+                shares[change, first, last] = (whole - value) / (whole - none)
+                if shares[change, first, last] >= 0.9 or other != predicted:
+                    best.setdefault(change, (first + 1, last + 1))
+    return shares, best
+
+
+def check(found, shares, best, atol):
+    """Compare the result of `intervals` with that of the slow loop."""
+    tables = {"kept": found.kept, **found.lost}
+    for (kind, first, last), share in shares.items():
+        assert float(tables[kind][first, last]) == pytest.approx(share, abs=atol)
+    assert {"sufficient": found.sufficient, **found.necessary} == {
+        name: best.get(name) for name in ("sufficient", *CHANGES)}
+
+
+def test_intervals_are_those_of_a_slow_loop_over_pixels():
+    model, clip = smooth(frames=6)
+    empty = background(clip)
+
+    def score(frames):
+        scores = model(torch.stack(frames)[None])[0].detach()
+        return float(scores[1]), int(scores.argmax())
+
+    found = intervals(EncodedClip(model, clip, 1))
+    check(found, *slow_loop(score, clip, empty, score(list(clip))[1]), 1e-9)
+    assert math.isnan(found.kept[3, 2]) and not found.flipped["freeze"][3, 2]
+
+
+@pytest.mark.skipif(not VIDEO.is_file(), reason="needs the real KTH videos")
+def test_intervals_of_the_bundled_model_on_a_real_clip_are_those_of_a_slow_loop():
+    model, info = load_model(PRETRAINED)
+    frames, _ = read_video(VIDEO, size=(info.sample_size, info.sample_size))
+    seen = predict(model, info, frames[8:28])  # 20 frames: 840 passes of the slow loop
+    with torch.no_grad():
+        features = model.encode(seen.tensor[None])[0]
+        empty = model.encode(background(seen.tensor)[None, None])[0, 0]
+
+    @torch.no_grad()
+    def score(sequence):
+        scores = model.classify(torch.stack(sequence)[None])[0]
+        return float(scores[seen.target]), int(scores.argmax())
+
+    found = intervals(EncodedClip(model, seen.tensor, seen.target))
+    check(found, *slow_loop(score, features, empty, seen.target), 1e-4)
+    assert found.sufficient is not None
+
+
+def test_an_evident_frame_suffices_and_is_needed():
+    clip = torch.zeros(9, 3, 4, 4, dtype=torch.float64)
+    clip[5] = 1.0
+    found = intervals(EncodedClip(MeanOfFrames().double(), clip, 0))
+    assert found.sufficient == (6, 6) and found.necessary["background"] == (6, 6)
+    assert found.necessary["freeze"] == (6, 6)  # the frame before it shows nothing
+    assert found.necessary["reverse"] is None and found.order_effect == pytest.approx(0)  # the mean knows no order
+
+
+def test_groups_of_frames_end_at_multiples_of_the_segment():
+    clip = torch.zeros(8, 3, 4, 4, dtype=torch.float64)
+    clip[7] = 1.0
+    found = intervals(EncodedClip(MeanOfFrames().double(), clip, 0), segment=3)
+    assert found.kept.shape == (3, 3) and found.sufficient == (7, 8)
+
+
+def test_the_earliest_of_equally_short_intervals_counts():
+    table = torch.zeros(4, 4, dtype=torch.bool)
+    assert shortest(table) is None
+    for first, last in ((2, 3), (1, 2), (0, 2)):
+        table[first, last] = True
+    assert shortest(table) == (2, 3)
+
+
+def test_a_still_clip_has_no_shares():
+    model, clip = smooth(frames=5)
+    found = intervals(EncodedClip(model, clip[:1].expand(5, -1, -1, -1), 1))
+    assert np.isnan(found.kept.numpy()).all() and found.sufficient is None
+    assert found.necessary == dict.fromkeys(CHANGES)
