@@ -13,7 +13,11 @@ from saliency.methods import FEATURE_METHODS
 def build_parser():
     parser = opts.parser_for_trained_model(
         "Compute the saliency of the features that a trained model's head reads.", "results/feature_saliency")
-    opts.add_saliency_options(parser, FEATURE_METHODS)
+    add = opts.add_saliency_options(parser, FEATURE_METHODS)
+    add("--shapley", action="store_true", help="compute the Shapley value of each feature over the whole clip too; "
+        "takes seconds per clip")
+    add("--shapley_pairs", type=opts.number(int, 2, opts.LARGEST, "not a whole number from 2"), default=8,
+        help="pairs of random orders of the features for --shapley")
     return parser
 
 
@@ -37,6 +41,8 @@ from saliency.explain import explain
 from saliency.flow import grey, optical_flow
 from saliency.report import write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
+from saliency.when import EncodedClip, feature_values
+from saliency.when.figure import feature_figure
 
 
 def work(args):
@@ -62,12 +68,19 @@ def explain_clip(args, model, info, clip, frames, folder):
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[seen.target],
                      float(seen.probabilities[seen.target]), args.score)
     result = ClipResult(found.facts | facts, features=seen.features.cpu().numpy(), maps=found.maps, arrays=found.arrays)
+    title, name = title_of(facts, seen.probabilities.max()), args.method if args.method != "gradient" else "dS/df"
+    drawn = {}
+    if args.shapley:
+        encoded = EncodedClip(model, seen.tensor, seen.target, args.score)
+        shapley = feature_values(encoded, args.shapley_pairs, args.seed)
+        result.arrays |= {"shapley": shapley.values.cpu().numpy(), "shapley_error": shapley.errors.cpu().numpy()}
+        result.facts["shapley_gap"] = shapley.gap
+        drawn["features_shapley"] = feature_figure(shapley, title)
     result.write(folder / "saliency.npz")
     relevance, flow_total = found.maps[args.method], optical_flow(grey(frames)).sum((1, 2))
     write_json(folder / "metrics.json", metrics.profile_metrics(np.abs(relevance).sum(1), flow_total))
-    title, name = title_of(facts, seen.probabilities.max()), args.method if args.method != "gradient" else "dS/df"
-    drawn = {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
-             "profile": figures.feature_profile(relevance, flow_total, title, name)}
+    drawn |= {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
+              "profile": figures.feature_profile(relevance, flow_total, title, name)}
     if "tsr" in found.maps:
         drawn["features_tsr"] = figures.feature_heatmap(found.maps["tsr"], title, result.time_contribution, "TSR")
     save_figures(drawn, folder, args.figure_format)

@@ -6,6 +6,8 @@ Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and ov
 run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 """
 
+import argparse
+
 import opts
 from saliency.methods import METHODS
 
@@ -20,6 +22,11 @@ def build_parser():
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
         f"class, of methods with a sign: {signed}")
     add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes seconds per clip")
+    add = parser.add_argument_group("when the model decided").add_argument
+    add("--when", action="store_true", default=True, help="find the frames that caused the decision: Shapley values of "
+        "frames, the shortest intervals that suffice or are needed, and the answer after each frame; takes about a "
+        "second per clip")
+    add("--no_when", action="store_false", dest="when", default=argparse.SUPPRESS, help="leave this out")
     add = parser.add_argument_group("how far to trust a map").add_argument
     add("--deletion", action="store_true", help="compute deletion and insertion curves; takes minutes per clip")
     add("--sanity", action="store_true",
@@ -48,10 +55,13 @@ from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import read_json, write_csv, write_json
 from saliency import deletion, figures, sanity, summary
+from saliency.averages import summarise
 from saliency.explain import explain, measure
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
+from saliency.when import decide
+from saliency.when.figure import when_figure
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
@@ -101,14 +111,16 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     facts = facts_of(clip.name, clip.label, seen.predicted, target, float(seen.probabilities[seen.target]), args.score)
     result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
                         evidence=found.evidence if args.signed else {})
-    result.write(folder / "saliency.npz")
     rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
+    title = title_of(facts, seen.probabilities.max())
+    if args.when:
+        rows[summary.WHEN] = explain_decision(args, model, info, seen, result, title, folder)
+    result.write(folder / "saliency.npz")
     if args.deletion:
         ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
         curves = deletion.deletion_metrics(model, seen.tensor, seen.target, ordered, args.tsr_patch, seed=args.seed)
         rows = {name: row | curves.get(name, {}) for name, row in rows.items()}
     write_json(folder / "metrics.json", rows)
-    title = title_of(facts, seen.probabilities.max())
     tqdm.write(title)
     draw_clip(args, result, title, folder)
     if cbam.has_attention(model):
@@ -117,6 +129,20 @@ def explain_clip(args, model, info, centre, clip, content, folder):
         what = "attention of CBAM's last block"
         save_figures({"attention": figures.frame_grid(pictures, attention, flow, title, limits, what)}, folder,
                      args.figure_format)
+
+
+def explain_decision(args, model, info, seen, result, title, folder):
+    """Add to the result which frames caused the decision, draw when.png, and return numbers for metrics.json."""
+    options = opts.method_options(args, METHODS["shapley_frame"])
+    decision = decide(model, seen.tensor, seen.target, args.score, seed=args.seed, **options)
+    result.facts |= decision.facts()
+    result.arrays |= decision.arrays(info.classes)
+    figure = when_figure(result.frames, decision, info.classes, title)
+    save_figures({"when": figure}, folder, args.figure_format)
+    profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
+    if result.time_contribution is not None:
+        profiles["tsr"] = result.time_contribution
+    return decision.metrics(profiles)
 
 
 def draw_clip(args, result, title, folder):
@@ -153,8 +179,13 @@ def check_sanity(args, model, info, clips):
 
 def summarise_run(args, rows, checks):
     """Write the files and the page, and print the tables, over the clips {clip: {method: {metric: value}}}."""
+    decisions = {clip: row.pop(summary.WHEN) for clip, row in rows.items() if summary.WHEN in row}
     over_clips, folder = summary.summarise_clips(rows), args.result_path
-    write_json(folder / "metrics.json", {"clips": rows, "summary": over_clips, **checks})
+    content = {"clips": rows, "summary": over_clips, **checks}
+    if decisions:
+        content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(decisions.values()))}
+        print(summary.when_table(content[summary.WHEN]["summary"]))
+    write_json(folder / "metrics.json", content)
     write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
     save_figures({"methods": summary.bars(over_clips)}, folder, args.figure_format)
     print(summary.tables(over_clips))

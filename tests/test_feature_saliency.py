@@ -7,6 +7,7 @@ import pytest
 
 from runtime.files import read_json
 from saliency.gradient import feature_gradient
+from saliency.when import EncodedClip
 from tests.runs import as_seen, saved, use
 from tests.tiny_data import CLIP, DURATION
 
@@ -36,6 +37,17 @@ def test_feature_saliency_files(data_set, trained, listened):
     assert arrays["tsr"].shape == arrays["gradient"].shape == (DURATION, 300)
     assert arrays["time_contribution"].shape == (DURATION,)
     assert set(read_json(listened / "metrics.json")["clips"]) == {CLIP}
+
+
+def test_feature_values_are_saved_and_sum_to_the_difference(data_set, trained, tmp_path):
+    use("feature_saliency", data_set, trained, tmp_path, "--limit", 1, "--shapley", "--shapley_pairs", 2)
+    folder = tmp_path / "walking" / CLIP
+    model, info, clip = as_seen(data_set, trained)
+    arrays = saved(folder)
+    encoded = EncodedClip(model, clip, info.classes.index(str(arrays["target"])))
+    assert arrays["shapley"].shape == arrays["shapley_error"].shape == (300,)
+    assert arrays["shapley"].sum() == pytest.approx(encoded.difference, abs=1e-4)
+    assert (folder / "features_shapley.png").is_file()
 
 
 def test_feature_saliency_goes_on_and_follows_the_label(data_set, trained, listened, tmp_path, capsys):

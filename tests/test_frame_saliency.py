@@ -10,6 +10,7 @@ from data.video import read_masks, read_video
 from runtime.files import read_json
 from saliency.gradient import drawn_map, frame_gradient
 from saliency.metrics import auc
+from saliency.when import decide
 from tests.runs import as_seen, bytes_of, data_options, refused, run_command, saved, table, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE
 
@@ -30,7 +31,7 @@ def test_frame_saliency_files(explained):
     }
     folder = explained / "walking" / CLIP
     assert {path.name for path in folder.iterdir()} == {
-        "saliency.npz", "metrics.json", "time.png", "frames.png", "overlay.mp4"
+        "saliency.npz", "metrics.json", "time.png", "frames.png", "when.png", "overlay.mp4"
     }
     assert len(read_video(folder / "overlay.mp4")[0]) == DURATION
     arrays, shape = saved(folder), (DURATION, SIZE, SIZE)
@@ -65,6 +66,27 @@ def test_frame_saliency_metrics(data_set, explained):
     rows = table(explained / "metrics.csv")
     mean = [float(row["mean"]) for row in rows if (row["method"], row["metric"]) == ("tsr", "auc_mask_frame")]
     assert mean == [pytest.approx(np.mean([clip["tsr"]["auc_mask_frame"] for clip in result["clips"].values()]))]
+
+
+def test_the_decision_is_part_of_the_result(data_set, trained, explained):
+    model, info, clip = as_seen(data_set, trained)
+    arrays, target = saved(explained / "walking" / CLIP), info.classes.index("running")
+    decision = decide(model, clip, target)
+    np.testing.assert_allclose(arrays["when_shapley"], decision.shapley.values, atol=1e-4)
+    np.testing.assert_allclose(arrays["when_lost_freeze"], decision.intervals.lost["freeze"], atol=1e-2)
+    assert len(arrays["when_sentences"]) >= 1 and arrays["when_prefix_padded"].shape == (DURATION, 2)
+    found = read_json(explained / "metrics.json")["when"]
+    assert set(found["clips"]) == {CLIP, "person22_walking_d1_2"}
+    assert found["summary"]["sufficient_frames"]["n"] <= 2 and "spearman_tsr" in found["clips"][CLIP]
+
+
+def test_frame_saliency_without_the_decision(data_set, trained, tmp_path):
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--no_when")
+    assert not (tmp_path / "walking" / CLIP / "when.png").exists()
+    assert not any(name.startswith("when_") for name in saved(tmp_path / "walking" / CLIP))
+    assert "when" not in read_json(tmp_path / "metrics.json")
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--segment", 2, "--overwrite")
+    assert len(saved(tmp_path / "walking" / CLIP)["when_shapley"]) == -(-DURATION // 2)
 
 
 def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
@@ -104,7 +126,8 @@ def test_frame_saliency_of_a_video_into_the_folder_one_is_in(data_set, trained, 
     use("frame_saliency", data_set, trained, ".", "--video", data_set.video, "--limit", 1, "--no_overlay",
         "--smooth", 1.5, "--score", "probability", "--figure_format", "svg")
     folder = tmp_path / "video" / "walk_00001"
-    assert {path.name for path in folder.iterdir()} == {"saliency.npz", "metrics.json", "time.svg", "frames.svg"}
+    assert {path.name for path in folder.iterdir()} == {"saliency.npz", "metrics.json", "time.svg", "frames.svg",
+                                                        "when.svg"}
     assert (saved(folder)["label"], saved(folder)["score"]) == ("", "probability")
     assert "auc_mask_frame" not in read_json(folder / "metrics.json")["gradient"]
 

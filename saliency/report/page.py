@@ -23,14 +23,15 @@ from runtime.files import read_json, whole_file
 from saliency.explain import BASELINES
 from saliency.figures import DIVERGING, HEAT, PERCENTILE, colour_limit, feature_order, montage, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
-from saliency.result import ClipResult
+from saliency.result import WHEN, ClipResult
+from saliency.when.decision import SPANS
 
 PAGE = "report.html"
 SOURCES = (  # the page, its style, and its scripts in the order in which they run
     "page.html", "style.css",
     "data.js", "text.js", "elements.js",  # helpers
     "header.js", "comparison.js", "gallery.js",  # the parts of the page
-    "panel.js", "maps.js", "timeline.js", "features.js", "controls.js",  # the panel of a clip
+    "panel.js", "maps.js", "timeline.js", "when.js", "features.js", "controls.js",  # the panel of a clip
     "start.js",
 )
 PICTURE_BYTES = 36_000_000  # of all clips together; base64 adds a third, so a page of 100 clips stays below 60 MB
@@ -149,8 +150,27 @@ def _clip(result, allowed):
         "frames": sheet,
         "maps": [{"name": name, "unit": _unit(name, result), "sheet": own, "count": len(values), **_scale(values),
                   "totals": _totals(values)} for own, (name, values) in zip(sheets, maps.items(), strict=True)],
-        "time_contribution": _numbers(result.time_contribution),
+        "time_contribution": _numbers(result.time_contribution), "when": _when(result),
     }
+
+
+def _when(result):
+    """Return the decision of a clip (saliency.when), or None if the file has none, as with --no_when."""
+    facts, arrays = result.facts, result.arrays
+    try:
+        values, errors, padded, shorter, empty, sentences = (arrays[f"{WHEN}{name}"] for name in (
+            "shapley", "shapley_error", "prefix_padded", "prefix_shorter", "prefix_empty", "sentences"))
+        predicted = padded[-1].argmax()  # the last prefix is the whole clip
+        return {
+            "values": _numbers(values), "errors": _numbers(errors), "segment": int(facts[f"{WHEN}segment"]),
+            "spans": [[label, facts.get(f"{WHEN}{name}_first"), facts.get(f"{WHEN}{name}_last")]
+                      for name, label in SPANS.items()],
+            "padded": _numbers(padded[:, predicted]), "shorter": _numbers(shorter[:, predicted]),
+            "empty": _number(empty[predicted]), "decided": facts.get(f"{WHEN}decided"),
+            "sentences": sentences.tolist(),
+        }
+    except (KeyError, IndexError):
+        return None
 
 
 def _unit(name, result):

@@ -11,7 +11,7 @@ const state = {clip: null, frame: 0, length: 0, maps: [], cursors: [], bars: [],
 function describeClip(clip) {
   get("clip_name").textContent = clip.clip ?? "no name";
   const truth = {right: "✓ right", wrong: "✗ wrong", "": "no label"}[verdict(clip)];
-  const further = Object.entries(clip).filter(([name]) => !COMMON.includes(name));
+  const further = Object.entries(clip).filter(([name]) => !COMMON.includes(name) && !name.startsWith("when_"));
   get("clip_facts").textContent = [clip.label && `label ${clip.label}`,
     `predicted ${clip.predicted ?? "n/a"} (${truth})`,
     `explained: ${clip.score ?? "score"} of class ${clip.target ?? "n/a"}, probability ${number(clip.probability)}`,
@@ -59,6 +59,7 @@ function showClip(line, [frames, ...levels], features) {
   const flow = line.maps.find(map => map.name === "flow");
   const series = [first && [`Sum of ${first.name}`, first.totals], flow && ["Sum of optical flow", flow.totals]];
   timeline(get("timeline"), [["frames", filmStrip()], ...chart(get("legend"), line.time_contribution, series)]);
+  showWhen(line.when);
   get("features").hidden = !line.features;
   if (line.features) showFeatures(line.features, features, flow);
   setWeights();
