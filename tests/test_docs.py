@@ -167,6 +167,21 @@ def test_examples_of_the_usage_run(data_set, trained, tmp_path, monkeypatch):
     assert (tmp_path / "time.png").is_file()
 
 
+def test_examples_about_when_run(data_set, trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "snapshots" / "kth_cnnlstm_resnet18")
+    shutil.copytree(data_set.images, tmp_path / "data" / "kth" / "image_data")
+    (tmp_path / "data" / "kth" / "annotation").mkdir()
+    shutil.copy(data_set.annotation, tmp_path / "data" / "kth" / "annotation" / "kth1.json")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks_in(PAGES["docs/when.md"], "python"):
+        exec(compile(code, "docs/when.md", "exec"), names)
+    length = len(names["seen"].tensor)
+    assert names["decision"].shapley.values.shape == (length,)
+    assert names["after_each_frame"].shape == (length, 2) and names["of_features"].values.shape == (300,)
+    assert len(names["thirds"].values) == -(-length // 10)
+
+
 class Example(NamedTuple):
     """A worked example: a new file, a line for a registry, and a check."""
 

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.benchmarks.when import SHORT, SHOWN, Window, check_window, partly_visible, summarise, time_profiles
+from tests.benchmarks.when import (
+    SHORT,
+    SHOWN,
+    WHEN,
+    Window,
+    check_window,
+    partly_visible,
+    summarise,
+    time_profiles,
+)
 from tests.toys import OneFrame
 
 VIDEO, TOTAL, DURATION = Path("person01_walking_d1.avi"), 200, 30
@@ -99,6 +108,18 @@ def test_time_profiles_are_sums_per_frame():
     assert profiles["tsr"].shape == (8,)
     against = time_profiles(model, -clip, 0, ["gradient_x_input"], {})["gradient_x_input, evidence"]
     np.testing.assert_allclose(against, 0.02 * (6 - 3) * only, rtol=1e-5)  # its magnitude
+
+
+def test_profiles_of_a_decision_point_at_the_frame_that_decides():
+    model, clip = OneFrame(frame=3, gain=0.02), torch.zeros(8, 3, 6, 6)
+    clip[3] = 1.0
+    profiles = time_profiles(model, clip, 0, [WHEN], {})
+    assert {"when, sufficient", "when, freeze", "when, kept, all", "when, reverse, all", "when, prefix"} < set(profiles)
+    for name, values in profiles.items():
+        assert values.shape == (8,)
+        if "reverse" not in name:  # the shortest interval that runs backwards has two frames
+            assert values.argmax() == 3, name
+    assert profiles["when, sufficient"].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
 
 
 def test_the_worst_position_of_the_windows_that_count():

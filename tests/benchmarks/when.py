@@ -25,6 +25,7 @@ from data.video import read_video
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
+from saliency.averages import finite_mean
 from saliency.baselines import frame_difference
 from saliency.explain import explain
 from saliency.fills import background
@@ -32,12 +33,14 @@ from saliency.methods import METHODS
 from saliency.metrics import auc
 from saliency.sanity import random_head_models
 from saliency.tables import format_table
+from saliency.when import Decision, decide
 from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, rows_of_persons
 
 SHOWN = 10  # frames with the person in windows of the positions first and last
 SHORT = 22  # frames of a passage that fits into the middle of a window, with nobody before and after
 DROP = 0.3
 POSITIONS = ("first", "last", "middle")
+WHEN = "when"  # among the methods: the profiles of a decision
 
 
 class Window(NamedTuple):
@@ -73,13 +76,39 @@ def partly_visible(video: Path, ranges: list[tuple[int, int]], total: int, durat
 
 def time_profiles(model: torch.nn.Module, clip: torch.Tensor, target: int, methods: list[str],
                   options: dict[str, dict]) -> dict[str, np.ndarray]:
-    """Return the sum per frame (T,) of each method's map, and "METHOD, evidence": the magnitude of its signed sum."""
-    found = explain(model, clip, target, methods, options=options)
+    """Return the sum per frame (T,) of each method's map, and "METHOD, evidence": the magnitude of its signed sum.
+
+    The method WHEN stands for the profiles of `decision_profiles`.
+    """
+    found = explain(model, clip, target, [name for name in methods if name != WHEN], options=options)
     profiles = {name: values.sum((1, 2), dtype=np.float64) for name, values in found.maps.items()}
     profiles |= {f"{name}, evidence": np.abs(values.sum((1, 2), dtype=np.float64))
                  for name, values in found.evidence.items()}
     if "time_contribution" in found.arrays:
         profiles["tsr"] = found.arrays["time_contribution"]
+    if WHEN in methods:
+        profiles |= decision_profiles(decide(model, clip, target))
+    return profiles
+
+
+def decision_profiles(decision: Decision) -> dict[str, np.ndarray]:
+    """Return profiles (T,) of a decision: the shortest intervals, the effects of all intervals, and the prefixes.
+
+    "when, NAME": 1 in the shortest interval of this kind. "when, NAME, all": the mean over all intervals that contain
+    the frame of the magnitude of their effect per frame. "when, prefix": how much the frame changes the probability of
+    the explained class if only the background follows.
+    """
+    profiles, frames = {}, np.arange(1, decision.length + 1)
+    for name, span in decision.spans().items():
+        first, last = span or (0, 0)
+        profiles[f"{WHEN}, {name}"] = ((frames >= first) & (frames <= last)).astype(float)
+    first, last = np.triu_indices(decision.length)
+    inside = (frames - 1 >= first[:, None]) & (frames - 1 <= last[:, None])  # (N, T)
+    for name, table in {"kept": decision.intervals.kept, **decision.intervals.lost}.items():
+        effects = np.abs(table.cpu().numpy()[first, last]) / (last - first + 1)  # (N,)
+        profiles[f"{WHEN}, {name}, all"] = effects @ inside / inside.sum(0)
+    curve = torch.cat([decision.prefixes.empty[None], decision.prefixes.padded])[:, decision.target]  # (T + 1,)
+    profiles[f"{WHEN}, prefix"] = np.abs(np.diff(curve.cpu().numpy()))
     return profiles
 
 
@@ -113,7 +142,7 @@ def explain_person(args, person, folder, methods, options):
                 profiles["frame_difference"] = frame_difference(clip).sum((1, 2))
                 row["auroc"] = {name: auc(values, window.visible) for name, values in profiles.items()}
                 of_heads = [time_profiles(head, seen.tensor, seen.target, methods, options) for head in heads]
-                row["random_head"] = {name: float(np.nanmean([auc(each[name], window.visible) for each in of_heads]))
+                row["random_head"] = {name: finite_mean([auc(each[name], window.visible) for each in of_heads])
                                       for name in of_heads[0]} if heads else {}
             rows.append(row)
     return rows
@@ -130,7 +159,7 @@ def summarise(rows: list[dict]) -> list[dict]:
             for position in POSITIONS:
                 values = [row[kind][name] for row in counted if row["position"] == position and name in row[kind]]
                 if values:
-                    means[position] = float(np.nanmean(values))
+                    means[position] = finite_mean(values)
             line |= {prefix + position: value for position, value in means.items()}
             if means:
                 line[f"{prefix}worst"] = min(means.values())
@@ -157,7 +186,8 @@ def print_table(rows):
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_model_options(parser)
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS), metavar="METHOD")
+    parser.add_argument("--methods", nargs="+", choices=(*METHODS, WHEN), default=(*METHODS, WHEN),
+                        metavar="METHOD")
     parser.add_argument("--clips", type=int, default=3, help="windows explained per person and position")
     return parser
 
