@@ -6,6 +6,8 @@ Leaves results/feature_saliency/<class>/<clip>/ with saliency.npz, the heat map 
 figures of the whole run in metrics.json. Run it again to go on where it stopped.
 """
 
+from pathlib import Path
+
 import opts
 from saliency.methods import FEATURE_METHODS
 
@@ -14,6 +16,9 @@ def build_parser():
     parser = opts.parser_for_trained_model(
         "Compute the saliency of the features that a trained model's head reads.", "results/feature_saliency")
     add = opts.add_saliency_options(parser, FEATURE_METHODS)
+    add("--frame_results", type=Path, metavar="DIR", help="results of frame_saliency.py whose page shows these "
+        "features too, if they are of the same model and data (default: the folder frame_saliency beside "
+        "--result_path)")
     add("--shapley", action="store_true", help="compute the Shapley value of each feature over the whole clip too; "
         "takes seconds per clip")
     add("--shapley_pairs", type=opts.number(int, 2, opts.LARGEST, "not a whole number from 2"), default=8,
@@ -40,6 +45,7 @@ from saliency import averages, figures, metrics, summary
 from saliency.explain import explain
 from saliency.flow import grey, optical_flow
 from saliency.report import write_report
+from saliency.report.pairing import read_recipe, why_apart
 from saliency.result import ClipResult, facts_of, save_figures, title_of
 from saliency.when import EncodedClip, feature_values
 from saliency.when.figure import feature_figure
@@ -90,9 +96,13 @@ def summarise_run(args, rows):
     """Write metrics.json and the page, and print a table, over the clips {clip: {metric: value}}."""
     over_clips = averages.summarise(list(rows.values()))
     write_json(args.result_path / "metrics.json", {"clips": rows, "summary": over_clips})
-    frame_results = args.result_path.absolute().with_name("frame_saliency")
+    frame_results = args.frame_results or args.result_path.absolute().with_name("frame_saliency")
     if any(frame_results.glob("*/*/saliency.npz")):  # the same page shows both
-        print(f"to look at: {write_report(frame_results, args.result_path)}")
+        apart = why_apart(read_recipe(frame_results), read_recipe(args.result_path))
+        if apart:
+            print(f"these features are not on the page of {frame_results}, because {apart}")
+        else:
+            print(f"to look at: {write_report(frame_results, args.result_path)}")
     print(summary.tables({args.method: over_clips}))
 
 

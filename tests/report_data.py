@@ -15,7 +15,8 @@ OPTIONS = {"model": "cnnlstm", "resume_path": "snapshots/kth/best.pth", "dataset
            "annotation_path": "data/kth/annotation/kth1.json", "video": None, "target": "predicted", "score": "logit",
            "method": "gradient", "tsr": True, "tsr_patch": 10, "tsr_quantile": 0.55, "tsr_fill": "background"}
 RECIPE = {"options": OPTIONS, "versions": {"python": "3.11.2", "torch": "2.14.0", "opencv": "5.0.0"},
-          "commit": "0111967aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}
+          "commit": "0111967aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "inputs": {"resume_path": "8f3b", "annotation_path": "11c2"}}
 
 
 def walk(seed=0, length=8, size=32):
@@ -94,6 +95,7 @@ def make_run(root):
     save_features(folder.parent / "features/class/clip009/saliency.npz", 8)
     rows = [{"time_spearman_flow": 0.4321, "last_quarter_share": 0.5}]
     write_json(folder.parent / "features/metrics.json", {"clips": {"a walk": rows[0]}, "summary": summarise(rows * 2)})
+    write_json(folder.parent / "features/opts.json", {"inputs": RECIPE["inputs"]})
     (folder / "class/clip007").mkdir()
     (folder / "class/clip007/saliency.npz").write_bytes(b"PK cut short")
     return write_report(folder, folder.parent / "features"), clips

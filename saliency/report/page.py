@@ -23,6 +23,7 @@ from runtime.files import read_json, whole_file
 from saliency.explain import BASELINES
 from saliency.figures import DIVERGING, HEAT, PERCENTILE, colour_limit, feature_order, montage, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
+from saliency.report.pairing import read_recipe, why_apart
 from saliency.result import WHEN, ClipResult
 from saliency.when.decision import SPANS
 
@@ -49,10 +50,11 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
     """Write report.html into the folder `frame_results` and return its path.
 
     A failure leaves an earlier page unchanged.
-    Both folders hold <class>/<clip>/saliency.npz, and may hold metrics.json and opts.json, as frame_saliency.py and
+    The folders hold <class>/<clip>/saliency.npz, and may hold metrics.json and opts.json, as frame_saliency.py and
     feature_saliency.py write them. feature_results: by default the folder feature_saliency beside `frame_results`; it
-    need not exist. Features are shown with the clip that has the same class and name. The page lists the results that
-    cannot be read. FileNotFoundError if `frame_results` holds no saliency.npz.
+    need not exist. Features are shown with the clip that has the same class and name, if both folders explain the same
+    model and data (saliency/report/pairing.py); otherwise the page says why they are left out. It also lists the
+    results that cannot be read. FileNotFoundError if `frame_results` holds no saliency.npz.
     """
     folder = Path(frame_results)
     features = Path(feature_results or folder.absolute().with_name("feature_saliency"))
@@ -63,7 +65,13 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
     before, after = Template(html).substitute(style=css, script="\n".join(scripts), data="\0").split("\0")
     with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
-        clips, problems = _write_clips(page, folder, paths, features)
+        problems = []
+        if any(features.glob("*/*/saliency.npz")):
+            apart = why_apart(read_recipe(folder), read_recipe(features))
+            if apart:
+                problems.append(f"The results in {features.name} are not shown, because {apart}.")
+                features = None
+        clips = _write_clips(page, folder, paths, features, problems)
         page.write(_line(_run(folder, features, clips, problems)).rstrip() + after)
     return folder / PAGE
 
@@ -73,22 +81,26 @@ def _line(content):
     return json.dumps(content, allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
-def _write_clips(page, folder, paths, features):
-    """Write a line per clip. Return what the gallery shows of each, and a sentence per unreadable result."""
-    clips, problems = [], []
+def _write_clips(page, folder, paths, features, problems):
+    """Write a line per clip. Return what the gallery shows of each; add a sentence per unreadable result to `problems`.
+
+    features: folder of the results of features, or None.
+    """
+    clips = []
     for path in tqdm(paths, "report", disable=None):
         about, line = _from_file(path, problems, "clip", _clip, PICTURE_BYTES // len(paths)) or ({}, None)
-        own = features / path.relative_to(folder)
-        if line and own.is_file():
+        own = features and features / path.relative_to(folder)
+        if line and own and own.is_file():
             line["features"] = _from_file(own, problems, "feature saliency", _features, about["shape"][0])
         if line:
             page.write(_line(line))
             clips.append({"clip": path.parent.name, **about})
-    alone = [path for path in features.glob("*/*/saliency.npz") if folder / path.relative_to(features) not in paths]
+    alone = [path for path in features.glob("*/*/saliency.npz")
+             if folder / path.relative_to(features) not in paths] if features else []
     if alone:
         have = "1 clip has" if len(alone) == 1 else f"{len(alone)} clips have"
         problems.append(f"{have} feature saliency but no frame saliency, and cannot be shown.")
-    return clips, problems
+    return clips
 
 
 def _from_file(path, problems, what, function, *more):
@@ -108,7 +120,7 @@ def _run(folder, features, clips, problems):
                     for name, scale in (("heat", HEAT), ("diverging", DIVERGING))},
     }
     for prefix, place in (("", folder), ("feature_", features)):
-        metrics, recipe = (_json(place / name, problems) for name in ("metrics.json", "opts.json"))
+        metrics, recipe = (_json(place / name, problems) if place else {} for name in ("metrics.json", "opts.json"))
         run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
                 f"{prefix}recipe": recipe}
     return run

@@ -1,0 +1,34 @@
+"""Whether results of frames and results of features belong on one page: they must explain the same model and data."""
+
+from pathlib import Path
+from typing import Any
+
+from runtime.files import read_json
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return the content of opts.json in a result folder, or an empty dictionary if there is none that can be read."""
+    try:
+        content = read_json(folder / "opts.json")
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def why_apart(frames: dict[str, Any], features: dict[str, Any]) -> str | None:
+    """Return a sentence that says why two recipes (runtime.recipe) do not belong together, or None if they do.
+
+    The digests of the checkpoint, of the annotation and of each video that both have must be equal. A recipe without
+    the digest of its checkpoint belongs to nothing.
+    """
+    one, other = (recipe.get("inputs") or {} for recipe in (frames, features))
+    if not isinstance(one, dict) or not isinstance(other, dict) or not {"resume_path"} <= one.keys() & other.keys():
+        return "an opts.json does not say which checkpoint was explained"
+    if one["resume_path"] != other["resume_path"]:
+        return "the checkpoints differ"
+    videos = {name for name in one if name.startswith("video ")}
+    shared = (one.keys() & other.keys()) - {"resume_path"}
+    if bool(videos) != any(name.startswith("video ") for name in other) or any(one[name] != other[name]
+                                                                             for name in shared):
+        return "the data differ"
+    return None
