@@ -23,6 +23,7 @@ def build_parser():
         "takes seconds per clip")
     add("--shapley_pairs", type=opts.number(int, 2, opts.LARGEST, "not a whole number from 2"), default=8,
         help="pairs of random orders of the features for --shapley")
+    parser.owners["--shapley_pairs"] = {"shapley": "--shapley"}
     return parser
 
 

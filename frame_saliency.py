@@ -33,6 +33,9 @@ def build_parser():
         help="compare with maps of the model with random weights; 10 to 15 times the work, for --sanity_clips")
     add("--sanity_clips", type=opts.positive_int, default=3, help="number of clips, the first of the run")
     add("--sanity_draws", type=opts.positive_int, default=3, help="number of random heads on the trained backbone")
+    parser.owners["--tsr_patch"]["deletion"] = "--deletion"
+    for flag in ("--segment", "--shapley_pairs"):
+        parser.owners[flag]["when"] = "--when"
     return parser
 
 

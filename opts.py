@@ -40,6 +40,18 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description):
         super().__init__(description=description, formatter_class=Formatter, allow_abbrev=False)
+        self.owners = {}  # flag of a method: the methods and switches that use it
+
+    def parse_args(self, args=None, namespace=None):
+        parsed = super().parse_args(args, namespace)
+        words = {str(word).partition("=")[0] for word in (sys.argv[1:] if args is None else args)}
+        used = {name for name, value in vars(parsed).items() if value is True}
+        used |= {"gradient", getattr(parsed, "method", None), *getattr(parsed, "compare", ())}
+        for flag, owners in self.owners.items():
+            if flag in words and not used & owners.keys():
+                self.error(f"{flag} belongs to {' and '.join(owners)}, but nothing here uses it; add "
+                           f"{' or '.join(owners.values())}, or leave it out")
+        return parsed
 
     def exit(self, status=0, message=None):
         if message:
@@ -213,12 +225,13 @@ def add_saliency_options(parser, methods: dict[str, Method]):
     add_map("--tsr", action="store_true", help="compute temporal saliency rescaling too: how much masking each frame "
             "and each part of the important frames changes the gradient")
     add_map("--figure_format", choices=("png", "pdf", "svg"), default="png", help="format of the figures")
-    added = set()
     for name, method in methods.items():
-        options = [option for option in method.options if option.destination not in added]
+        options = [option for option in method.options if f"--{option.destination}" not in parser.owners]
         if options:
             add_declared(parser.add_argument_group(f"method {name}"), options)
-        added |= {option.destination for option in options}
+        for option in method.options:
+            asked = "--tsr" if name == "tsr" else f"--method {name}"
+            parser.owners.setdefault(f"--{option.destination}", {})[name] = asked
     return add_map
 
 

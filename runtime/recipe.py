@@ -19,7 +19,11 @@ INCIDENTAL = {
     "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "log_interval", "tensorboard",
     "feature_cache", "frame_results",
 }
-INPUTS = ("annotation_path", "resume_path", "backbone_weights", "pretrain_path")  # options that may name input files
+INPUTS = {  # options that may name input files, and the words for another such file
+    "resume_path": "another checkpoint", "annotation_path": "other data",
+    "backbone_weights": "other --backbone_weights", "pretrain_path": "another --pretrain_path",
+}
+MOST_TOLD = 4  # differences that a message names
 
 
 def write_recipe(folder: str | Path, options: dict[str, Any]) -> None:
@@ -42,17 +46,25 @@ def checked_recipe(folder: str | Path, options: dict[str, Any]) -> dict[str, Any
     if not isinstance(before, dict) or not isinstance(inputs, dict):
         raise ValueError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
                          "--overwrite")
-    for name in sorted(current["options"].keys() - INCIDENTAL):
-        given = current["options"][name]
-        if before.get(name, given) != given:
-            raise ValueError(f"{folder} was made with --{name} {before[name]}, but now --{name} is {given}; pass the "
-                             "same options, choose another --result_path, or pass --overwrite")
-    for name, digest in current["inputs"].items():
-        if inputs.get(name, digest) != digest:
-            flag = f"--{name} {current['options'].get(name, '')}".strip()
-            raise ValueError(f"the file of {flag} has other content than when {folder} was made; choose another "
-                             "--result_path, or pass --overwrite")
+    given = current["options"]
+    files = [name for name, digest in current["inputs"].items() if inputs.get(name, digest) != digest]
+    options = [name for name in sorted(given.keys() - INCIDENTAL) if before.get(name, given[name]) != given[name]]
+    if files or options:
+        other = [_other_file(name, before, given) for name in files]
+        other += [f"--{name} {before[name]} (now {given[name]})" for name in options if name not in files]
+        more = f" and {len(other) - MOST_TOLD} more" if len(other) > MOST_TOLD else ""
+        raise ValueError(f"{folder} was made with {', '.join(other[:MOST_TOLD])}{more}; choose another --result_path, "
+                         "or pass --overwrite to replace its results")
     return current | {"inputs": inputs | current["inputs"]}
+
+
+def _other_file(name: str, before: dict[str, Any], given: dict[str, Any]) -> str:
+    """Return the words for an input file that is not the one of the earlier run; name: as in INPUTS, or a video."""
+    what = INPUTS.get(name, f"another file of --{name}")
+    paths = before.get(name), given.get(name)
+    if None in paths or paths[0] == paths[1]:
+        return f"{what}, whose content has changed" if None not in paths else what
+    return f"{what}, {paths[0]} (now {paths[1]})"
 
 
 def recipe(options: dict[str, Any]) -> dict[str, Any]:

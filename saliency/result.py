@@ -126,8 +126,14 @@ def facts_of(clip: str, label: str | None, predicted: str, target: str, probabil
 
 
 def title_of(facts: dict[str, str | float], highest: float) -> str:
-    """Return the title of a clip's figures. highest: probability of the predicted class."""
-    return f"{facts['clip']}: {facts['label'] or 'no label'}, predicted {facts['predicted']} ({highest:.2f})"
+    """Return the title of a clip's figures. highest: probability of the predicted class.
+
+    The title names the explained class if it is not the predicted one.
+    """
+    title = f"{facts['clip']}: {facts['label'] or 'no label'}, predicted {facts['predicted']} ({highest:.2f})"
+    if facts["target"] == facts["predicted"]:
+        return title
+    return f"{title}, explained: {facts['target']} ({facts['probability']:.2f})"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -115,12 +115,16 @@ EXPLAINING = [
     ("--figure_format gif", "--figure_format"),
     ("--method smoothgrad --smoothgrad_samples 0", "--smoothgrad_samples: 0 is not a whole number from 1"),
     ("--method smoothgrad --smoothgrad_noise -1", "--smoothgrad_noise: -1 is not a number from 0"),
+    ("--tsr_quantile 0.3", "--tsr_quantile belongs to tsr, but nothing here uses it; add --tsr, or leave it out"),
+    ("--method gradient --path_points 3", "belongs to integrated_gradients, but nothing here uses it; add --method"),
     ("--method integrated_gradients --path_points 1.5", "--path_points: 1.5 is not a whole number from 1"),
 ]
 PIXELS = [
     ("--tsr --tsr_patch 0", "not a whole number from 1"),
     ("--tsr --tsr_step once", "--tsr_step"),
-    ("--tsr_tolerance -0.1", "--tsr_tolerance: -0.1 is not a number from 0"),
+    ("--tsr_patch=16", "--tsr_patch belongs to tsr and deletion, but nothing here uses it; add --tsr or --deletion"),
+    ("--no_when --segment 2", "--segment belongs to shapley_frame and when, but nothing here uses it"),
+    ("--tsr --tsr_tolerance -0.1", "--tsr_tolerance: -0.1 is not a number from 0"),
     ("--smooth 33", "--smooth 33.0 is more than the 32 pixels of a frame"),
     ("--compare gradient guesswork", "--compare"),
     ("--method occlusion_block --occlusion_frames 0", "--occlusion_frames: 0 is not a whole number from 1"),

@@ -54,7 +54,7 @@ def test_a_checkpoint_describes_itself(trained):
 def test_training_needs_the_same_options_to_go_on(data_set, trained, tmp_path, capsys):
     folder = shutil.copytree(trained, tmp_path / "run")
     line = refused(capsys, "main", *train_options(data_set, folder, "--hidden_size", 8))
-    assert "was made with --hidden_size 16, but now --hidden_size is 8" in line
+    assert "was made with --hidden_size 16 (now 8)" in line
     shutil.copy(folder / "best.pth", folder / "last.pth")  # a checkpoint, but without the optimizer
     assert "last.pth belongs to another run" in refused(capsys, "main", *train_options(data_set, folder))
     (folder / "note.txt").write_text("mine")

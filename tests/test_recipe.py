@@ -10,7 +10,7 @@ import torch
 from data.video import write_video
 from runtime import recipe as recipes
 from tests.bad_cases import SCRIPTS, options_of
-from tests.runs import bytes_of, data_options, refused, run_command
+from tests.runs import bytes_of, data_options, refused, run_command, use
 from tests.tiny_data import DURATION, SIZE
 
 
@@ -20,11 +20,24 @@ def test_results_of_another_model_are_not_mixed(data_set, trained, tmp_path, cap
     options = [*data_options(data_set), "--resume_path", checkpoint, "--result_path", tmp_path / "results"]
     run_command("inference", *options, "--limit", 1)
     before = bytes_of(tmp_path / "results")
-    assert "was made with --seed 0, but now --seed is 1" in refused(capsys, "inference", *options, "--seed", 1)
+    assert "was made with --seed 0 (now 1)" in refused(capsys, "inference", *options, "--seed", 1)
     torch.save(torch.load(checkpoint, weights_only=True) | {"epoch": 77}, checkpoint)
-    assert "best.pth has other content than when" in refused(capsys, "inference", *options)
+    line = refused(capsys, "inference", *options)
+    assert "was made with another checkpoint, whose content has changed; choose another" in line
     assert bytes_of(tmp_path / "results") == before
     run_command("inference", *options, "--overwrite")
+
+
+def test_another_model_and_other_data_are_named_first(data_set, trained, tmp_path, capsys):
+    """As after a run on KTH with options of its own, when the first look of the README comes into the same folder."""
+    use("inference", data_set, trained, tmp_path / "out", "--model", "cnnlstm", "--n_classes", 2, "--limit", 1)
+    other = tmp_path / "other.pth"
+    torch.save(torch.load(trained / "best.pth", weights_only=True) | {"epoch": 77}, other)
+    line = refused(capsys, "inference", "--video", data_set.video, "--resume_path", other, "--result_path",
+                   tmp_path / "out")
+    assert f"was made with another checkpoint, {trained / 'best.pth'} (now {other}), " in line
+    assert "--model cnnlstm (now None)" in line and "choose another --result_path" in line
+    assert line.index("another checkpoint") < line.index("--model")
 
 
 def test_videos_of_one_name_in_two_folders_are_not_mixed(data_set, trained, tmp_path, capsys):
@@ -36,7 +49,7 @@ def test_videos_of_one_name_in_two_folders_are_not_mixed(data_set, trained, tmp_
     run_command("frame_saliency", *options, "--video", tmp_path / "run.avi")
     before = bytes_of(tmp_path / "results")
     line = refused(capsys, "frame_saliency", *options, "--video", other)
-    assert "the file of --video walk has other content than when" in line
+    assert "was made with another file of --video walk; choose another" in line
     assert bytes_of(tmp_path / "results") == before
 
 
@@ -58,7 +71,7 @@ def test_the_recipe_without_git_and_packages(monkeypatch):
     ("{", "opts.json is not valid JSON"),
     ("[]", "opts.json does not hold the options of an earlier run"),
     ('{"options": 3}', "opts.json does not hold the options of an earlier run"),
-    ('{"options": {"seed": 5}}', "was made with --seed 5, but now --seed is 0"),
+    ('{"options": {"seed": 5}}', "was made with --seed 5 (now 0)"),
 ])
 def test_opts_json_of_something_else(good, results, capsys, script, content, complaint):
     (results / "opts.json").write_text(content)

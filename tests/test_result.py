@@ -155,6 +155,6 @@ def test_the_title_of_a_clip():
     facts = facts_of("a", "walking", "walking", "running", 0.25, "logit")
     assert facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": "running", "probability": 0.25,
                      "score": "logit"}
-    assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75)"
+    assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75), explained: running (0.25)"
     facts = facts_of("b", None, "running", "running", 0.731, "logit")
     assert title_of(facts, 0.731) == "b: no label, predicted running (0.73)"
