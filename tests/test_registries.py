@@ -32,7 +32,7 @@ BEHIND = {  # methods that pass their options on: the function that takes them
 ANOTHER = {  # a value of each option of a method that is not its default
     "samples": 2, "noise": 0.1, "points": 3, "layer": "backbone.features.4.squeeze", "frames": 2, "pixels": 11,
     "patch": 12, "quantile": 0.3, "fill": "zero", "step": "time", "tolerance": 0.01, "amp": True, "memory_gb": 1.0,
-    "segment": 2, "pairs": 3,
+    "segment": 2, "pairs": 3, "change": "reverse",
 }
 
 

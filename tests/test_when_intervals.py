@@ -11,8 +11,9 @@ from model.checkpoint import load_model
 from model.prediction import predict
 from opts import PRETRAINED
 from saliency.fills import background
+from saliency.methods.interval import interval
 from saliency.when import EncodedClip, intervals
-from saliency.when.intervals import CHANGES, shortest
+from saliency.when.intervals import CHANGES, mean_effect, shortest
 from tests.runs import KTH
 from tests.toys import MeanOfFrames, smooth
 
@@ -109,6 +110,24 @@ def test_groups_of_frames_end_at_multiples_of_the_segment():
     clip[7] = 1.0
     found = intervals(EncodedClip(MeanOfFrames().double(), clip, 0), segment=3)
     assert found.kept.shape == (3, 3) and found.sufficient == (7, 8)
+
+
+def test_the_mean_effect_is_that_of_the_intervals_with_the_frame():
+    table = torch.full((3, 3), float("nan"), dtype=torch.float64)
+    for first, last, effect in ((0, 0, 1), (1, 1, 2), (2, 2, 3), (0, 1, 4), (1, 2, 8), (0, 2, 9)):
+        table[first, last] = effect
+    found = mean_effect(table, 1, 3)  # 4 / 2 frames, 8 / 2 and 9 / 3 count in all the frames of their intervals
+    assert found.tolist() == pytest.approx([(1 + 2 + 3) / 3, (2 + 2 + 4 + 3) / 4, (3 + 4 + 3) / 3])
+    found = mean_effect(table[:2, :2], 2, 3)  # the second group has one frame
+    assert found.tolist() == pytest.approx([(1 / 2 + 4 / 3) / 2] * 2 + [(2 + 4 / 3) / 2])
+
+
+def test_the_method_is_the_mean_effect():
+    model, clip = smooth(frames=4)
+    found = interval(model, clip, 1, change="freeze")
+    drops = intervals(EncodedClip(model, clip, 1)).drop["freeze"]
+    torch.testing.assert_close(found.evidence.sum((1, 2)), mean_effect(drops, 1, 4))
+    torch.testing.assert_close(found.map.sum((1, 2)), mean_effect(drops.abs(), 1, 4))
 
 
 def test_the_earliest_of_equally_short_intervals_counts():

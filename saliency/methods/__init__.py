@@ -65,9 +65,10 @@ TSR_OPTIONS = (
            "GPU", "memory_gb", least=0),
 )
 
+SEGMENT = Option("segment", int, None, "frames in a row that count as one; default: 1, and more if a clip has more "
+                 "than 60 frames", "segment", least=1)
 SHAPLEY_OPTIONS = (
-    Option("segment", int, None, "frames in a row that count as one; default: 1, and more if a clip has more than 60 "
-           "frames", "segment", least=1),
+    SEGMENT,
     Option("pairs", int, 60, "pairs of random orders of the frames, if there are more than 12 of them", "shapley_pairs",
            least=2),
 )
@@ -95,6 +96,10 @@ METHODS = {
         "drop of S when a space-time block is blanked (Zeiler and Fergus 2014)",
         (Option("frames", int, 5, "length of a block in frames", "occlusion_frames", least=1),
          Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1)), True),
+    "interval": Method(
+        "saliency.methods.interval:interval", "mean effect of changing the intervals that contain a frame",
+        (Option("change", str, "background", "the frames of an interval show the background, stand still, or run "
+                "backwards", "interval_change", choices=("background", "freeze", "reverse")), SEGMENT), True),
     "shapley_frame": Method("saliency.methods.shapley:shapley_frame", "Shapley value of each frame (Bento et al. 2021)",
                             SHAPLEY_OPTIONS, True),
     "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",

@@ -26,18 +26,21 @@ Interval = tuple[int, int] | None  # first and last frame, 1-based and inclusive
 class Intervals:
     """The effect of each interval of groups of frames, P groups in all, and the shortest intervals.
 
-    kept (P, P): share of S(all) - S(none) that the groups a..b alone keep. lost {change: (P, P)}: share that is lost
-    when the groups a..b are changed. flipped {change: (P, P) bool}: whether the predicted class becomes another. Row a,
-    column b; entries with b < a are NaN or False. All shares are NaN if S(all) equals S(none).
+    kept (P, P): share of S(all) - S(none) that the groups a..b alone keep. drop {change: (P, P)}: how far the score
+    falls when the groups a..b are changed. lost {change: (P, P)}: the same as a share of S(all) - S(none).
+    flipped {change: (P, P) bool}: whether the predicted class becomes another. Row a, column b; entries with b < a are
+    NaN or False. All shares are NaN if S(all) equals S(none). segment: frames per group.
     sufficient: the shortest interval that keeps 90 percent. necessary {change: interval}: the shortest whose change
     takes 90 percent or flips the predicted class. The earliest of equals counts.
     """
 
     kept: torch.Tensor
+    drop: dict[str, torch.Tensor]
     lost: dict[str, torch.Tensor]
     flipped: dict[str, torch.Tensor]
     sufficient: Interval
     necessary: dict[str, Interval]
+    segment: int
 
     @property
     def order_effect(self) -> float:
@@ -68,13 +71,28 @@ def intervals(encoded: EncodedClip, segment: int | None = None) -> Intervals:
 
     alone = encoded.class_scores_of(torch.where(inside, steps, length))
     kept = table((encoded.explained(alone) - encoded.score_of_empty) / difference)
-    lost, flipped = {}, {}
+    drop, lost, flipped = {}, {}, {}
     for name in CHANGES:
         scores = encoded.class_scores_of(shown[name])  # (N, classes)
-        lost[name] = table((encoded.score_of_clip - encoded.explained(scores)) / difference)
+        drop[name] = table(encoded.score_of_clip - encoded.explained(scores))
+        lost[name] = drop[name] / difference
         flipped[name] = table(scores.argmax(1) != encoded.clip_scores.argmax())
     needed = {name: shortest((lost[name] >= SHARE) | flipped[name], size, length) for name in CHANGES}
-    return Intervals(kept, lost, flipped, shortest(kept >= SHARE, size, length), needed)
+    return Intervals(kept, drop, lost, flipped, shortest(kept >= SHARE, size, length), needed, size)
+
+
+def mean_effect(effects: torch.Tensor, size: int, length: int) -> torch.Tensor:
+    """Return, for each of `length` frames, the mean effect per frame of all intervals that contain it, (length,).
+
+    effects (P, P): the effect of changing the groups a..b, which have `size` frames each. An interval's effect is
+    divided by its number of frames, so that long intervals do not lend their effect to all that they contain.
+    """
+    first, last = torch.triu_indices(*effects.shape, device=effects.device)[..., None]  # (N, 1) each
+    start, stop = first * size, ((last + 1) * size).clamp_max(length)
+    steps = torch.arange(length, device=effects.device)
+    inside = ((steps >= start) & (steps < stop)).to(effects.dtype)  # (N, T)
+    per_frame = effects[first, last] / (stop - start)  # (N, 1)
+    return (per_frame * inside).sum(0) / inside.sum(0)
 
 
 def shortest(qualified: torch.Tensor, size: int = 1, length: int | None = None) -> Interval:

@@ -34,6 +34,7 @@ from saliency.metrics import auc
 from saliency.sanity import random_head_models
 from saliency.tables import format_table
 from saliency.when import Decision, decide
+from saliency.when.intervals import mean_effect
 from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, rows_of_persons
 
 SHOWN = 10  # frames with the person in windows of the positions first and last
@@ -102,11 +103,9 @@ def decision_profiles(decision: Decision) -> dict[str, np.ndarray]:
     for name, span in decision.spans().items():
         first, last = span or (0, 0)
         profiles[f"{WHEN}, {name}"] = ((frames >= first) & (frames <= last)).astype(float)
-    first, last = np.triu_indices(decision.length)
-    inside = (frames - 1 >= first[:, None]) & (frames - 1 <= last[:, None])  # (N, T)
-    for name, table in {"kept": decision.intervals.kept, **decision.intervals.lost}.items():
-        effects = np.abs(table.cpu().numpy()[first, last]) / (last - first + 1)  # (N,)
-        profiles[f"{WHEN}, {name}, all"] = effects @ inside / inside.sum(0)
+    for name, table in {"kept": decision.intervals.kept, **decision.intervals.drop}.items():
+        effect = mean_effect(table.abs(), decision.intervals.segment, decision.length)
+        profiles[f"{WHEN}, {name}, all"] = effect.cpu().numpy()
     curve = torch.cat([decision.prefixes.empty[None], decision.prefixes.padded])[:, decision.target]  # (T + 1,)
     profiles[f"{WHEN}, prefix"] = np.abs(np.diff(curve.cpu().numpy()))
     return profiles
