@@ -60,6 +60,7 @@ from runtime.files import read_json, write_csv, write_json
 from saliency import deletion, figures, sanity, summary
 from saliency.averages import summarise
 from saliency.explain import explain, measure
+from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
@@ -188,6 +189,7 @@ def summarise_run(args, rows, checks):
     if decisions:
         content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(decisions.values()))}
         print(summary.when_table(content[summary.WHEN]["summary"]))
+    content["findings"] = findings(content, args.method)
     write_json(folder / "metrics.json", content)
     write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
     save_figures({"methods": summary.bars(over_clips)}, folder, args.figure_format)
@@ -196,6 +198,7 @@ def summarise_run(args, rows, checks):
         save_figures(summary.sanity_pictures(checks), folder, args.figure_format)
         print(summary.sanity_tables(checks))
     write_report(folder)
+    print("\nWhat was found:\n" + "\n".join(f"- {finding['text']}" for finding in content["findings"]) + "\n")
 
 
 def main(argv=None):

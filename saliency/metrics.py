@@ -17,6 +17,8 @@ The other names are:
     time_spearman_flow      Spearman correlation of the saliency per frame with the flow per frame
     time_auroc_visible      AUC of the saliency per frame as a score for the frames that show the person
     last_quarter_share      share of the saliency in the last quarter of the clip (0.25 if it is even over time)
+    peak_frame_moves        1 if something moves faster than 1 pixel per frame into or out of the frame with the most
+                            saliency, else 0
 
 A metric is NaN if the map or the reference is constant (this includes an empty or full reference and a blank map),
 empty or not finite. saliency.averages.summarise leaves NaN out of the means and counts it.
@@ -178,6 +180,17 @@ def profile_metrics(totals: np.ndarray, flow_totals: np.ndarray) -> dict[str, fl
     }
 
 
+def _peak_moves(totals: np.ndarray, moving: np.ndarray) -> float:
+    """Return 1.0 if the frame with the largest of totals (T,) has neighbours that moved, else 0.0; NaN without a peak.
+
+    moving (T-1, H, W) bool: the pixels that move from each frame to the next.
+    """
+    if not _varies(totals):
+        return float("nan")
+    peak = int(totals.argmax())
+    return float(moving[max(peak - 1, 0):peak + 1].any())
+
+
 def map_metrics(saliency: np.ndarray, flow: np.ndarray,
                 masks: np.ndarray | None = None) -> dict[str, float | int]:
     """Return every number listed in the module's docstring for one clip.
@@ -193,6 +206,7 @@ def map_metrics(saliency: np.ndarray, flow: np.ndarray,
     seen = [t for t in range(len(flow)) if _varies(moving[t])]
     row = {"frames_with_reference": len(seen), "frames_constant": sum(not _varies(saliency[t]) for t in seen)}
     row |= profile_metrics(np.maximum(saliency, 0).sum((1, 2), dtype=np.float64), flow.sum((1, 2), dtype=np.float64))
+    row["peak_frame_moves"] = _peak_moves(saliency.sum((1, 2), dtype=np.float64), moving)
     references = {"flow": (saliency[:-1], moving, flow)}
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)

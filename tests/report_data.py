@@ -6,9 +6,11 @@ import numpy as np
 from runtime.files import write_json
 from saliency.averages import summarise
 from saliency.baselines import centre_map, frame_difference, random_map
+from saliency.findings import findings
 from saliency.flow import optical_flow
 from saliency.metrics import map_metrics
 from saliency.report import write_report
+from saliency.sanity import COLUMNS
 
 EVIL = "<script>alert(1)</script>"
 OPTIONS = {"model": "cnnlstm", "resume_path": "snapshots/kth/best.pth", "dataset": "kth", "subset": "testing",
@@ -73,7 +75,9 @@ def save_metrics(folder, clips):
                 "centre": centre_map(shape), "frame_difference": frame_difference(arrays["frames"])}
         rows[name] = {method: map_metrics(values, arrays["flow"]) for method, values in maps.items()}
     summary = {method: summarise([row[method] for row in rows.values()], 200) for method in maps}
-    write_json(folder / "metrics.json", {"clips": rows, "summary": summary})
+    head = {name: summarise([{name: 0.5}, {name: 0.7}], 200)[name] for name in COLUMNS}
+    content = {"clips": rows, "summary": summary, "random_head": {"gradient": head}, "sentences": [EVIL]}
+    write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
     write_json(folder / "opts.json", RECIPE)
 
 

@@ -179,7 +179,8 @@ def test_the_names_are_those_of_the_module_docstring():
     expected = {f"{m}_{r}_{s}" for m in metrics.BINARY for r in ("flow", "mask") for s in ("frame", "clip")}
     expected |= {f"{m}_flow_{s}" for m in metrics.GRADED for s in ("frame", "clip")}
     expected |= {"flow_share_frame", "flow_share_clip", "mask_share_frame", "mask_share_clip", "frames_with_reference"}
-    expected |= {"frames_constant", "time_spearman_flow", "time_auroc_visible", "last_quarter_share"}
+    expected |= {"frames_constant", "time_spearman_flow", "time_auroc_visible", "last_quarter_share",
+                 "peak_frame_moves"}
     saliency, flow, masks = clip()
     assert set(map_metrics(saliency, flow, masks)) == expected
     without = map_metrics(saliency, flow)

@@ -61,6 +61,19 @@ def test_the_head_tells_what_was_run(page):
     assert page.texts("#feature_summary td")[0] == "0.432 [0.432, 0.432]"
 
 
+def test_findings_come_first_and_lead_to_their_figures(page):
+    shown = page.all("#findings li")
+    assert 3 <= len(shown) <= 6 and "best baseline" in shown[0].text
+    for item in shown:
+        page.run("window.scrollTo(0, 0)")
+        item.find_element("css selector", "a").click()
+        target = page.run("return document.querySelector(location.hash)")
+        assert target.is_displayed() and target.tag_name == "h2"
+    assert page.texts("#random_head thead th")[1:] == ["Gradient"]
+    assert page.texts("#random_head td")[0] == "0.600 [0.500, 0.700]"
+    assert page.texts("#sanity_sentences li") == [EVIL] and not page.all("#no_sanity")[0].is_displayed()
+
+
 def test_filter_and_sort(page, run):
     page.choose("#by_class", "running")
     assert sorted(page.names()) == sorted([EVIL, "no tsr"])

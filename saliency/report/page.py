@@ -31,7 +31,7 @@ PAGE = "report.html"
 SOURCES = (  # the page, its style, and its scripts in the order in which they run
     "page.html", "style.css",
     "data.js", "text.js", "elements.js",  # helpers
-    "header.js", "comparison.js", "gallery.js",  # the parts of the page
+    "header.js", "findings.js", "comparison.js", "gallery.js",  # the parts of the page
     "panel.js", "maps.js", "timeline.js", "when.js", "features.js", "controls.js",  # the panel of a clip
     "start.js",
 )
@@ -43,6 +43,7 @@ UNITS = {name: method.line for name, method in METHODS.items()} | {
     "flow": "pixels per frame",
 }
 FEATURE_UNITS = {name: method.line for name, method in FEATURE_METHODS.items()} | {"tsr": "0 to 1, no unit"}
+FINDINGS = {"findings": [], "random_head": {}, "sentences": []}  # parts of metrics.json, and their empty values
 FRAMES_ONLY = "time contribution, 0 to 1"  # the unit of TSR with --tsr_step time, which masks no patches
 
 
@@ -123,6 +124,8 @@ def _run(folder, features, clips, problems):
         metrics, recipe = (_json(place / name, problems) if place else {} for name in ("metrics.json", "opts.json"))
         run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
                 f"{prefix}recipe": recipe}
+        if not prefix:
+            run |= {name: metrics.get(name, empty) for name, empty in FINDINGS.items()}
     return run
 
 

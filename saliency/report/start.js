@@ -2,6 +2,8 @@
 
 connectControls();
 describeRun();
+describeFindings();
+describeSanity();
 describeMethods();
 describeFeatures();
 describeGallery();

@@ -9,6 +9,7 @@ const METRICS = {
   time_spearman_flow: "Spearman correlation of frame totals with flow",
   time_auroc_visible: "AUROC of frame totals for frames that show the person",
   last_quarter_share: "Share of saliency in the last quarter of the clip",
+  peak_frame_moves: "Share of clips where something moves in the frame with the most saliency",
 };
 
 // Returns a metric or a probability with three decimals.
