@@ -20,6 +20,7 @@ from model.normalisation import MEANS, NORMALISATION
 from model.registry import MODELS
 from runtime import processes
 from runtime.declare import Option
+from runtime.sentences import shortened
 from saliency.methods import Method
 from saliency.scores import SCORES
 
@@ -102,7 +103,7 @@ def run(parser, work, argv=None):
         if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
         advice = "choose smaller sizes (clips, batches, layers), or a machine with more"
-        parser.refuse(f"out of memory ({one_line(error)[:120]}); {advice}")
+        parser.refuse(f"out of memory ({shortened(one_line(error))}); {advice}")
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; what is complete is kept, run the same command to go on")
 

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable, Collection
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 from torchvision import models
+
+from model.state_dicts import read_safely, tensors_of
 
 # Vision transformers accept frames of one size only. The other networks return more than class scores in training.
 UNSUITABLE = ("vit_", "maxvit", "inception", "googlenet")
@@ -68,7 +68,7 @@ def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str])
     if not Path(path).is_file():
         raise FileNotFoundError(f"--backbone_weights {path}: no such file; give 'imagenet', 'none' or an existing path")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_safely(path)
     except Exception as error:
         raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely; give a state dict "
                          "that torch.save wrote, or a checkpoint of main.py") from error
@@ -82,13 +82,3 @@ def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str])
         raise ValueError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
                          f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
     network.load_state_dict(state, strict=False)
-
-
-def tensors_of(content: Any) -> dict[str, torch.Tensor]:
-    """Return the named tensors in the content of a file: a state dict, or a checkpoint that contains one.
-
-    The prefix `module.`, which DataParallel adds to names, is removed. Anything else has no tensors.
-    """
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    state = state if isinstance(state, dict) else {}
-    return {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, torch.Tensor)}

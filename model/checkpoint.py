@@ -17,7 +17,9 @@ from model.cnn_lstm import CNNLSTM, build_model
 from model.contract import last_layer
 from model.legacy import converted
 from model.registry import MODELS
+from model.state_dicts import plain_names, read_safely
 from runtime.files import whole_file
+from runtime.sentences import shortened
 
 FORMAT = 1
 HEAD = "head."  # the prefix of the head's weights in a model; names in a file lack it
@@ -56,14 +58,20 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **train
 def load_weights(model: nn.Module, state: dict[str, torch.Tensor], assign: bool = False) -> None:
     """Load the state dict of a checkpoint into a model. Raise RuntimeError if it does not fit.
 
-    assign: replace the model's tensors instead of copying into them.
+    assign: replace the model's tensors instead of copying into them. Weights in half precision become those of the
+    model's type.
     """
-    names = {name.removeprefix(HEAD): name for name in model.state_dict()}
-    model.load_state_dict({names.get(name, name): weight for name, weight in state.items()}, assign=assign)
+    types = {name: weight.dtype for name, weight in model.state_dict().items()}
+    names = {name.removeprefix(HEAD): name for name in types}
+    state = {names.get(name, name): weight for name, weight in state.items()}
+    if assign:
+        state = {name: weight.to(types.get(name)) if weight.is_floating_point() else weight
+                 for name, weight in state.items()}
+    model.load_state_dict(state, assign=assign)
 
 
 def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
-    """Return the content of a checkpoint, with its tensors on the CPU.
+    """Return the content of a checkpoint, with its tensors on the CPU and with the names of the bare model's weights.
 
     assumed: settings that files of the original projects do not contain, see model.legacy.ASSUMED. Raises
     FileNotFoundError if there is no such file and ValueError if it is not a checkpoint.
@@ -72,14 +80,15 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another path")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_safely(path)
     except Exception as error:
         raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
                          "be damaged, or it may contain pickled objects besides weights: then save only its "
                          "state_dict") from error
     required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
-        return content
+        state = content["state_dict"]
+        return content | {"state_dict": plain_names(state) if isinstance(state, dict) else state}
     try:
         original = converted(content, **assumed)
     except ValueError as error:
@@ -105,14 +114,14 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
         with torch.device("meta"):  # takes no memory, in case a damaged file gives huge sizes
             model = build_model(info.model, **info.config)
         load_weights(model, content["state_dict"], assign=True)
+        broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{path}: its weights do not fit the model it describes ({str(error)[:120]}); give a "
+        raise ValueError(f"{path}: its weights do not fit the model it describes ({shortened(error)}); give a "
                          "checkpoint written by main.py") from error
-    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise ValueError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
                          f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
-    return model.to(device).float().eval(), info  # float, because a file may contain half precision
+    return model.to(device).float().eval(), info
 
 
 def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
@@ -127,8 +136,8 @@ def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
     try:
         load_weights(model, {**content["state_dict"], **own})
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"--pretrain_path {path} does not fit this model ({str(error)[:160]}); give the same --model, "
-                         "--backbone and sizes as in its training") from error
+        raise ValueError(f"--pretrain_path {path} does not fit this model ({shortened(error, 160)}); give the same "
+                         "--model, --backbone and sizes as in its training") from error
     return same
 
 
@@ -146,7 +155,7 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
         }
         wrong = [name for name, good in possible.items() if not good]
     if wrong:
-        value = repr(getattr(info, wrong[0]))[:60]
+        value = shortened(repr(getattr(info, wrong[0])), 60)
         raise ValueError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
     if info.model not in MODELS:
         raise ValueError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")

@@ -6,17 +6,23 @@ one version "encoder_state_dict" and "decoder_state_dict" (LSTM.*). The models o
 is a linear layer with 300 outputs reads single RGB frames, an LSTM of three layers follows, and fc2(relu(fc1(.)))
 computes the scores from the top layer's last state, without dropout. The sizes and the kind of ResNet follow from the
 shapes of the weights. All other settings are assumed to be the defaults of the projects' option parsers (ASSUMED).
+
+Variants with another recurrent layer are refused. A bidirectional LSTM is refused because the weights do not say how it
+is read: such variants take the output after the last frame, `out[:, -1, :]`, whose backward half has seen the last
+frame only, or feed the frames one by one, so that both halves run forwards.
 """
 
 from typing import Any
 
 import torch
 
-from model.backbones import BACKBONES, build_backbone, tensors_of
+from model.backbones import BACKBONES, build_backbone
 from model.normalisation import NORMALISATION, normalisation
+from model.state_dicts import tensors_of
 
 NAMES = {  # prefixes of names: original -> ours; the first one that matches applies
     "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
+    "gru.gru.": "lstm.", "gru.": "lstm.", "GRU.": "lstm.", "rnn.rnn.": "lstm.", "rnn.": "lstm.", "RNN.": "lstm.",
     "fc_layers.fc1.": "classifier.1.", "fc_layers.fc2.": "classifier.4.",
     "fc1.": "classifier.1.", "fc2.": "classifier.4.",
 }
@@ -49,7 +55,7 @@ def converted(content: Any, **assumed: Any) -> dict[str, Any] | None:
     mean, std = normalisation(**{name: value for name, value in facts.items() if name not in ours})
     return {
         "state_dict": state, "model": "cnnlstm", "config": config, **ours, "mean": mean, "std": std,
-        "epoch": int(content.get("epoch", 0)), "assumed": facts,
+        "epoch": epoch if isinstance(epoch := content.get("epoch"), int) else 0, "assumed": facts,
     }
 
 
@@ -65,6 +71,7 @@ def _our_name(name: str) -> str:
 def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Return the arguments of CNNLSTM that the shapes of its weights imply."""
     try:
+        _check_recurrent(state)
         return {
             "num_classes": len(state["classifier.4.weight"]), "backbone": _backbone(state),
             "feature_size": len(state["projection.weight"]), "hidden_size": state["lstm.weight_hh_l0"].shape[1],
@@ -73,6 +80,28 @@ def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
         }
     except KeyError as error:
         raise ValueError(f"{LOOKS_LIKE}, but its weight {error} is missing; give a complete file") from error
+    except (IndexError, TypeError) as error:
+        raise ValueError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file") from error
+
+
+def _check_recurrent(state: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless the weights lstm.* are those of an LSTM of one direction without projections."""
+    shape = tuple(state["lstm.weight_hh_l0"].shape) if "lstm.weight_hh_l0" in state else ()
+    projection = state.get("lstm.weight_hr_l0")
+    two_ways = any(name.startswith("lstm.") and name.endswith("_reverse") for name in state)
+    if len(shape) != 2:
+        return  # what is missing or damaged is told by the caller
+    fault = None
+    if projection is not None:
+        fault = f"its LSTM projects its states (proj_size {projection.shape[0]}), which no head of this project does"
+    elif shape[0] in (3 * shape[1], shape[1]):
+        kind = "GRU" if shape[0] == 3 * shape[1] else "plain RNN"
+        fault = f"its recurrent layer is a {'bidirectional ' if two_ways else ''}{kind} instead of an LSTM"
+    elif two_ways:
+        fault = "its LSTM is bidirectional, and its weights do not say how the states of the two directions are read"
+    if fault:
+        raise ValueError(f"{LOOKS_LIKE}, but {fault}; give a file whose LSTM has one direction and no projections, or "
+                         "train a new model with main.py")
 
 
 def _backbone(state: dict[str, torch.Tensor]) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 
 from model.averaging import WeightAverage
 from model.checkpoint import ModelInfo, load_weights, read_checkpoint
+from runtime.sentences import shortened
 
 
 def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam,
@@ -33,7 +34,7 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
         average.resume(own, len(checkpoint["history"]))
         return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path} belongs to another run ({str(error)[:120]}); give another --result_path, or "
+        raise ValueError(f"{path} belongs to another run ({shortened(error)}); give another --result_path, or "
                          "--overwrite to start again") from error
 
 

@@ -26,6 +26,7 @@ from model.resuming import resume
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
 from runtime import processes
+from runtime.sentences import shortened
 
 GRADIENT_NORM = 5.0  # gradients of a larger norm are scaled down to it
 
@@ -46,7 +47,7 @@ def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_c
             copy.deepcopy(model).train(finetune).describe(frames)
     except RuntimeError as error:
         raise ValueError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
-                         f"({str(error)[:120]}); give another --sample_size") from error
+                         f"({shortened(error)}); give another --sample_size") from error
     except ValueError as error:  # from batch norm
         raise ValueError(f"--finetune: a batch would contain a single frame ({n_clips} clips of one frame, in batches "
                          f"of {batch_size}), too few for batch norm; give another --batch_size or a longer "

@@ -1,0 +1,16 @@
+"""Texts of other programs inside our one-line messages."""
+
+import textwrap
+
+CUT = " ..."  # at the end of a text that was cut
+
+
+def shortened(text: object, width: int = 120) -> str:
+    """Return a text in one line of at most `width` characters, which ends after a whole word and with " ..." if cut.
+
+    A first word that is longer than the line is cut all the same.
+    """
+    line = " ".join(str(text).split())
+    if len(line.partition(" ")[0]) + len(CUT) > width:
+        return line if len(line) <= width else line[:width - len(CUT)] + CUT
+    return textwrap.shorten(line, width, placeholder=CUT)
