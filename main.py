@@ -24,7 +24,8 @@ def build_parser():
         help=f"what reads the features of the frames. {heads} (default: {MODELS['cnnlstm'].head}, for the other kinds "
              "of models their own)")
     add("--backbone", default="resnet18", metavar="NAME",
-        help="torchvision network that reads each frame, such as resnet18 or mobilenet_v2; a wrong name lists all")
+        help="torchvision network that reads each frame, such as resnet18 or mobilenet_v2; a wrong name lists all; "
+        "vision transformers (vit_..., maxvit_t) need --sample_size 224")
     add("--backbone_weights", default="imagenet", metavar="imagenet|none|PATH",
         help="initial weights of the backbone: torchvision's download, random, or a file of yours")
     add("--finetune", action="store_true",
@@ -70,6 +71,7 @@ import torch
 from data.clips import ClipDataset, find_clips, find_empty, find_training_extra, has_subset
 from data.datasets import DATASETS
 from model.accuracy import accuracy_line, summarise_confusion
+from model.backbones import check_frame_size
 from model.batches import own_loader
 from model.checkpoint import ModelInfo, load_model, start_from
 from model.cnn_lstm import build_model, choose_head
@@ -104,6 +106,7 @@ def work(args):
     device = choose_device(args.use_cuda, args.gpu)
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
     check_size(args.sample_duration, args.sample_size)
+    check_frame_size(args.backbone, args.sample_size)
     asked = opts.given(args, NORMALISATION)
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
     prepare = partial(normalise, mean=mean, std=std)

@@ -13,10 +13,27 @@ from torchvision import models
 
 from model.state_dicts import read_safely, tensors_of
 
-# Vision transformers accept frames of one size only. The other networks return more than class scores in training.
-UNSUITABLE = ("vit_", "maxvit", "inception", "googlenet")
+UNSUITABLE = ("inception", "googlenet")  # they return more than class scores in training
+FIXED_SIZES = {"vit_": 224, "maxvit": 224}  # start of the name: side of the only frames that the network accepts
 BACKBONES = tuple(name for name in models.list_models(module=models) if not name.startswith(UNSUITABLE))
 DOWNLOAD_TIMEOUT = 30  # seconds; torch sets none and could wait forever
+
+
+def check_frame_size(name: str, size: int) -> None:
+    """Raise ValueError if there is no backbone of this name, or if it does not accept frames of `size` pixels a side.
+
+    This takes no time, because the network is not built. Other sizes that are too small are found by trying.
+    """
+    _check_name(name)
+    for start, needed in FIXED_SIZES.items():
+        if name.startswith(start) and size != needed:
+            raise ValueError(f"sample_size is {size}, but {name} accepts only frames of {needed} x {needed} pixels; "
+                             f"give --sample_size {needed} in training, or another --backbone")
+
+
+def _check_name(name: str) -> None:
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
 
 
 def build_backbone(name: str, weights: str | Path = "none",
@@ -28,8 +45,7 @@ def build_backbone(name: str, weights: str | Path = "none",
     that it adds. Raises ValueError if the name is unknown or the weights do not fit, FileNotFoundError if there is no
     such file.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
+    _check_name(name)
     network = _download(name) if weights == "imagenet" else models.get_model(name, weights=None)
     size = _remove_last_layer(network)
     needed = network.state_dict().keys()

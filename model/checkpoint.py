@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.backbones import check_frame_size
 from model.cnn_lstm import CNNLSTM, build_model
 from model.contract import last_layer
 from model.legacy import converted
@@ -159,6 +160,10 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
         raise ValueError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
     if info.model not in MODELS:
         raise ValueError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
+    try:
+        check_frame_size(info.config.get("backbone", "resnet18"), info.sample_size)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _is_colour(values: list) -> bool:
