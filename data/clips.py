@@ -25,7 +25,7 @@ from data.video import iterate_video, read_image, read_masks, resize_frame, resi
 from data.windows import find_motion, find_ranges, place_windows
 from runtime.files import index_by_name
 from runtime.isolated import n_cores, run_isolated
-from runtime.sentences import shortened
+from runtime.sentences import first_names, shortened
 
 MOTION_SIZE = (80, 60)  # width and height of the frames in which motion is searched
 TIME_LIMIT = 300  # seconds that the decoding of one video may take
@@ -73,13 +73,13 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
                          f"{folder}; extract them with utils/generate_data.sh, or correct --video_path")
     problems = []
     if len(clips) < len(listed):
-        absent = _first_names(sorted({clip.name for clip in listed} - {clip.name for clip in clips}))
+        absent = first_names(sorted({clip.name for clip in listed} - {clip.name for clip in clips}))
         problems.append(f"{len(listed) - len(clips)} of {len(listed)} listed clips have no frames on disk and are left "
                         f"out: {absent}")
     uncounted = [clip.name for clip in clips if not (clip.path / "n_frames").is_file()]
     if uncounted:
         problems.append(f"{len(uncounted)} clips have no n_frames file, so their images were counted: "
-                        f"{_first_names(uncounted)}")
+                        f"{first_names(uncounted)}")
     return annotation.labels, clips[:limit], problems
 
 
@@ -277,11 +277,3 @@ def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | P
 def labels_of(annotation_path: str | Path) -> list[str]:
     """Return the classes of an annotation, or an empty list if there is no such file."""
     return read_annotation(annotation_path).labels if Path(annotation_path).is_file() else []
-
-
-def _first_names(names: list[str], shown: int = 3) -> str:
-    """Return the first names in a list as text, and how many more there are."""
-    text = ", ".join(names[:shown])
-    if len(names) > shown:
-        text += f" and {len(names) - shown} more"
-    return text

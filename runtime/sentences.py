@@ -1,4 +1,4 @@
-"""Texts of other programs inside our one-line messages."""
+"""Parts of our one-line messages: texts of other programs, and lists of names."""
 
 import textwrap
 
@@ -14,3 +14,11 @@ def shortened(text: object, width: int = 120) -> str:
     if len(line.partition(" ")[0]) + len(CUT) > width:
         return line if len(line) <= width else line[:width - len(CUT)] + CUT
     return textwrap.shorten(line, width, placeholder=CUT)
+
+
+def first_names(names: list[str], shown: int = 3) -> str:
+    """Return the first names in a list as text, and how many more there are."""
+    text = ", ".join(names[:shown])
+    if len(names) > shown:
+        text += f" and {len(names) - shown} more"
+    return text

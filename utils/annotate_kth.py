@@ -4,7 +4,7 @@
 
 Clips that are named as in KTH are split by person. Clips whose names contain a group as in UCF101 (_g07_, a person or a
 scene) are split by group, across all classes. Other clips in trim.json are split by the video that they were cut from,
-and the rest one by one.
+and the rest one by one. --split_files takes the official split of UCF101 or HMDB51 instead.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import opts
 from data.annotation import SUBSETS, write_annotation
 from data.datasets import DATASETS
 from data.datasets.extra import PASSAGE, is_extra
+from data.datasets.split_files import read_split_files, split_by_files
 from runtime.files import index_by_name
 from utils.batch import Entry, read_record
 
@@ -56,6 +57,18 @@ def assign_extra(extra: dict[str, str], subsets: dict[str, str], sources: dict[s
     return passages, empty
 
 
+def split_clips(args: argparse.Namespace, clips: dict[str, str], sources: dict[str, str]) -> tuple[dict, list[str]]:
+    """Return ({clip: subset}, problems), by the split files or by the rule of the data set; clips: {clip: class}."""
+    persons = [f"--{name}" for name in ("validation_persons", "testing_persons") if getattr(args, name) is not None]
+    if not args.split_files:
+        if args.validation_share:
+            raise ValueError("--validation_share belongs to --split_files, which is missing; leave it out")
+        return DATASETS[args.dataset].split(clips, sources, args.validation_persons, args.testing_persons, args.seed)
+    if persons:
+        raise ValueError(f"{persons[0]} and --split_files both choose the split; leave one of them out")
+    return split_by_files(clips, sources, read_split_files(args.split_files), args.validation_share, args.seed)
+
+
 def work(args: argparse.Namespace) -> None:
     """Split the clips and write the annotation file."""
     args.trimmed_path = opts.as_list(args.trimmed_path)
@@ -67,10 +80,10 @@ def work(args: argparse.Namespace) -> None:
         record = read_record(folder / "trim.json", {"clips": dict}) or {"videos": {}}
         videos |= record["videos"]
     sources = {clip: video for video, entry in videos.items() if entry for clip in entry["clips"]}
-    subsets, problems = DATASETS[args.dataset].split(clips, sources, args.validation_persons, args.testing_persons,
-                                                     args.seed)
+    subsets, problems = split_clips(args, clips, sources)
     for problem in problems:
         opts.warn(problem)
+    clips = {clip: label for clip, label in clips.items() if clip in subsets}
     labels = sorted(set(clips.values()))
     passages, empty = assign_extra(extra, subsets, sources, videos)
     write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
@@ -90,6 +103,12 @@ def build_parser() -> opts.Parser:
                              "subset are for training; give no number to leave validation empty")
     parser.add_argument("--testing_persons", type=int, nargs="*", metavar="P",
                         help="persons for testing instead of those of the official split")
+    parser.add_argument("--split_files", type=Path, nargs="+", metavar="FILE",
+                        help="the official split: trainlist01.txt and testlist01.txt of UCF101, or the files "
+                             "<class>_test_split1.txt of HMDB51; videos that they do not list are left out")
+    parser.add_argument("--validation_share", type=opts.fraction, default=0.0, metavar="SHARE",
+                        help="with --split_files: share of the groups in training that is for validation instead; 0 "
+                             "leaves validation empty")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split by group or by video")
     return parser
 
