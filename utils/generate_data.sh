@@ -3,6 +3,7 @@
 #   ./utils/generate_data.sh
 #   ./utils/generate_data.sh --validation_persons 4 --testing_persons 1 9      # options of utils/annotate_kth.py
 #   DATASET=folder ./utils/generate_data.sh      # class folders of any videos, in data/folder_trimmed
+#   DATASET=folder ./utils/generate_data.sh --split_files trainlist01.txt testlist01.txt      # UCF101's official split
 #   DRAWN_PATH=data/kth_drawn_trimmed ./utils/generate_data.sh      # clips of drawn people join the training subset
 # Variables: TRIMMED_PATH, DRAWN_PATH, IMAGE_PATH and ANNOTATION_PATH are paths relative to the root of the project;
 # PYTHON is the Python that runs the scripts (default python3).
