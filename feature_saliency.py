@@ -35,6 +35,7 @@ from functools import partial
 import numpy as np
 
 from data.clips import choose_clips, labels_of, load_frames
+from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
 from model.prediction import predict
@@ -54,6 +55,7 @@ from saliency.when.figure import feature_figure
 
 def work(args):
     device = choose_device(args.use_cuda, args.gpu)
+    args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)
     clips, folder = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args)), args.result_path

@@ -49,6 +49,7 @@ from tqdm import tqdm
 
 from data.clips import choose_clips, labels_of, load_with_masks, resize, training_frames
 from data.video import write_video
+from data.video_files import video_files
 from model import cbam
 from model.fast.folding import folded
 from model.opening import open_model
@@ -72,6 +73,7 @@ CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
 def work(args):
     device = choose_device(args.use_cuda, args.gpu)
+    args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)
     if args.smooth > info.sample_size:

@@ -24,6 +24,7 @@ import numpy as np
 
 from data.clips import choose_clips, labels_of, load_frames, read_frames
 from data.video import write_video
+from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_confusion
 from model.fast.folding import folded
 from model.opening import open_model
@@ -38,6 +39,7 @@ from saliency.result import save_figures
 
 def work(args):
     device = choose_device(args.use_cuda, args.gpu)
+    args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     with result_folder(args.result_path, vars(args)):

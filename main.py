@@ -212,6 +212,9 @@ def load_subsets(args, prepare):
         classes, clips, problems = find_clips(args.annotation_path, args.video_path, name)
         for problem in problems:
             opts.warn(f"{name}: {problem}")
+        if len(classes) < 2:
+            raise ValueError(f"{args.annotation_path} has one class, {classes[0]}, but a classifier needs two; put "
+                             "each class into a folder of its own and annotate again")
         if args.n_classes not in (None, len(classes)):
             raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                              f"{', '.join(classes)}; leave the flag out")

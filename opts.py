@@ -195,7 +195,8 @@ def parser_for_trained_model(description, result_path):
         help="part of the data set's split")
     add("--clips", nargs="+", metavar="NAME", help="only these clips of the subset")
     add("--limit", type=positive_int, help="only the first N clips")
-    add("--video", nargs="+", type=Path, metavar="FILE", help="cut the clips from video files instead")
+    add("--video", nargs="+", type=Path, metavar="FILE",
+        help="cut the clips from video files, or from the videos in a folder, instead")
     group = parser.add_argument_group(
         "model", "A checkpoint of main.py describes itself; a flag that contradicts it is an error. A checkpoint of "
         "the original projects holds only weights; the flags give the rest.")

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 # isort: on
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
+                  ".ogv", ".gif")
 KTH_FPS = 25.0
 QUALITY = 95  # JPEG quality of images and of frames in videos, 0 to 100
 MAX_BYTES = 4 << 30  # the most memory that the frames of a video, or its masks, may take

@@ -98,11 +98,11 @@ TRAINED = [  # options of the three scripts that use a trained model
     (f"--clips {CLIP} --video_path {{bad}}/bomb", "none of the 1 clips could be read"),
     (f"--clips {CLIP} --video_path {{bad}}/fewer", "none of the 1 clips could be read"),
     ("--video {bad}/nowhere.avi", "no video at"),
-    ("--video {bad}/folder", "no video at"),
+    ("--video {bad}/folder", "is a folder without videos"),
     ("--video {bad}/empty", "(0 bytes) holds no frame that OpenCV can decode"),
     ("--video {bad}/text.avi", "holds no frame that OpenCV can decode"),
     ("--video {bad}/cut.avi", "holds no frame that OpenCV can decode"),
-    ("--video {video} {video}", "have the same name"),
+    ("--video {video} {bad}/walk.avi", "have the same name"),
     (f"--video {{video}} --clips {CLIP}", "leave one of them out"),
 ]
 EXPLAINING = [

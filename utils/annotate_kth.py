@@ -85,6 +85,9 @@ def work(args: argparse.Namespace) -> None:
         opts.warn(problem)
     clips = {clip: label for clip, label in clips.items() if clip in subsets}
     labels = sorted(set(clips.values()))
+    if len(labels) < 2:
+        raise ValueError(f"all {len(clips)} clips are of one class, {labels[0]}, but a classifier needs two classes; "
+                         f"is {args.image_path} one level too deep, or do the videos of all classes lie in one folder?")
     passages, empty = assign_extra(extra, subsets, sources, videos)
     write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
                      passages, empty)

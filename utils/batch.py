@@ -15,6 +15,9 @@ import opts
 from data.video import VIDEO_SUFFIXES
 from runtime.files import read_json, write_json
 from runtime.isolated import n_cores, run_isolated
+from runtime.sentences import first_names
+
+MASKS = ".masks.npz"  # masks of drawn people, which belong to their videos
 
 Entry = dict[str, Any] | None
 
@@ -30,7 +33,21 @@ def add_work_options(parser: argparse.ArgumentParser, overwrite: str) -> None:
 def list_videos(folder: Path) -> list[str]:
     """Return the keys (class/file) of the videos in the class folders of `folder`, sorted."""
     return [path.relative_to(folder).as_posix() for path in sorted(folder.glob("[!.]*/[!.]*"))
-            if path.suffix.lower() in VIDEO_SUFFIXES]
+            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+
+
+def warn_of_others(folder: Path) -> None:
+    """Warn of what `list_videos` leaves out: videos beside the class folders, and other files or folders in these."""
+    beside = [path.name for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = set(list_videos(folder))
+    inside = [name for path in sorted(folder.glob("[!.]*/[!.]*"))
+              if (name := path.relative_to(folder).as_posix()) not in videos and not name.endswith(MASKS)]
+    if beside:
+        opts.warn(f"{len(beside)} videos lie beside the class folders of {folder} and are left out: "
+                  f"{first_names(beside)}")
+    if inside:
+        opts.warn(f"{len(inside)} files or folders in the class folders of {folder} are no videos and are left out: "
+                  f"{first_names(inside)}")
 
 
 def read_record(path: Path, fields: dict[str, type]) -> dict[str, Any] | None:

@@ -30,10 +30,10 @@ import numpy as np
 from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.datasets.extra import EMPTY, passage_folder
-from data.video import masks_path, read_masks, read_video, resize_mask, write_masks, write_video
+from data.video import VIDEO_SUFFIXES, masks_path, read_masks, read_video, resize_mask, write_masks, write_video
 from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
 from runtime.files import index_by_name, sole_writer
-from utils.batch import Record, add_work_options, list_videos, work_through
+from utils.batch import Record, add_work_options, list_videos, warn_of_others, work_through
 
 RECORD = "trim.json"  # in the trimmed folder: the options, and an entry per video
 FIELDS = {"bytes": int, "clips": dict, "problems": list}
@@ -116,6 +116,9 @@ def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[s
     class and video if several videos have the same name. Raises ValueError if there is no video.
     """
     keys = list_videos(raw_path)
+    if not keys and any(path.suffix.lower() in VIDEO_SUFFIXES for path in raw_path.glob("[!.]*")):
+        raise ValueError(f"the videos lie in {raw_path} itself, not in class folders; if it is one class, give the "
+                         "folder above it")
     if not keys:
         raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); check --raw_path, "
                          "get KTH with utils/download_kth.py, or make videos with utils/synthesize_kth.py")
@@ -153,6 +156,7 @@ def work(args: argparse.Namespace) -> None:
     path = args.sequences or next((place for place in usual_places if place.is_file()), Path("none"))
     sequences = {} if args.start or str(path) == "none" else dataset.read_ranges(path)
     videos = find_videos(args.raw_path, args.classes, sequences, dataset)
+    warn_of_others(args.raw_path)
     options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
                "start": args.start, "ranges": bool(sequences), "context": 0 if args.start else args.context}
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
