@@ -25,7 +25,7 @@ from data.video import iterate_video, read_image, read_masks, resize_frame, resi
 from data.windows import find_motion, find_ranges, place_windows
 from runtime.files import index_by_name
 from runtime.isolated import n_cores, run_isolated
-from runtime.sentences import first_names, shortened
+from runtime.sentences import first_names
 
 MOTION_SIZE = (80, 60)  # width and height of the frames in which motion is searched
 TIME_LIMIT = 300  # seconds that the decoding of one video may take
@@ -167,7 +167,7 @@ def read_frames(clip: Clip) -> np.ndarray:
     if count.is_file():
         text = count.read_text(errors="replace").strip()
         if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
-            raise ValueError(f"{count} holds {shortened(text, 20)!r}, not a number of frames; extract the clip again")
+            raise ValueError(f"{count} holds {text[:20]!r}, not a number of frames; extract the clip again")
         if len(images) < int(text):
             raise ValueError(f"{clip.path} holds {len(images)} images, but its n_frames file says {text}; extract the "
                              "clip again")
