@@ -56,7 +56,7 @@ WAYS = {  # kind: the lives it leads in turn, each a list of (script, arguments)
 
 def make_world(root):
     make_data_set(root / "data")
-    for label, speed in (("walking", 1), ("running", 4)):
+    for label, speed in (("walking", 1), ("running", 2)):
         for person in (11, 12):
             frames, masks = moving_block(speed, person, 30)
             path = root / "raw" / label / f"person{person}_{label}_d1_uncomp.avi"
