@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from model.backbones import build_backbone
+from model.checks import check_clips
 from model.heads import HEADS
 from model.registry import MODELS
 from runtime.declare import load
@@ -51,6 +52,7 @@ class CNNLSTM(nn.Module):
 
     def describe(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the backbone's vector of each frame: (B, T, C, H, W) -> (B, T, P)."""
+        check_clips(clips)
         vectors = self.backbone(clips.flatten(0, 1))  # (B*T, P)
         return vectors.unflatten(0, clips.shape[:2])
 

@@ -7,8 +7,9 @@
     frames_independent                  True: the model states that `encode` treats each frame by itself
 
 Together, `head_modules` and `backbone_modules` hold every parameter once. The statement `frames_independent` is
-verified on the clip at hand. Models that lack one of the members are explained by the literal definitions, with a
-warning.
+verified on the clip at hand. A model without the lists of modules gets everything but the sanity checks. A model that
+does not state `frames_independent`, or has no `encode` and `classify`, is explained by the literal definitions.
+docs/own_models.md has the table, and model/adapters.py makes such models.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
+
+from model.checks import check_clips, check_features, check_scores, has_encoder
 
 SAME = 1e-3  # largest relative difference between two encodings of a frame that counts as rounding
 
@@ -38,6 +41,10 @@ def check_parts(model: SequenceModel) -> None:
 
     A module that is missing there would keep its trained weights when a sanity check claims to have randomised it.
     """
+    lacking = [name for name in ("head_modules", "backbone_modules") if not callable(getattr(model, name, None))]
+    if lacking:
+        raise ValueError(f"{type(model).__name__} has no {' and no '.join(lacking)}, which name the parts that a "
+                         "sanity check randomises; add them, or build the model with model.adapters.FrameModel")
     listed = [weight for _, part in (*model.head_modules(), *model.backbone_modules()) for weight in part.parameters()]
     counts = {id(weight): 0 for weight in listed}
     for weight in listed:
@@ -51,16 +58,16 @@ def check_parts(model: SequenceModel) -> None:
 
 
 def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
-    """Return whether the model follows the contract and states that its frames are independent.
+    """Return whether the model has `encode` and `classify` and states that its frames are independent.
 
     The statement is verified on the clip (T, C, H, W): different frames must have the same features together and
     apart. ValueError if they do not, because every fast algorithm would be wrong.
     """
-    if not isinstance(model, SequenceModel) or not model.frames_independent:
+    if not has_encoder(model) or not getattr(model, "frames_independent", False):
         return False
     frames = _different_frames(clip)  # (3, C, H, W)
     with torch.no_grad():
-        together, apart = model.encode(frames[None])[0], model.encode(frames[:, None])[:, 0]  # (3, D)
+        together, apart = encode_clips(model, frames[None])[0], encode_clips(model, frames[:, None])[:, 0]  # (3, D)
     if (together - apart).abs().max() > SAME * together.abs().max():
         raise ValueError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
                          "another frame is encoded with it; set it to False")
@@ -78,6 +85,26 @@ def _different_frames(clip: torch.Tensor) -> torch.Tensor:
     if distance.max() <= 0.1 * (clip.max() - clip.min()):
         other = 1 + 2 * first.max() - first.flip(-1)  # never equal to the first, because their sum is too large
     return torch.stack([first, other, first])
+
+
+def encode_clips(model: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """Return model.encode(clips), (B, T, C, H, W) -> (B, T, D); ValueError if one of the two has another shape."""
+    check_clips(clips)
+    features = model.encode(clips)
+    check_features(features, *clips.shape[:2])
+    return features
+
+
+def class_scores(model: nn.Module, clips: torch.Tensor) -> torch.Tensor:
+    """Return the class scores of clips, (B, T, C, H, W) -> (B, classes), from any model.
+
+    The scores come from `encode` and `classify` if the model has them, otherwise from the model itself. ValueError if
+    the clips or the scores have another shape.
+    """
+    check_clips(clips)
+    scores = model.classify(encode_clips(model, clips)) if has_encoder(model) else model(clips)
+    check_scores(scores, clips=len(clips))
+    return scores
 
 
 def last_layer(model: SequenceModel) -> str:

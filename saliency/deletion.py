@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from model.checks import check_clip
 from saliency.fills import background
-from saliency.gradient import encode_frames, score_of, untouched
+from saliency.gradient import untouched
+from saliency.sequences import Sequences
 
 CURVE_PARTS = 20  # parts of equal size that are deleted one after the other
 DRAWS = 3  # random orders
@@ -33,13 +35,15 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
     frame or patch. The gain says how much better the map is than random order; above 0 is good for both curves. A map
     with the same value for all units has no order and gets NaN.
     """
+    check_clip(clip)
     generator, empty = torch.Generator().manual_seed(seed), background(clip)
     maps = {name: torch.as_tensor(values, dtype=torch.float64) for name, values in maps.items()}
     rows = {name: {} for name in ("random", *maps)}
     with untouched(model):
-        features, empty_features = encode_frames(model, clip), encode_frames(model, empty[None])[0]  # (T, D), (D,)
+        sequences = Sequences(model, clip, target, "probability")
+        parts = torch.cat([sequences.describe(clip), sequences.describe(empty[None])])  # (T + 1, ...)
         for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
-            probabilities = partial(patch_probabilities, model, clip, empty, features, empty_features, target, side)
+            probabilities = partial(patch_probabilities, sequences, clip, empty, parts, side)
             size = patch_sums(clip[:, 0], side).numel()
             orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
             # Inserting in a random order visits the same clips as deleting in the reversed order, which is random too.
@@ -69,24 +73,28 @@ def curve_area(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torc
     return float(torch.trapezoid(probabilities(~reached if insertion else reached), counts.double() / size))
 
 
-def patch_probabilities(model: nn.Module, clip: torch.Tensor, empty: torch.Tensor, features: torch.Tensor,
-                        empty_features: torch.Tensor, target: int, patch: int, deleted: torch.Tensor) -> torch.Tensor:
+def patch_probabilities(sequences: Sequences, clip: torch.Tensor, empty: torch.Tensor, parts: torch.Tensor, patch: int,
+                        deleted: torch.Tensor) -> torch.Tensor:
     """Return P(target) of the clip (T, C, H, W) with patches replaced by the background `empty` (C, H, W).
 
-    deleted (k, T * rows * columns) bool: the patches that are replaced, a row per result (k,). features (T, D) and
-    empty_features (D,): of the clip and of the background. Only frames that are replaced in part are encoded.
+    sequences: of the score "probability". parts (T + 1, ...): the clip and the background, as sequences.describe
+    returns them. deleted (k, T * rows * columns) bool: the patches that are replaced, a row per result (k,). Only
+    frames that are replaced in part are described.
     """
     height, width = clip.shape[-2:]
-    sequences = []
+    times = torch.arange(len(clip), device=clip.device)
+    shown, orders, count = [parts], [], len(parts)
     for cells in deleted.to(clip.device).unflatten(1, (len(clip), -(-height // patch), -(-width // patch))):
         whole = cells.all(2).all(1)  # (T,)
-        sequence = torch.where(whole[:, None], empty_features, features)
         partly = cells.any(2).any(1) & ~whole
+        order = torch.where(whole, len(clip), times)  # (T,), the part that each step shows
         if partly.any():
             pixels = cells[partly].repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None, :height, :width]
-            sequence[partly] = encode_frames(model, torch.where(pixels, empty, clip[partly]))
-        sequences.append(sequence)
-    return score_of(model, torch.stack(sequences), target, "probability").double().cpu()
+            shown.append(sequences.describe(torch.where(pixels, empty, clip[partly])))
+            order[partly] = torch.arange(count, count + len(shown[-1]), device=clip.device)
+            count += len(shown[-1])
+        orders.append(order)
+    return sequences.scores(torch.cat(shown), torch.stack(orders)).double().cpu()
 
 
 def patch_sums(maps: torch.Tensor, patch: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from saliency.baselines import BASELINES, centre_map, frame_difference, random_map
-from saliency.methods import METHODS, Method, attribute
+from saliency.methods import METHODS, Method, attribute, check_method
 from saliency.metrics import map_metrics
 
 
@@ -37,7 +37,14 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
 
     methods: names in the registry, which is METHODS for pixels or FEATURE_METHODS for features. smooth: standard
     deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
+    The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. ValueError if a
+    method is unknown or cannot explain the model, before anything is computed.
     """
+    unknown = [name for name in methods if name not in registry]
+    if unknown:
+        raise ValueError(f"unknown method {unknown[0]!r}; known are: {', '.join(registry)}")
+    for name in methods:
+        check_method(registry[name], model)
     found = Explanation({}, {}, {}, {})
     for name in methods:
         attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))

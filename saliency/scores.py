@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from model.checks import check_scores
+
 if TYPE_CHECKING:
     import torch
 
@@ -13,8 +15,9 @@ SCORES = ("logit", "probability")
 def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
     """Return the logit or the probability of class `target` for each row of scores: (B, classes) -> (B,).
 
-    ValueError if `score` is not one of SCORES.
+    ValueError if `score` is not one of SCORES, the scores have another shape or the target is not one of the classes.
     """
+    check_scores(scores, target)
     if score not in SCORES:
         raise ValueError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
     return (scores.softmax(-1) if score == "probability" else scores)[:, target]

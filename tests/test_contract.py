@@ -1,33 +1,34 @@
 """The sequence-model contract: what breaks it fails loudly, and what follows it may look otherwise than a CNNLSTM."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
-from model.contract import SequenceModel, check_parts, differentiable_rnns, frames_are_independent, last_layer
+from model.contract import SequenceModel, check_parts, frames_are_independent, last_layer
 from model.heads import HEADS
 from model.registry import MODELS
-from saliency.gradient import feature_gradient, frame_gradient
 from saliency.sanity import check, random_head_models, randomised_models
 from saliency.tsr import temporal_saliency_rescaling
-from tests.toys import SMALL, Linear, MeanOfBackbone, SmoothModel, Trainable, example
+from tests.toys import SMALL, Gru, Linear, MeanOfBackbone, SmoothModel, Trainable, example
 
 
-class Gru(MeanOfBackbone):
-    """A model whose recurrent layer is a GRU, under a name that no module of the project has."""
+class Bare(nn.Module):
+    """A model with `encode`, `classify` and the statement, and nothing else."""
+
+    frames_independent = True
 
     def __init__(self):
         super().__init__()
-        self.gru = nn.GRU(8, 8, batch_first=True)
+        torch.manual_seed(0)
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.Tanh(), nn.Conv2d(4, 6, 3), nn.Flatten())
+        self.gru, self.scores = nn.GRU(24, 8, batch_first=True), nn.Linear(8, 2)
 
-    def classify(self, features, lengths=None):
-        return self.classifier(self.gru(features)[0][:, -1])
+    def encode(self, clips):
+        return self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
 
-    def head_modules(self):
-        return [("classifier", self.classifier), ("gru", self.gru)]
+    def classify(self, features):
+        return self.scores(self.gru(features)[0][:, -1])
 
 
 class Mixing(Linear):
@@ -92,6 +93,22 @@ def test_models_without_the_members_are_not_taken_for_fast_ones():
     assert not frames_are_independent(honest, clip)
 
 
+def test_encode_classify_and_the_statement_are_enough_to_be_fast():
+    """Without the lists of modules, and without a forward of its own; the lists serve the sanity checks alone."""
+    model, clip = Bare(), torch.randn(3, 3, 12, 12)
+    assert not isinstance(model, SequenceModel) and frames_are_independent(model, clip)
+    exact = temporal_saliency_rescaling(model, clip, 0, patch=6, tolerance=0)
+    rough = temporal_saliency_rescaling(model, clip, 0, patch=6)
+    model.frames_independent = False
+    with pytest.warns(UserWarning, match="Bare states frames_independent = False, so TSR .* up to 7 passes"):
+        literal = temporal_saliency_rescaling(model, clip, 0, patch=6)
+    torch.testing.assert_close(exact.tsr, literal.tsr, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(rough.tsr, literal.tsr, rtol=1e-2, atol=1e-2)
+    assert exact.passes != literal.passes == (24, 24)
+    with pytest.raises(ValueError, match="Bare has no head_modules and no backbone_modules, which name"):
+        check(model, [example()], ["gradient"], draws=1)
+
+
 def test_a_part_that_is_left_out_fails_the_sanity_check():
     """Which would keep its trained weights while the check claims to have randomised all of them."""
     forgetful = parts(Gru(), ["classifier"], ["backbone"])
@@ -141,77 +158,6 @@ def test_frames_that_meet_in_the_encoder_are_found_even_where_all_frames_are_equ
         temporal_saliency_rescaling(model, clip, 0)
     with pytest.raises(ValueError, match="set it to False"):
         frames_are_independent(model, clip[:1])
-
-
-@pytest.fixture
-def guarded(monkeypatch):
-    """Pretend that all weights are on CUDA, and note for each layer that runs whether cuDNN is off.
-
-    Yields a function of a model that returns [(name of the layer, whether cuDNN was off)], filled as layers run.
-    """
-    depth = 0
-
-    @contextmanager
-    def flags(enabled):
-        nonlocal depth
-        assert not enabled
-        depth += 1
-        yield
-        depth -= 1
-
-    def watch(model):
-        noted = []
-        for name, layer in model.named_modules():
-            if not list(layer.children()):
-                def forward(*inputs, name=name, own=layer.forward):
-                    noted.append((name, depth > 0))
-                    return own(*inputs)
-
-                layer.forward = forward
-        return noted
-
-    monkeypatch.setattr(torch.backends.cudnn, "flags", flags)
-    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    yield watch
-    assert depth == 0, "cuDNN was left off"
-
-
-@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind):
-    model = Gru().eval()
-    model.gru = kind(8, 8, batch_first=True).eval()
-    noted = guarded(model)
-    clip = torch.randn(2, 3, 12, 12)
-    for gradient in (frame_gradient, feature_gradient):
-        gradient(model, clip, 0)
-    assert len(noted) == 2 * len([layer for layer in model.modules() if not list(layer.children())])
-    assert {name for name, off in noted if off} == {"gru"} and ("gru", False) not in noted
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_cudnn_is_off_in_the_recurrent_layer_of_every_head(guarded, head):
-    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL).eval()
-    noted = guarded(model)
-    feature_gradient(model, torch.randn(2, 3, 33, 33), 0)
-    recurrent = {name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)}
-    assert {name for name, off in noted if off} == recurrent
-
-
-def test_cudnn_stays_on_without_gradients_in_training_and_after_an_error(guarded):
-    model, features = Gru().eval(), torch.randn(1, 2, 8)
-    noted = guarded(model)
-    with differentiable_rnns(model):
-        with torch.no_grad():
-            model.classify(features)
-        model.train().classify(features)
-        with pytest.raises(RuntimeError, match="must be equal to input_size"):
-            model.eval().classify(features[..., :5])
-        assert noted == [("gru", False), ("classifier", False)] * 2 + [("gru", True)]
-        model.classify(features)
-    assert noted[-2:] == [("gru", True), ("classifier", False)]
-    model.classify(features)
-    assert noted[-2:] == [("gru", False), ("classifier", False)]
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize("head", HEADS)

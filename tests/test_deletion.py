@@ -7,7 +7,7 @@ import torch
 
 from saliency.deletion import curve_area, deletion_metrics, descending, patch_probabilities, patch_sums
 from saliency.fills import background
-from saliency.gradient import encode_frames
+from saliency.sequences import Sequences
 from tests.toys import MeanOfFrames, OneFrame
 
 
@@ -63,15 +63,17 @@ def test_random_order_loses_its_evidence_at_any_time():
         assert rows["random"][f"insertion_{unit}_auc"] == rows["random"][f"deletion_{unit}_auc"]
 
 
-def test_patches_equal_whole_clips_pasted_by_hand():
+@pytest.mark.parametrize("independent", [True, False])
+def test_patches_equal_whole_clips_pasted_by_hand(independent):
     torch.manual_seed(0)
     model, clip, patch = MeanOfFrames(), torch.randn(4, 3, 7, 5), 3
-    empty, features = background(clip), encode_frames(model, clip)
+    model.frames_independent = independent
+    empty, sequences = background(clip), Sequences(model, clip, 1, "probability")
     deleted = torch.rand(5, 4 * 3 * 2) < 0.5
     deleted[0], deleted[1] = False, True
     with torch.no_grad():
-        fast = patch_probabilities(
-            model, clip, empty, features, encode_frames(model, empty[None])[0], 1, patch, deleted)
+        parts = torch.cat([sequences.describe(clip), sequences.describe(empty[None])])
+        fast = patch_probabilities(sequences, clip, empty, parts, patch, deleted)
         for cells, probability in zip(deleted.view(5, 4, 3, 2), fast, strict=True):
             pasted = clip.clone()
             for t, row, column in cells.nonzero().tolist():

@@ -21,9 +21,11 @@ def literal(model, clip, target, frames):
     return drops
 
 
+@pytest.mark.parametrize("independent", [True, False])
 @pytest.mark.parametrize("frames", [1, 2, 5])
-def test_freeze_is_its_definition(frames):
+def test_freeze_is_its_definition(frames, independent):
     model = Linear(frames=6)
+    model.frames_independent = independent
     clip = torch.randn(6, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = freeze(model, clip, 1, frames=frames)
     expected = literal(model, clip, 1, frames).detach()

@@ -120,7 +120,7 @@ def test_model_whose_frames_meet_uses_the_literal_loop():
     model, clip = smooth()
     mixing = nn.Module()
     mixing.forward = lambda clips: model(clips + clips.mean(1, keepdim=True))
-    with pytest.warns(UserWarning, match="the model does not state that its frames are independent before the head"):
+    with pytest.warns(UserWarning, match="Module has no encode and classify, so TSR computes one gradient of the"):
         result = temporal_saliency_rescaling(mixing, clip, 0, patch=9)
     time_delta, _ = captum_deltas(mixing, clip, 0, 9, background(clip))
     np.testing.assert_allclose(result.time_delta, time_delta, rtol=1e-8)

@@ -84,6 +84,20 @@ class MeanOfBackbone(nn.Module):
         return [("backbone", self.backbone)]
 
 
+class Gru(MeanOfBackbone):
+    """A model whose recurrent layer is a GRU, under a name that no module of the project has."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(8, 8, batch_first=True)
+
+    def classify(self, features, lengths=None):
+        return self.classifier(self.gru(features)[0][:, -1])
+
+    def head_modules(self):
+        return [("classifier", self.classifier), ("gru", self.gru)]
+
+
 class SmoothModel(nn.Module):
     """A smooth encoder and a head whose gradient depends on all frames."""
 

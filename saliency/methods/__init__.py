@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.checks import check_clip, has_encoder
 from runtime.declare import Option, load
 from saliency.fills import FILLS
 
@@ -26,18 +27,33 @@ class Method(NamedTuple):
 
     place: the function, "package.module:name". line: description and source, for --help and the report page. options:
     the function's keyword arguments, which become flags. signed: whether its Attribution has evidence for and against.
+    needs_encode: whether it works only for models with `encode` and `classify`.
     """
 
     place: str
     line: str
     options: tuple[Option, ...] = ()
     signed: bool = False
+    needs_encode: bool = False
 
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
               **options) -> Attribution:
-    """Call the function of an entry of METHODS or FEATURE_METHODS and return its result."""
+    """Call the function of an entry of METHODS or FEATURE_METHODS and return its result.
+
+    ValueError if the clip has another shape or type than a method reads, or if the method cannot explain such a model.
+    """
+    check_clip(clip)
+    check_method(method, model)
     return load(method.place)(model, clip, target, score, **options)
+
+
+def check_method(method: Method, model: torch.nn.Module) -> None:
+    """Raise ValueError if a method needs `encode` and `classify` and the model lacks them."""
+    if method.needs_encode and not has_encoder(model):
+        others = ", ".join(name for name, other in METHODS.items() if not other.needs_encode)
+        raise ValueError(f"{type(model).__name__} has no encode and classify, which the method {method.place} needs to "
+                         f"tell the features of the frames; methods of pixels that explain such a model: {others}")
 
 
 SMOOTHGRAD_OPTIONS = (
@@ -106,14 +122,15 @@ METHODS = {
                   TSR_OPTIONS),
 }
 FEATURE_METHODS = {
-    "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df"),
-    "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df"),
+    "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df", needs_encode=True),
+    "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df", needs_encode=True),
     "smoothgrad": Method("saliency.methods.smoothgrad:feature_smoothgrad", "mean dS/df of noisy features",
-                         SMOOTHGRAD_OPTIONS),
+                         SMOOTHGRAD_OPTIONS, needs_encode=True),
     "integrated_gradients": Method("saliency.methods.integrated_gradients:feature_integrated_gradients",
-                                   "path from the features' median over the clip", PATH_OPTIONS),
+                                   "path from the features' median over the clip", PATH_OPTIONS, needs_encode=True),
     "occlusion": Method("saliency.methods.occlusion:feature_occlusion",
-                        "drop of S when a feature of a frame becomes its median over the clip"),
+                        "drop of S when a feature of a frame becomes its median over the clip", needs_encode=True),
     "tsr": Method("saliency.methods.rescaling:feature_tsr",
-                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_TSR_OPTIONS),
+                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_TSR_OPTIONS,
+                  needs_encode=True),
 }

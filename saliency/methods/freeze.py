@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from saliency.attribution import Attribution
-from saliency.gradient import encode_frames, score_of, untouched
+from saliency.gradient import untouched
+from saliency.sequences import Sequences
 
 FRAMES = 5
 
@@ -20,16 +21,18 @@ def freeze(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logi
 
     The map is the magnitude of the drop, because standing still may lower the score of a class or raise it; the
     evidence is the drop. Both are the same for all pixels of a frame. The clip is encoded once, and T + frames - 1
-    sequences pass the head. Source: Mänttäri, Broomé, Folkesson and Kjellström, "Interpreting video features: a
-    comparison of 3D convolutional networks and convolutional LSTM networks", ACCV 2020.
+    sequences pass the head, or the whole model if its frames are not independent. Source: Mänttäri, Broomé, Folkesson
+    and Kjellström, "Interpreting video features: a comparison of 3D convolutional networks and convolutional LSTM
+    networks", ACCV 2020.
     """
     times = torch.arange(len(clip), device=clip.device)
     starts = torch.arange(1 - frames, len(clip), device=clip.device)[:, None]  # (windows, 1)
     frozen = (times >= starts) & (times < starts + frames)  # (windows, T)
     shown = torch.where(frozen, (starts - 1).clamp_min(0), times)  # (windows, T), the frame that each step shows
     with untouched(model):
-        features = encode_frames(model, clip)  # (T, D)
-        drop = score_of(model, features[None], target, score) - score_of(model, features[shown], target, score)
+        sequences = Sequences(model, clip, target, score)
+        parts = sequences.describe(clip)
+        drop = sequences.scores(parts, times[None]) - sequences.scores(parts, shown)  # (windows,)
     mean_drop = (frozen * drop[:, None]).sum(0) / frames  # (T,)
     evidence = mean_drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
     return Attribution(evidence.abs(), evidence)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from model.checks import check_clip
+from model.contract import encode_clips, frames_are_independent
 from saliency import gradient as gradients
 from saliency.attribution import Attribution
 
@@ -37,6 +39,12 @@ def feature_gradient_x_input(model: nn.Module, clip: torch.Tensor, target: int, 
 
 @torch.no_grad()
 def clip_features(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
-    """Return the features of a clip: (T, C, H, W) -> (T, D)."""
+    """Return the features of a clip: (T, C, H, W) -> (T, D).
+
+    Frames are encoded together unless the model states that they are independent.
+    """
+    check_clip(clip)
     with gradients.untouched(model):
-        return gradients.encode_frames(model, clip)
+        if frames_are_independent(model, clip):
+            return gradients.encode_frames(model, clip)
+        return encode_clips(model, clip[None])[0]

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from model.contract import class_scores
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import frame_gradient, head_gradient, untouched
@@ -26,7 +27,7 @@ def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, scor
         total += frame_gradient(model, baseline + (point + 0.5) / points * (clip - baseline), target, score)
     attributions = total / points * (clip - baseline)
     with untouched(model), torch.no_grad():
-        ends = target_score(model(torch.stack([clip, baseline])), target, score)
+        ends = target_score(class_scores(model, torch.stack([clip, baseline])), target, score)
     difference = float(ends[0] - ends[1])
     equal = abs(difference) <= 1e-6 * float(ends.abs().max())  # up to rounding
     gap = float("nan") if equal else abs(float(attributions.sum()) - difference) / abs(difference)

@@ -1,7 +1,8 @@
 """The drop of the score when a part of the clip is replaced by the background (Zeiler and Fergus 2014).
 
-These methods encode each frame by itself and run only the head on the changed sequences. The background is the median
-over the clip of each pixel, or of each feature.
+If the model's frames are independent, each frame is encoded by itself and only the head runs on the changed sequences;
+otherwise the whole model runs on each of the changed clips. The background is the median over the clip of each pixel,
+or of each feature.
 """
 
 import torch
@@ -9,20 +10,22 @@ from torch import nn
 
 from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.gradient import encode_frames, score_of, untouched
+from saliency.gradient import score_of, untouched
 from saliency.methods.gradient import clip_features
+from saliency.sequences import Sequences
 from saliency.tsr.patches import patch_boxes
 
 
 @torch.no_grad()
 def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the drop of the score for each replaced frame, from T + 1 encoded frames and T + 1 passes of the head."""
+    """Compute the drop of the score for each replaced frame, from T + 1 frames and T + 1 sequences of them."""
+    times = torch.arange(len(clip), device=clip.device)
+    replaced = times.repeat(len(clip), 1)  # (T, T), the part that each step shows
+    replaced.fill_diagonal_(len(clip))  # the background
     with untouched(model):
-        features = encode_frames(model, clip)  # (T, D)
-        empty = encode_frames(model, background(clip)[None])  # (1, D)
-        replaced = features.repeat(len(clip), 1, 1)  # (T, T, D)
-        replaced[torch.arange(len(clip)), torch.arange(len(clip))] = empty
-        drop = score_of(model, features[None], target, score) - score_of(model, replaced, target, score)  # (T,)
+        sequences = Sequences(model, clip, target, score)
+        parts = torch.cat([sequences.describe(clip), sequences.describe(background(clip)[None])])  # (T + 1, ...)
+        drop = sequences.scores(parts, times[None]) - sequences.scores(parts, replaced)  # (T,)
     evidence = drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
     return Attribution(evidence.clamp_min(0), evidence)
 
@@ -35,20 +38,19 @@ def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: st
     Blocks do not overlap, and blocks at the far edges may be smaller. Each frame with a replaced box is encoded once.
     """
     boxes, _ = patch_boxes(*clip.shape[-2:], pixels, clip.device)
-    empty = background(clip)
+    empty, times = background(clip), torch.arange(len(clip), device=clip.device)
+    starts = torch.arange(0, len(clip), frames, device=clip.device)[:, None]  # (blocks, 1)
+    in_block = (times >= starts) & (times < starts + frames)  # (blocks, T)
+    replaced = times + len(clip) * in_block  # (blocks, T), the part that each step shows; masked frames come last
     evidence = clip.new_zeros(len(clip), *clip.shape[-2:])
-    starts = range(0, len(clip), frames)
     with untouched(model):
-        features = encode_frames(model, clip)
-        whole = score_of(model, features[None], target, score)
+        sequences = Sequences(model, clip, target, score)
+        parts = sequences.describe(clip)
+        whole = sequences.scores(parts, times[None])
         for top, bottom, left, right in boxes.tolist():
             masked = clip.clone()
             masked[:, :, top:bottom, left:right] = empty[:, top:bottom, left:right]
-            masked_features = encode_frames(model, masked)
-            sequences = features.repeat(len(starts), 1, 1)
-            for row, start in enumerate(starts):
-                sequences[row, start:start + frames] = masked_features[start:start + frames]
-            drop = whole - score_of(model, sequences, target, score)
+            drop = whole - sequences.scores(torch.cat([parts, sequences.describe(masked)]), replaced)
             evidence[:, top:bottom, left:right] = drop.repeat_interleave(frames)[:len(clip), None, None]
     return Attribution(evidence.clamp_min(0), evidence)
 

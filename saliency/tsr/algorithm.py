@@ -7,10 +7,12 @@
 Ismail, Gunady, Corrada Bravo and Feizi, "Benchmarking Deep Learning Interpretability in Time Series Predictions",
 NeurIPS 2020, algorithm 1. The first step masks each frame, the second step masks each patch of the important frames.
 Here both steps explain the same class, that of the unmasked clip, and the second step masks patches of one frame at a
-time. The numbers come from the arithmetic in saliency/tsr/factored.py. For a model that does not follow
-model/contract.py, they come from one gradient of the whole clip per perturbation (saliency/tsr/literal.py).
+time. The numbers come from the arithmetic in saliency/tsr/factored.py. For a model that does not state that its frames
+are independent (model/contract.py), they come from one gradient of the whole clip per perturbation
+(saliency/tsr/literal.py), with a warning that says how long this takes.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from model.checks import check_clip, has_encoder
 from model.contract import frames_are_independent
 from saliency.fills import FILLS
 from saliency.gradient import untouched
@@ -76,6 +79,8 @@ def temporal_saliency_rescaling(model: nn.Module, clip: torch.Tensor, target: in
     bounds, amp_errors = [0.0], [0.0]
     with untouched(model):
         engine = choose_engine(model, clip, target, score, tolerance, memory_gb, amp)
+        if isinstance(engine, LiteralRelevance):
+            warn_of_time(model, engine, length, len(boxes) if step == "full" else 0, quantile)
 
         def changes(frames, patches, progress):
             masked = whole_frame.expand(len(frames), 4) if patches is None else boxes[patches]  # (P, 4)
@@ -142,8 +147,7 @@ def sampled_error(engine: FactoredRelevance, frames: torch.Tensor, boxes: torch.
 
 def check_options(clip: torch.Tensor, patch: int, quantile: float, fill: str, step: str, tolerance: float) -> None:
     """Raise ValueError if an option is out of range or the clip cannot be explained."""
-    if clip.ndim != 4:
-        raise ValueError(f"the clip has shape {tuple(clip.shape)}; give one of shape (T, C, H, W)")
+    check_clip(clip)
     if not torch.isfinite(clip).all():
         raise ValueError("the clip holds values that are not finite; check its frames and the normalisation")
     if patch < 1 or not 0 <= quantile <= 1 or tolerance < 0:
@@ -157,17 +161,31 @@ def check_options(clip: torch.Tensor, patch: int, quantile: float, fill: str, st
 
 def choose_engine(model: nn.Module, clip: torch.Tensor, target: int, score: str, tolerance: float = 1e-3,
                   memory_gb: float | None = None, amp: bool = False) -> FactoredRelevance | LiteralRelevance:
-    """Return the fast arithmetic if the model treats frames independently before the head, else the literal loop.
-
-    The literal loop comes with a warning.
-    """
+    """Return the fast arithmetic if the model treats frames independently before the head, else the literal loop."""
     if frames_are_independent(model, clip):
         if memory_gb is None:
             memory_gb = GPU_SHARE * torch.cuda.mem_get_info(clip.device)[0] / 1e9 if clip.is_cuda else MEMORY
         return FactoredRelevance(model, clip, target, score, tolerance, memory_gb * 1e9, amp)
-    warnings.warn("the model does not state that its frames are independent before the head (model/contract.py), so "
-                  "TSR computes one gradient of the whole clip per perturbation, which is slow", stacklevel=3)
     return LiteralRelevance(model, clip, target, score)
+
+
+def warn_of_time(model: nn.Module, engine: LiteralRelevance, length: int, n_parts: int, quantile: float) -> None:
+    """Warn that the literal loop is slow: how many passes follow, how long they take, and what would make it fast.
+
+    The arguments are those of `rescale`; the first pass of the engine gives the time.
+    """
+    n_important = length - 1 - math.floor(quantile * (length - 1)) if n_parts else 0  # fewer if contributions are equal
+    n_passes, kind = length + n_important * n_parts, type(model).__name__
+    if not has_encoder(model):
+        reason, advice = f"{kind} has no encode and classify", "model.adapters.FrameModel makes a fast model"
+    elif not hasattr(model, "frames_independent"):
+        reason = "the model does not state that its frames are independent before the head"
+        advice = f"if encode treats each frame by itself, add the line `frames_independent = True` to the class {kind}"
+    else:
+        reason, advice = f"{kind} states frames_independent = False", "this is right if frames meet in encode"
+    warnings.warn(f"{reason}, so TSR computes one gradient of the whole clip per perturbation, which is slow: up to "
+                  f"{n_passes} passes, about {n_passes * engine.seconds / 60:.1f} minutes (one pass took "
+                  f"{engine.seconds:.2f} seconds); the step 'time' alone takes {length} passes; {advice}", stacklevel=3)
 
 
 def min_max(values: torch.Tensor, complaint: str) -> torch.Tensor:

@@ -34,7 +34,7 @@ import torch
 from torch import nn
 
 from model.fast.folding import disowned, folded
-from saliency.gradient import head_gradient
+from saliency.gradient import head_gradient, with_gradients
 from saliency.tsr.low_rank import LowRankFactors
 from saliency.tsr.memory import activation_bytes, is_out_of_memory
 from saliency.tsr.patches import box_masks
@@ -134,7 +134,7 @@ class FactoredRelevance:
         rounds = math.ceil(len(vectors) / max(1, at_once // len(frames)))
         copies = math.ceil(len(vectors) / rounds)  # the fewest that need no further round
         inputs = frames.repeat(copies, 1, 1, 1).requires_grad_(True)
-        with torch.enable_grad():
+        with with_gradients(self.model):
             encoded = self._encode(inputs).unflatten(0, (copies, len(frames)))  # (copies, b, D)
         pulled = []
         for part in vectors.split(copies):
@@ -195,7 +195,7 @@ class FactoredRelevance:
         replaced = torch.where(box_masks(boxes[indices], self.clip.shape[-2:]), fill, self.clip[t])
         differs = (replaced != self.clip[t]).flatten(1).any(1)  # False if the box equals the fill already
         replaced.requires_grad_(True)
-        with torch.enable_grad(), context(indices):
+        with with_gradients(self.model), context(indices):
             encoded = self._encode(replaced)  # (n, D)
         sequences = self.features.repeat(len(t) + 1, 1, 1)  # (n + 1, T, D), the last one unperturbed
         sequences[rows, t] = encoded.detach()
@@ -238,9 +238,12 @@ class FactoredRelevance:
 
 
 def with_float64_head(model: nn.Module) -> nn.Module:
-    """Return a copy of the model with its head in float64, because deviations are small differences of gradients."""
+    """Return a copy of the model with its head in float64, because deviations are small differences of gradients.
+
+    If the model does not list the modules of its head, all of the copy is in float64. Only its head is used.
+    """
     twin = disowned(copy.deepcopy(model))
-    for _, part in twin.head_modules():
+    for part in [module for _, module in twin.head_modules()] if hasattr(twin, "head_modules") else [twin]:
         part.double()
     return twin
 

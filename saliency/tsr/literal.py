@@ -3,6 +3,7 @@
 This loop explains models that combine frames before the head. The tests compare the fast arithmetic with it.
 """
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -13,14 +14,19 @@ from saliency.tsr.patches import box_masks
 
 
 class LiteralRelevance:
-    """One normalised clip (T, C, H, W) and one model, with the interface of FactoredRelevance."""
+    """One normalised clip (T, C, H, W) and one model, with the interface of FactoredRelevance.
+
+    `seconds` is the time of the first pass, forward and backward.
+    """
 
     amp = False
 
     def __init__(self, model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit"):
         self.model, self.clip, self.target, self.score = model, clip, target, score
         self.forward_passes = self.backward_passes = 0
+        start = time.perf_counter()
         self.relevance = self._relevance(clip)
+        self.seconds = time.perf_counter() - start
 
     def _relevance(self, clip: torch.Tensor) -> torch.Tensor:
         """Return |dS/dx| of a clip, (T, C, H, W)."""

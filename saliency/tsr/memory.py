@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from saliency.gradient import with_gradients
+
 WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -19,7 +21,7 @@ def activation_bytes(encode: Callable[[torch.Tensor], torch.Tensor], model: nn.M
             kept += tensor.numel() * tensor.element_size()
         # Returning None keeps nothing. A hook that returned an output would let the graph hold itself for ever.
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    with with_gradients(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         encode(frame.detach().clone().requires_grad_(True))
     return kept
 

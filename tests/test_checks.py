@@ -1,0 +1,111 @@
+"""One sentence for each kind of wrong clip, wrong features, wrong scores and wrong target."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.adapters import ClipModel, FrameModel
+from model.contract import class_scores, encode_clips
+from saliency.deletion import deletion_metrics
+from saliency.explain import explain
+from saliency.gradient import feature_gradient, frame_gradient
+from saliency.methods import FEATURE_METHODS, METHODS, attribute
+from saliency.tsr import temporal_saliency_rescaling
+from tests.toys import Linear, cnn_lstm
+
+
+class Returning(nn.Module):
+    """A model of whole clips whose output is that of a function of the summed pixels (B,)."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, clips):
+        return self.function(clips.sum((1, 2, 3, 4)))
+
+
+CLIP = torch.randn(3, 3, 5, 5, dtype=torch.float64)
+CALLS = [
+    frame_gradient, feature_gradient, lambda *given: deletion_metrics(*given, {}),
+    lambda *given: explain(*given, ["gradient"]), temporal_saliency_rescaling,
+    *(lambda *given, method=method: attribute(method, *given) for method in (*METHODS.values(),
+                                                                            *FEATURE_METHODS.values())),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("clip", "complaint"), [
+    (CLIP[None], r"the clip has shape \(1, 3, 3, 5, 5\); give one of shape \(T, C, H, W\)"),
+    (CLIP[0], r"the clip has shape \(3, 5, 5\); give one of shape"),
+    ((CLIP * 50 + 128).byte(), r"the clip has the type torch\.uint8; give floating-point numbers, as model\.prepro"),
+    (CLIP[:0], r"the clip is empty: its shape is \(0, 3, 5, 5\); give at least one frame"),
+])
+def test_wrong_clips(call, clip, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        call(Linear(), clip, 1)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("target", [2, -1])
+def test_targets_out_of_range(call, target):
+    with pytest.raises(ValueError, match=f"class {target} was given as the target, but the model has 2 classes; give a "
+                                         "number from 0 to 1"):
+        call(Linear(), CLIP, target)
+
+
+def test_other_clips():
+    for clip, found in ((np.zeros((3, 3, 5, 5), np.uint8), "has the type uint8"), ("walk.avi", "is a str")):
+        with pytest.raises(ValueError, match=f"the clip {found}"):
+            frame_gradient(Linear(), clip, 0)
+
+
+@pytest.mark.parametrize(("function", "complaint"), [
+    (lambda sums: sums, r"a tensor of shape \(1,\)"),
+    (lambda sums: sums[:, None, None], r"a tensor of shape \(1, 1, 1\)"),
+    (lambda sums: sums.repeat(2)[:, None], r"a tensor of shape \(2, 1\)"),
+    (lambda sums: (sums[:, None], None), "a tuple"),
+    (lambda sums: {"logits": sums[:, None]}, "a dict"),
+])
+@pytest.mark.parametrize("wrap", [lambda model: model, ClipModel])
+def test_wrong_scores(function, complaint, wrap):
+    with pytest.raises(ValueError, match=rf"the model returned {complaint}; it must return class scores of shape \(1,"):
+        frame_gradient(wrap(Returning(function)), CLIP, 0)
+
+
+def test_scores_without_a_gradient():
+    with pytest.raises(ValueError, match="the score has no gradient with respect to the input of the model"):
+        frame_gradient(Returning(lambda sums: torch.zeros(len(sums), 2)), CLIP, 0)
+    with pytest.raises(ValueError, match="the score has no gradient"):
+        frame_gradient(Returning(lambda sums: sums[:, None].detach()), CLIP, 0)
+
+
+def test_features_of_another_shape():
+    model = Linear()
+    model.encode = lambda clips: clips.flatten(0, 1).flatten(1)
+    for call in (frame_gradient, feature_gradient):
+        with pytest.raises(ValueError, match=r"encode returned a tensor of shape \(3, 75\) for 1 clips of 3 frames; it "
+                                             r"must return one vector per frame, \(B, T, D\)"):
+            call(model, CLIP, 0)
+    with pytest.raises(ValueError, match=r"the batch of clips has shape \(3, 3, 5, 5\); give one of shape \(B, T, C"):
+        encode_clips(Linear(), CLIP)
+
+
+def test_encode_of_the_projects_models_names_a_wrong_rank():
+    model, clip = cnn_lstm()
+    for call in (model.encode, model, lambda clips: class_scores(model, clips)):
+        with pytest.raises(ValueError, match=r"the batch of clips has shape \(4, 3, 32, 32\); give one of shape"):
+            call(clip)
+
+
+@pytest.mark.parametrize(("encoder", "complaint"), [
+    (nn.Identity(), r"the encoder Identity returned a tensor of shape \(3, 3, 5, 5\) for 3 frames"),
+    (nn.Flatten(0), r"the encoder Flatten returned a tensor of shape \(225,\) for 3 frames"),
+    (nn.LSTM(5, 5), "the encoder LSTM returned a tuple for 3 frames"),
+])
+def test_encoders_that_return_no_vectors(encoder, complaint):
+    if isinstance(encoder, nn.LSTM):
+        encoder.forward = lambda frames: (frames, None)
+    with pytest.raises(ValueError, match=f"{complaint}; it must return one vector per frame, "):
+        FrameModel(encoder, nn.Flatten())(CLIP[None])
