@@ -14,16 +14,20 @@ model/fast/convolution.py saves more. The results equal those of the plain netwo
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
+from torch.nn.utils import parametrize
 
 from model.fast.convolution import StridedGradient, Winograd
 
 MIN_MULTIPLICATIONS = 64  # per output; with fewer, copying an output takes as long as computing it
 FRAMES_AT_ONCE = 16  # frames in one pass of `find_reach`, which limits its memory
+CHECKED = 4  # boxes in `check_reach`
+SAME = 1e-3  # largest relative difference of outputs that counts as rounding
 LARGEST_SHARE = 0.6  # of a layer's outputs; if the windows are larger, the layer computes all outputs
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # frames (n, C, H, W) -> anything; runs the network
@@ -35,8 +39,8 @@ class FastConvolution(nn.Module):
 
     windows: (tops, lefts, height, width), the window of each input, all of one size; None to compute all outputs.
     reference: the outputs (1, K, h, w) that are copied outside the windows. reached: for rows and for columns, the
-    first output that each box reaches and the one beyond the last (P, 2). observer: called with the layer and its
-    outputs after each forward pass, or None.
+    first output that each box reaches and the one beyond the last (P, 2), or None if the layer always computes all
+    outputs. observer: called with the layer and its outputs after each forward pass, or None.
     """
 
     def __init__(self, convolution: nn.Conv2d):
@@ -52,10 +56,19 @@ class FastConvolution(nn.Module):
     @staticmethod
     def suits(module: nn.Module) -> bool:
         """Return whether a module is a convolution that this class can replace and make faster."""
-        if not isinstance(module, nn.Conv2d) or isinstance(module.padding, str) or module.padding_mode != "zeros":
+        if type(module) is not nn.Conv2d or not is_plain(module):
+            return False
+        if isinstance(module.padding, str) or module.padding_mode != "zeros":
             return False
         large = module.kernel_size != (1, 1) and module.weight[0].numel() >= MIN_MULTIPLICATIONS
         return large or StridedGradient.suits(module)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the convolution, such as `weight`, which some networks read."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("convolution"), name)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         if inputs.is_cuda or torch.is_autocast_enabled("cpu"):
@@ -105,6 +118,8 @@ class FastConvolution(nn.Module):
 
     def choose_windows(self, chosen: torch.Tensor) -> None:
         """Set the smallest windows, all of one size, that hold the outputs that the chosen boxes (n,) reach."""
+        if self.reached is None:
+            return
         shape, starts, sizes = self.reference.shape[-2:], [], []
         for reached, count in zip(self.reached, shape, strict=True):  # rows, then columns
             first, beyond = reached[chosen].unbind(1)
@@ -150,18 +165,20 @@ class WindowedNetwork:
         A box is (top, bottom, left, right), where bottom and right are one beyond the last row and column. All pixels
         in the rows of a box are set to NaN, then all pixels in its columns. NaN spreads through every multiplication,
         addition and maximum, even through a weight of zero, so the outputs that become NaN are exactly those that are
-        computed from these pixels. The outputs that a box reaches lie where both sets of outputs overlap.
+        computed from these pixels. The outputs that a box reaches lie where both sets of outputs overlap. A layer that
+        does not run exactly once on each frame has no windows.
         """
         rows = self._reach(encode, frame, boxes[:, :2], axis=1)
         columns = self._reach(encode, frame, boxes[:, 2:], axis=2)
         for layer in self.layers:
-            layer.reached = [rows[layer], columns[layer]]
+            layer.reached = [rows[layer], columns[layer]] if layer in rows and layer in columns else None
 
     def _reach(self, encode: Encode, frame: torch.Tensor, spans: torch.Tensor,
                axis: int) -> dict[FastConvolution, torch.Tensor]:
         """Return for each layer the first output and the one beyond the last (P, 2) that spans of pixels (P, 2) reach.
 
-        Spans and outputs are counted along an axis of the frame: 1 for rows, 2 for columns.
+        Spans and outputs are counted along an axis of the frame: 1 for rows, 2 for columns. Layers that do not run
+        exactly once on each frame are left out.
         """
         distinct, which = spans.unique(dim=0, return_inverse=True)  # (S, 2), (P,)
         frames = frame.repeat(len(distinct), 1, 1, 1)
@@ -172,20 +189,40 @@ class WindowedNetwork:
         def keep_mask(layer: FastConvolution, outputs: torch.Tensor) -> None:
             masks[layer].append(outputs.isnan().any(1))  # (n, h, w)
 
+        sizes = [len(part) for part in frames.split(FRAMES_AT_ONCE)]
         with self._observed_by(keep_mask):
             for part in frames.split(FRAMES_AT_ONCE):
                 encode(part)
-        return {layer: _bounds(torch.cat(mask).any(3 - axis))[which] for layer, mask in masks.items()}
+        return {layer: _bounds(torch.cat(mask).any(3 - axis))[which] for layer, mask in masks.items()
+                if list(map(len, mask)) == sizes}
 
     @torch.no_grad()
     def set_reference(self, encode: Encode, frame: torch.Tensor) -> None:
         """Make a frame (C, H, W) the reference: keep the outputs that it has in each layer."""
 
         def keep_outputs(layer: FastConvolution, outputs: torch.Tensor) -> None:
-            layer.reference = outputs
+            layer.reference = outputs.clone()  # because the network may change its outputs in place
 
         with self._observed_by(keep_outputs):
             encode(frame[None])
+
+    @torch.no_grad()
+    def check_reach(self, encode: Encode, frame: torch.Tensor, boxes: torch.Tensor) -> None:
+        """Do without windows if they change the outputs of the network for some boxes (P, 4) of a frame (C, H, W).
+
+        A network that replaces NaN by numbers would hide what the boxes reach.
+        """
+        chosen = torch.linspace(0, len(boxes) - 1, min(CHECKED, len(boxes)), device=boxes.device).long()
+        frames = frame.repeat(len(chosen), 1, 1, 1)
+        for changed, (top, bottom, left, right) in zip(frames, boxes[chosen].tolist(), strict=True):
+            changed[:, top:bottom, left:right] = 1 + frame.max() - frame[:, top:bottom, left:right]
+        self.set_reference(encode, frame)
+        expected = encode(frames)
+        with self.only_windows(chosen):
+            found = encode(frames)
+        if (found - expected).abs().max() > SAME * expected.abs().max():
+            for layer in self.layers:
+                layer.reached = None
 
     @contextmanager
     def _observed_by(self, observer: Observer) -> Iterator[None]:
@@ -207,6 +244,12 @@ class WindowedNetwork:
         finally:
             for layer in self.layers:
                 layer.windows = None
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Return whether nothing was added to a layer: no hooks, and no weights that are computed from others."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return not any(hooks) and not parametrize.is_parametrized(layer)
 
 
 def _bounds(masks: torch.Tensor) -> torch.Tensor:

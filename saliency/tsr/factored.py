@@ -180,6 +180,7 @@ class FactoredRelevance:
             yield torch.arange(len(frames), device=frames.device), nullcontext
             return
         self.model.windowed.find_reach(self._encode, self.clip[0], boxes)
+        self.model.windowed.check_reach(self._encode, self.clip[0], boxes)
         for t in frames.unique():
             self.model.windowed.set_reference(self._encode, self.clip[t])
             yield (frames == t).nonzero()[:, 0], self.model.windowed.only_windows
