@@ -9,7 +9,7 @@ figures of the whole run in metrics.json. Run it again to go on where it stopped
 from pathlib import Path
 
 import opts
-from saliency.methods import FEATURE_METHODS
+from saliency.methods import FEATURE_METHODS, check_method
 
 
 def build_parser():
@@ -58,10 +58,11 @@ def work(args):
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)
+    check_method(FEATURE_METHODS[args.method], model)
     clips, folder = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args)), args.result_path
     read = partial(load_frames, duration=info.sample_duration, size=info.sample_size)
     work_on = partial(explain_clip, args, folded(model), info)
-    with result_folder(folder, vars(args)):
+    with result_folder(folder, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite)
         if processes.is_first():
             summarise_run(args, rows)

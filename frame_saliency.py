@@ -9,7 +9,7 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 import argparse
 
 import opts
-from saliency.methods import METHODS
+from saliency.methods import METHODS, check_method
 
 
 def build_parser():
@@ -51,6 +51,8 @@ from data.clips import choose_clips, labels_of, load_with_masks, resize, trainin
 from data.video import write_video
 from data.video_files import video_files
 from model import cbam
+from model.checks import has_encoder
+from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
 from model.prediction import predict
@@ -81,16 +83,28 @@ def work(args):
     if args.signed and not METHODS[args.method].signed:
         signed = ", ".join(name for name, method in METHODS.items() if method.signed)
         raise ValueError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
+    check_model(args, model)
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
     read = partial(load_with_masks, duration=info.sample_duration, size=info.sample_size)
     work_on = partial(explain_clip, args, folded(model), info, centre)
-    with result_folder(args.result_path, vars(args)):
+    with result_folder(args.result_path, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite)
         if processes.is_first():
             checks = check_sanity(args, model, info, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
+
+
+def check_model(args, model):
+    """Raise ValueError if the model cannot offer what was asked for. Leave --when out, with a warning, if it cannot."""
+    for name in chosen_methods(args)["methods"]:
+        check_method(METHODS[name], model)
+    if args.sanity:
+        check_parts(model)
+    if args.when and not (has_encoder(model) and getattr(model, "frames_independent", True)):
+        opts.warn("the model does not encode each frame by itself, so --when is left out")
+        args.when = False
 
 
 def training_flow(args, info):

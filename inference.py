@@ -42,7 +42,7 @@ def work(args):
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
-    with result_folder(args.result_path, vars(args)):
+    with result_folder(args.result_path, vars(args), info.config.get("weights")):
         predictions = map_clips(clips, partial(classify, folded(model), info))
         if processes.is_first():
             write(args, info, predictions)

@@ -12,20 +12,18 @@ import errno
 import re
 import sys
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 from data.datasets import DATASETS
 from model.normalisation import MEANS, NORMALISATION
-from model.registry import MODELS
+from model.registry import LAYOUTS, MODELS, is_own_model
 from runtime import processes
-from runtime.declare import Option
+from runtime.flags import LARGEST, add_declared, number
 from runtime.sentences import shortened
 from saliency.methods import Method
 from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
-LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
 OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
 
 
@@ -86,6 +84,8 @@ def run(parser, work, argv=None):
     for name in DATASET_PATHS if "dataset" in args else ():
         if name in args and getattr(args, name) is None:
             setattr(args, name, dataset_path(args.dataset, name))
+    if "layout" in args:
+        args.resume_path = checkpoint_of(args)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: warn(message)
@@ -115,17 +115,6 @@ def one_line(text):
 
 def warn(message):
     processes.tell(f"warning: {one_line(message)}")
-
-
-def number(convert, least, most, complaint):
-    """A type for argparse: what `convert` makes of a text, from `least` to `most`; `complaint` is said of others."""
-    def parse(text):
-        with suppress(ValueError):
-            if least <= convert(text) <= most:
-                return convert(text)
-        raise argparse.ArgumentTypeError(f"{text} is {complaint}")
-
-    return parse
 
 
 whole_number = number(int, 0, LARGEST, f"not a whole number from 0 to {LARGEST}")
@@ -201,8 +190,12 @@ def parser_for_trained_model(description, result_path):
         "model", "A checkpoint of main.py describes itself; a flag that contradicts it is an error. A checkpoint of "
         "the original projects holds only weights; the flags give the rest.")
     add = group.add_argument
-    add("--model", choices=tuple(MODELS), help="kind of model")
-    add("--resume_path", type=Path, default=PRETRAINED, help="checkpoint")
+    add("--model", type=model_choice, metavar=f"{{{','.join(MODELS)}}}|FILE.py:FUNCTION", help="kind of model; or a "
+        "function of yours that returns a torch.nn.Module (docs/own_models.md). It runs the file: name one you trust")
+    add("--resume_path", type=Path, help="checkpoint (default: the bundled model; with --model FILE.py:FUNCTION, none, "
+        "which keeps the weights that the function gives)")
+    add("--layout", choices=LAYOUTS, help="order of the dimensions that a network of --model FILE.py:FUNCTION reads: "
+        "batch, time, channels, height, width (default: BTCHW; most 3D CNNs read BCTHW)")
     add("--sample_size", type=positive_int, help="side of the frames in pixels")
     add("--sample_duration", type=positive_int, help="frames per clip")
     add("--classes", nargs="+", metavar="NAME", help="names of the classes, in the order of the scores")
@@ -237,27 +230,6 @@ def add_saliency_options(parser, methods: dict[str, Method]):
     return add_map
 
 
-def add_declared(group, options: tuple[Option, ...]):
-    """Add a flag for each option that a registry declares."""
-    for option in options:
-        flag = f"--{option.destination}"
-        if option.type is bool:
-            group.add_argument(flag, action="store_true", default=option.default, help=option.help)
-        else:
-            group.add_argument(flag, type=_declared_type(option), default=option.default,
-                               choices=option.choices or None, metavar=None if option.choices else option.name.upper(),
-                               help=option.help)
-
-
-def _declared_type(option):
-    if option.type is str:
-        return str
-    least = -LARGEST if option.least is None else option.least
-    most = LARGEST if option.most is None else option.most
-    kind = "a whole number" if option.type is int else "a number"
-    return number(option.type, least, most, f"not {kind} from {least:g} to {most:g}")
-
-
 def method_options(args, method: Method):
     """Return the keyword arguments of a method, as given on the command line."""
     return {option.name: getattr(args, option.destination) for option in method.options}
@@ -268,9 +240,22 @@ def given(args, names):
     return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
 
+def model_choice(text):
+    """Return a value of --model of a script with a trained model: a name in MODELS, or a function of the user."""
+    if text in MODELS or is_own_model(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text} is none of {', '.join(MODELS)}, and not of the form FILE.py:FUNCTION")
+
+
+def checkpoint_of(args):
+    """Return the path of the checkpoint, or None if a network of the user keeps its own weights."""
+    own = is_own_model(args.model)
+    return None if own and args.resume_path == Path("none") else args.resume_path or (None if own else PRETRAINED)
+
+
 def model_facts(args):
     """Return what the flags say about the model: facts to check against a self-describing checkpoint, or to assume."""
-    return given(args, ("model", "n_classes", "classes", "sample_size", "sample_duration", *NORMALISATION))
+    return given(args, ("model", "layout", "n_classes", "classes", "sample_size", "sample_duration", *NORMALISATION))
 
 
 def clip_choice(args):

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from model.checks import check_clips, check_scores, described
-
-LAYOUTS = ("BTCHW", "BCTHW")  # of clips: batch, time, channels, height, width
+from model.registry import LAYOUTS
 
 
 class FrameModel(nn.Module):

@@ -65,13 +65,18 @@ def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
     """
     if not has_encoder(model) or not getattr(model, "frames_independent", False):
         return False
-    frames = _different_frames(clip)  # (3, C, H, W)
-    with torch.no_grad():
-        together, apart = encode_clips(model, frames[None])[0], encode_clips(model, frames[:, None])[:, 0]  # (3, D)
-    if (together - apart).abs().max() > SAME * together.abs().max():
+    if not encodes_apart(model, clip):
         raise ValueError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
                          "another frame is encoded with it; set it to False")
     return True
+
+
+def encodes_apart(model: nn.Module, clip: torch.Tensor) -> bool:
+    """Return whether different frames of a clip (T, C, H, W) have the same features together and apart."""
+    frames = _different_frames(clip)  # (3, C, H, W)
+    with torch.no_grad():
+        together, apart = encode_clips(model, frames[None])[0], encode_clips(model, frames[:, None])[:, 0]  # (3, D)
+    return not (together - apart).abs().max() > SAME * together.abs().max()
 
 
 def _different_frames(clip: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""Open a checkpoint for a script: load it, print what was assumed, and refuse facts that contradict it."""
+"""Open a model for a script: load a checkpoint, or build a network of the user and load its weights.
+
+What was assumed is printed, and facts that contradict a checkpoint are refused.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,20 +10,32 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.adapters import ClipModel
 from model.checkpoint import ModelInfo, load_model
+from model.checks import has_encoder
+from model.contract import class_scores
 from model.legacy import ASSUMED
 from model.normalisation import NORMALISATION, normalisation
-from model.preprocessing import check_size
+from model.own import OwnModel, check_finite, in_short, load_own_weights, weights_digest
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size
+from model.registry import LAYOUTS, is_own_model
 
 
-def open_model(path: Path, device: torch.device, facts: dict[str, Any],
+def open_model(path: Path | None, device: torch.device, facts: dict[str, Any],
                labels: list[str] | None = None) -> tuple[torch.nn.Module, ModelInfo]:
     """Return the trained model on the device, in eval mode, and its ModelInfo.
 
-    facts: what the user says about the model, by the names of the flags. A checkpoint of main.py must agree with them;
-    to a checkpoint of the original projects, which holds only weights, they are added. labels: the classes of the data
-    set, which name the scores of the latter. ValueError for contradictions and for sizes that do not fit into memory.
+    path: the checkpoint, or None for the weights that a network of the user has. facts: what the user says about the
+    model, by the names of the flags. A checkpoint of main.py must agree with them; to a checkpoint of the original
+    projects, which holds only weights, and to a network of the user (`open_own`) they are added. labels: the classes of
+    the data set, which name the scores of the latter two. ValueError for contradictions and for sizes that do not fit
+    into memory.
     """
+    if is_own_model(facts.get("model")):
+        return open_own(path, device, facts, labels)
+    if "layout" in facts:
+        raise ValueError(f"--layout {facts['layout']} was given, but it belongs to a network of your own; give --model "
+                         "FILE.py:FUNCTION, or leave it out")
     assumed = {name: facts.get(name) for name in ASSUMED}
     model, info = load_model(path, device, **assumed)
     if info.assumed:
@@ -28,6 +43,56 @@ def open_model(path: Path, device: torch.device, facts: dict[str, Any],
     _check_facts(path, facts, info)
     check_size(info.sample_duration, info.sample_size)
     return model, info
+
+
+def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
+             labels: list[str] | None = None) -> tuple[torch.nn.Module, ModelInfo]:
+    """Return a network that a function of the user builds, as `open_model` does.
+
+    Running the function executes the code of the user. The ModelInfo's `config` holds a digest of the weights. A clip
+    of zeros goes through the network, so that wrong sizes are found before anything is written. ValueError if a fact
+    is missing, the function fails or the scores do not fit the classes.
+    """
+    place, layout = OwnModel.parse(facts["model"]), facts.get("layout")
+    classes = list(facts.get("classes") or labels or [])
+    missing = [f"--{name}" for name in ("sample_size", "sample_duration") if name not in facts]
+    missing += [] if classes else ["--classes"]
+    if missing:
+        raise ValueError(f"--model {facts['model']} is a network of your own, which does not say what it reads; give "
+                         f"{' and '.join(missing)}")
+    if facts.get("n_classes") not in (None, len(classes)):
+        raise ValueError(f"--n_classes {facts['n_classes']} was given, but {len(classes)} classes are named: "
+                         f"{', '.join(classes)}; correct --n_classes or --classes")
+    size, duration = facts["sample_size"], facts["sample_duration"]
+    check_size(duration, size)
+    model = place.build(len(classes))
+    if path is not None:
+        load_own_weights(model, path)
+    check_finite(model, str(path or place.path))
+    if layout is not None and has_encoder(model):
+        raise ValueError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
+                         "read (B, T, C, H, W); leave --layout out")
+    model = (model if has_encoder(model) else ClipModel(model, layout or LAYOUTS[0])).to(device).float().eval()
+    check_own(model, place, classes, torch.zeros(1, duration, 3, size, size, device=device))
+    asked = {name: facts[name] for name in NORMALISATION if name in facts}
+    mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
+    config = {"weights": weights_digest(model)}
+    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std))
+
+
+@torch.no_grad()
+def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips: torch.Tensor) -> None:
+    """Raise ValueError if a network of the user fails on clips (1, T, C, H, W), or has not one score per class."""
+    _, duration, _, size, _ = clips.shape
+    try:
+        scores = class_scores(model, clips)
+    except Exception as error:
+        raise ValueError(f"{place.path}{place.line_of(error)}: the network fails on a clip of {duration} frames of "
+                         f"{size} x {size} pixels ({in_short(error)}); check --sample_size, --sample_duration and "
+                         "--layout") from error
+    if scores.shape[1] != len(classes):
+        raise ValueError(f"the network of {place.path} has {scores.shape[1]} scores, but {len(classes)} classes are "
+                         f"named ({', '.join(classes)}); give --classes, one name per score and in their order")
 
 
 def _tell_assumed(path: Path, info: ModelInfo, labels: list[str] | None) -> ModelInfo:

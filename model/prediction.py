@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from model.checkpoint import ModelInfo
+from model.checks import has_encoder
+from model.contract import class_scores, encode_clips
 from model.preprocessing import normalise
 
 
@@ -13,7 +15,7 @@ class Prediction(NamedTuple):
     """The clip as the model reads it, its features and probabilities, and the class that is explained."""
 
     tensor: torch.Tensor  # (T, C, H, W), normalised
-    features: torch.Tensor  # (T, D)
+    features: torch.Tensor | None  # (T, D); None if the model has no encode
     probabilities: np.ndarray  # (classes,)
     predicted: str  # the name of the most probable class
     target: int  # the index of the explained class
@@ -27,12 +29,14 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
     target: the class to be explained: "predicted", "label" (the true class, given as `label`) or the name of a class.
     Raises ValueError if a score is not finite.
     """
-    tensor = normalise(frames, info.mean, info.std).to(next(model.parameters()).device)
-    features = model.encode(tensor[None])
-    scores = model.classify(features)[0]
+    weight = next(model.parameters(), None)
+    tensor = normalise(frames, info.mean, info.std).to("cpu" if weight is None else weight.device)
+    features = encode_clips(model, tensor[None]) if has_encoder(model) else None
+    scores = class_scores(model, tensor[None])[0] if features is None else model.classify(features)[0]
     if not torch.isfinite(scores).all():
         raise ValueError("the model's scores are not finite; check its weights, or train it again")
     probabilities = scores.softmax(0).cpu().numpy()
     predicted = info.classes[int(probabilities.argmax())]
     explained = {"predicted": predicted, "label": label}.get(target, target)
-    return Prediction(tensor, features[0], probabilities, predicted, info.classes.index(explained))
+    features = None if features is None else features[0]
+    return Prediction(tensor, features, probabilities, predicted, info.classes.index(explained))

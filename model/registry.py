@@ -17,6 +17,14 @@ class ModelKind(NamedTuple):
     adapt_backbone: str = ""
 
 
+LAYOUTS = ("BTCHW", "BCTHW")  # of clips, for networks of users: batch, time, channels, height, width
+
+
+def is_own_model(choice: str | None) -> bool:
+    """Return whether a value of --model names a function in a file of the user, "FILE.py:FUNCTION"."""
+    return choice is not None and ".py:" in choice
+
+
 MODELS = {
     "cnnlstm": ModelKind("an image network and the head that --head names"),
     "cnnlstm_attn": ModelKind("with input-cell attention before an LSTM (Ismail et al. 2019)", "cell_attention",

@@ -19,10 +19,13 @@ from runtime.recipe import write_recipe
 
 
 @contextmanager
-def result_folder(folder: Path, options: dict[str, Any]) -> Iterator[None]:
-    """Keep other runs out of a folder during the block, and write its recipe (runtime.recipe) into it."""
+def result_folder(folder: Path, options: dict[str, Any], weights: str | None = None) -> Iterator[None]:
+    """Keep other runs out of a folder during the block, and write its recipe (runtime.recipe) into it.
+
+    weights: a digest of the model's weights, if the options do not name the file that they come from.
+    """
     with processes.held_by_first(sole_writer(folder)):
-        processes.by_first(write_recipe, folder, options)
+        processes.by_first(write_recipe, folder, options, weights)
         yield
 
 

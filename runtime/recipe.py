@@ -19,25 +19,29 @@ INCIDENTAL = {
     "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "log_interval", "tensorboard",
     "feature_cache", "frame_results",
 }
+WEIGHTS = "weights"  # the key of the digest of a model's weights among those of the input files
 INPUTS = {  # options that may name input files, and the words for another such file
-    "resume_path": "another checkpoint", "annotation_path": "other data",
+    "resume_path": "another checkpoint", "annotation_path": "other data", "model": "another --model",
+    WEIGHTS: "other weights of the network",
     "backbone_weights": "other --backbone_weights", "pretrain_path": "another --pretrain_path",
 }
 MOST_TOLD = 4  # differences that a message names
 
 
-def write_recipe(folder: str | Path, options: dict[str, Any]) -> None:
-    """Write opts.json into a result folder; errors as in `checked_recipe`."""
-    write_json(Path(folder) / "opts.json", checked_recipe(folder, options))
+def write_recipe(folder: str | Path, options: dict[str, Any], weights: str | None = None) -> None:
+    """Write opts.json into a result folder; arguments and errors as in `checked_recipe`."""
+    write_json(Path(folder) / "opts.json", checked_recipe(folder, options, weights))
 
 
-def checked_recipe(folder: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+def checked_recipe(folder: str | Path, options: dict[str, Any], weights: str | None = None) -> dict[str, Any]:
     """Return the recipe for a result folder, including the digests of inputs that earlier runs used.
 
-    options: {name: value} of the command line. Raises ValueError if the folder holds results made with other options or
+    options: {name: value} of the command line. weights: a digest of the model's weights, for a network of the user,
+    whose weights may come from anywhere. Raises ValueError if the folder holds results made with other options or
     other input files, unless the option `overwrite` is true.
     """
     current, path = recipe(options), Path(folder) / "opts.json"
+    current["inputs"] |= {} if weights is None else {WEIGHTS: weights}
     if options["overwrite"] or not path.is_file():
         return current
     content = read_json(path)
@@ -74,6 +78,8 @@ def recipe(options: dict[str, Any]) -> dict[str, Any]:
     video is "video" and the stem of its file.
     """
     files = {name: options.get(name) for name in INPUTS}
+    own, _, _ = str(options.get("model")).rpartition(":")  # "FILE.py:FUNCTION", a network of the user
+    files["model"] = own if own.endswith(".py") else None
     files |= {f"video {path.stem}": path for path in options.get("video") or []}  # clips are named after the stem
     # If a package is installed twice, Python imports the first one found. Reversed, that one is entered last and stays.
     found = reversed(list(metadata.distributions()))

@@ -115,9 +115,10 @@ METHODS = {
     "interval": Method(
         "saliency.methods.interval:interval", "mean effect of changing the intervals that contain a frame",
         (Option("change", str, "background", "the frames of an interval show the background, stand still, or run "
-                "backwards", "interval_change", choices=("background", "freeze", "reverse")), SEGMENT), True),
+                "backwards", "interval_change", choices=("background", "freeze", "reverse")), SEGMENT),
+        signed=True, needs_encode=True),
     "shapley_frame": Method("saliency.methods.shapley:shapley_frame", "Shapley value of each frame (Bento et al. 2021)",
-                            SHAPLEY_OPTIONS, True),
+                            SHAPLEY_OPTIONS, True, needs_encode=True),
     "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
                   TSR_OPTIONS),
 }

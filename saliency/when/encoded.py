@@ -5,6 +5,8 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from model.checks import check_clip, has_encoder
+from model.contract import encodes_apart
 from saliency.fills import background
 from saliency.gradient import encode_frames, untouched
 from saliency.scores import target_score
@@ -19,15 +21,18 @@ class EncodedClip:
 
     target, score: the class and the kind of score that are explained. `features` (T, D), `empty` (D,): of the frames
     and of the background. `still`: whether every frame equals the background. `encodings` and `passes` count the
-    frames that have gone through the encoder and the sequences that have gone through the head.
+    frames that have gone through the encoder and the sequences that have gone through the head. ValueError if the model
+    does not encode each frame by itself.
     """
 
     @torch.no_grad()
     def __init__(self, model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit"):
+        check_clip(clip)
         empty = background(clip)  # (C, H, W)
         self.model, self.target, self.score = model, target, score
         self.still = bool((clip == empty).all())
         with untouched(model):
+            check_encoder(model, clip)
             self.features = encode_frames(model, clip)  # (T, D)
             self.empty = encode_frames(model, empty[None])[0]  # (D,)
         self.encodings, self.passes = len(clip) + 1, 0
@@ -92,3 +97,14 @@ class EncodedClip:
         if segment is not None and segment < 1:
             raise ValueError(f"a segment of {segment} frames was given; it must have at least 1")
         return segment or -(-len(self) // MOST_GROUPS)
+
+
+def check_encoder(model: nn.Module, clip: torch.Tensor) -> None:
+    """Raise ValueError unless a model has an encoder that treats each frame of the clip (T, C, H, W) by itself."""
+    name = type(model).__name__
+    if not has_encoder(model):
+        raise ValueError(f"{name} has no encode and classify, so the frames that decide cannot be shown to its head "
+                         "one by one; methods of pixels, such as freeze and occlusion_frame, explain it")
+    if not encodes_apart(model, clip):
+        raise ValueError(f"in {name}, a frame's features change when another frame is encoded with it, so the frames "
+                         "that decide cannot be shown to its head one by one; methods of pixels explain it")

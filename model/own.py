@@ -1,0 +1,175 @@
+"""Networks of your own: a function in a Python file builds one, and a file of its own holds its weights.
+
+    place = OwnModel("nets/gru.py", "build")            # what --model nets/gru.py:build names
+    model = place.build(n_classes=2)                    # runs the file
+    load_own_weights(model, "gru.pth")
+
+docs/own_models.md describes what the function may return.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+
+from model.backbones import tensors_of
+from model.checks import described
+
+MODULE = "model_of_the_user"  # the name under which the file is imported
+NESTED = ("state_dict", "model_state_dict", "model")  # where files keep weights; the first one applies
+
+Result = TypeVar("Result")
+
+
+class OwnModel(NamedTuple):
+    """A function, or a class, in a Python file."""
+
+    path: Path
+    function: str
+
+    @classmethod
+    def parse(cls, text: str) -> "OwnModel":
+        """Return what "FILE.py:FUNCTION" names."""
+        path, _, function = text.rpartition(":")
+        return cls(Path(path), function)
+
+    def build(self, n_classes: int) -> nn.Module:
+        """Run the file, call the function and return the network.
+
+        The function receives the number of classes if it has an argument `num_classes` or one argument without a
+        default. Random weights are the same in every call. FileNotFoundError if there is no such file, and ValueError,
+        with the line of the file, for everything that fails in it.
+        """
+        if not self.path.is_file():
+            raise FileNotFoundError(f"--model {self.path}:{self.function}: no such file; give FILE.py:FUNCTION")
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            module = self._run(lambda: _import(self.path), "running the file fails")
+            function = getattr(module, self.function, None)
+            if not callable(function):
+                names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")
+                         and getattr(value, "__module__", None) == MODULE]
+                raise ValueError(f"{self.path} has no function {self.function!r}; give one of those that it defines: "
+                                 f"{', '.join(names) or 'none'}")
+            arguments = self._arguments(function, n_classes)
+            model = self._run(lambda: function(**arguments), f"{self.function} fails")
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"{self.path}: {self.function} returned {described(model)}; it must return a "
+                             "torch.nn.Module")
+        return model
+
+    def _arguments(self, function: Callable, n_classes: int) -> dict[str, int]:
+        """Return the keyword arguments for the function. ValueError if it needs more than the number of classes."""
+        parameters = inspect.signature(function).parameters.values()
+        required = [item.name for item in parameters if item.default is item.empty
+                    and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)]
+        if any(item.name == "num_classes" for item in parameters):
+            required = [name for name in required if name != "num_classes"]
+            arguments = {"num_classes": n_classes}
+        else:
+            arguments = {required.pop(0): n_classes} if required else {}
+        if required:
+            raise ValueError(f"{self.path}: {self.function} needs the arguments {', '.join(required)}; it must need no "
+                             "argument, or only the number of classes")
+        return arguments
+
+    def _run(self, work: Callable[[], Result], complaint: str) -> Result:
+        """Return work(). ValueError with one sentence if the code of the user fails."""
+        try:
+            return work()
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{self.path}{self.line_of(error)}: {complaint} ({in_short(error)})") from error
+
+    def line_of(self, error: BaseException) -> str:
+        """Return ", line N" for the line of the file in which an error arose, or nothing if it arose elsewhere."""
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+                 if Path(frame.filename) == self.path.resolve()]
+        if isinstance(error, SyntaxError) and error.lineno and Path(error.filename or "") == self.path.resolve():
+            lines.append(error.lineno)
+        return f", line {lines[-1]}" if lines else ""
+
+
+def _import(path: Path) -> ModuleType:
+    """Run a Python file and return it as a module. It can import the files beside it, as a script can."""
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # at the end, so that no file there hides a module of the project
+    spec = importlib.util.spec_from_file_location(MODULE, path.resolve())
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module  # dataclasses, for example, look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def in_short(error: BaseException) -> str:
+    """Return the type of an error and the first line of its text, without a cut inside a word."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    if len(text) > 160:
+        text = f"{text[:160].rpartition(' ')[0]} ..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def load_own_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint of a network's own into it: a state dict, alone or nested in the usual ways.
+
+    FileNotFoundError if there is no such file. ValueError if it is damaged, contains more than weights and plain
+    values, or does not hold exactly the weights of the network.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; give another --resume_path, or none for the weights that "
+                                "the function of --model gives")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
+                         "save only the state_dict of the network") from error
+    state, own = _state_in(content, model), _tensors(model)
+    if not state:
+        raise ValueError(f"{path} contains no named tensors; save the state_dict of the network")
+    needed = [name for name in own if not name.endswith("num_batches_tracked")]
+    faults = [
+        ("lacks {} weights of the network", [name for name in needed if name not in state]),
+        ("has {} that the network lacks", [name for name in state if name not in own]),
+        ("has {} of another shape", [name for name in own if name in state and own[name].shape != state[name].shape]),
+    ]
+    found = [f"{text.format(len(names))} (first: {names[0]})" for text, names in faults if names]
+    if found:
+        raise ValueError(f"{path} {', '.join(found)}; give the checkpoint of the network that --model builds")
+    model.load_state_dict(state, strict=False)  # not strict: files of old versions lack num_batches_tracked
+
+
+def _state_in(content: Any, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the named tensors in a file, under the names of the file if the model has these."""
+    if isinstance(content, dict) and content.keys() == model.state_dict().keys():
+        return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    inside = [content[name] for name in NESTED if isinstance(content, dict) and isinstance(content.get(name), dict)]
+    return tensors_of(inside[0] if inside else content)
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def check_finite(model: nn.Module, source: str) -> None:
+    """Raise ValueError if a weight of a model is not finite. source: where its weights come from."""
+    broken = [name for name, value in _tensors(model).items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{source}: {len(broken)} of its weights contain values that are not finite (first: "
+                         f"{broken[0]})")
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 digest of a model's names and weights."""
+    digest = hashlib.sha256()
+    for name, value in _tensors(model).items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
