@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
-from tests.runs import ROOT, use
+from tests.runs import ROOT, run_command, use
 from tests.tiny_data import CLIP
 
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
@@ -165,6 +166,26 @@ def test_examples_of_the_usage_run(data_set, trained, tmp_path, monkeypatch):
         exec(compile(code, "docs/usage.md", "exec"), names)
     assert names["result"].maps["gradient"].shape == names["result"].frames.shape
     assert (tmp_path / "time.png").is_file()
+
+
+def test_examples_of_own_models_run(data_set, tmp_path, monkeypatch):
+    """The adapters in Python, and the commands on the file that the page shows, with smaller frames."""
+    shutil.copy(data_set.video, tmp_path / "walk.avi")
+    monkeypatch.chdir(tmp_path)
+    *examples, file = blocks_in(PAGES["docs/own_models.md"], "python")
+    names = {}
+    for code in examples:
+        assert len(code.splitlines()) < 30
+        exec(compile(code, "docs/own_models.md", "exec"), names)
+    assert list(names["found"].maps) == ["gradient", "grad_cam", "occlusion_frame"]
+    (tmp_path / "my_models.py").write_text(file)
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.save(importlib.import_module("my_models").build(2).state_dict(), "my_weights.pth")
+    commands = [line for line in commands_in(PAGES["docs/own_models.md"]) if "--model my_models.py" in line]
+    for line in commands:
+        words = line.replace("--sample_size 112 --sample_duration 16", "--sample_size 32 --sample_duration 6").split()
+        run_command(words[1].removesuffix(".py"), *words[2:])
+    assert len(commands) == 4 and len(list(tmp_path.glob("results/*/video/*/saliency.npz"))) == 3
 
 
 def test_examples_about_when_run(data_set, trained, tmp_path, monkeypatch):
