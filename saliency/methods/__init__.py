@@ -51,9 +51,10 @@ def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target
 def check_method(method: Method, model: torch.nn.Module) -> None:
     """Raise ValueError if a method needs `encode` and `classify` and the model lacks them."""
     if method.needs_encode and not has_encoder(model):
+        function = method.place.partition(":")[2]
         others = ", ".join(name for name, other in METHODS.items() if not other.needs_encode)
-        raise ValueError(f"{type(model).__name__} has no encode and classify, which the method {method.place} needs to "
-                         f"tell the features of the frames; methods of pixels that explain such a model: {others}")
+        raise ValueError(f"{type(model).__name__} has no encode and classify, which {function} needs to tell the "
+                         f"features of the frames; methods of pixels that explain such a model: {others}")
 
 
 SMOOTHGRAD_OPTIONS = (
