@@ -159,3 +159,12 @@ def test_grad_cam_of_a_video_transformer_weights_its_channels():
         weighted = maps[0] @ network.head.weight[1] / maps[0, ..., 0].numel()  # (t, h, w)
     expected = nn.functional.interpolate(weighted[None, None], clip[:, 0].shape, mode="trilinear")[0, 0]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("layer", "found"), [
+    ("network.fc", r"the output of module 'network\.fc' \(a tensor of shape \(1, 3\)\) is not"), (None, "no module of"),
+])
+def test_grad_cam_of_a_network_without_a_map(network, layer, found):
+    model = network[0] if layer else ClipModel(nn.Sequential(nn.Flatten(), nn.Linear(FRAMES * 3 * SIDE * SIDE, 3)))
+    with pytest.raises(ValueError, match=rf"{found} .*feature map \(T, channels, h, w\) or \(1, channels, t, h, w\)"):
+        attribute(METHODS["grad_cam"], model, network[1], 1, layer=layer)
