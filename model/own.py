@@ -20,12 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import nn
 
-from model.backbones import tensors_of
 from model.checks import described
+from model.state_dicts import read_safely, tensors_of
+from runtime.sentences import shortened
 
 MODULE = "model_of_the_user"  # the name under which the file is imported
-NESTED = ("state_dict", "model_state_dict", "model")  # where files keep weights; the first one applies
-
 Result = TypeVar("Result")
 
 
@@ -111,9 +110,7 @@ def _import(path: Path) -> ModuleType:
 
 def in_short(error: BaseException) -> str:
     """Return the type of an error and the first line of its text, without a cut inside a word."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    if len(text) > 160:
-        text = f"{text[:160].rpartition(' ')[0]} ..."
+    text = shortened((str(error).strip().splitlines() or [""])[0], 160)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -127,7 +124,7 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
         raise FileNotFoundError(f"no checkpoint at {path}; give another --resume_path, or none for the weights that "
                                 "the function of --model gives")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_safely(path)
     except Exception as error:
         raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
                          "save only the state_dict of the network") from error
@@ -150,8 +147,7 @@ def _state_in(content: Any, model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the named tensors in a file, under the names of the file if the model has these."""
     if isinstance(content, dict) and content.keys() == model.state_dict().keys():
         return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
-    inside = [content[name] for name in NESTED if isinstance(content, dict) and isinstance(content.get(name), dict)]
-    return tensors_of(inside[0] if inside else content)
+    return tensors_of(content)
 
 
 def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
