@@ -176,10 +176,11 @@ def guarded(monkeypatch):
     assert depth == 0, "cuDNN was left off"
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind):
+def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind, bidirectional):
     model = Gru().eval()
-    model.gru = kind(8, 8, batch_first=True).eval()
+    model.gru = kind(8, 4 if bidirectional else 8, batch_first=True, bidirectional=bidirectional).eval()
     noted = guarded(model)
     clip = torch.randn(2, 3, 12, 12)
     for gradient in (frame_gradient, feature_gradient):
@@ -195,6 +196,7 @@ def test_cudnn_is_off_in_the_recurrent_layer_of_every_head(guarded, head):
     feature_gradient(model, torch.randn(2, 3, 33, 33), 0)
     recurrent = {name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)}
     assert {name for name, off in noted if off} == recurrent
+    assert bool(recurrent) == (head in ("lstm", "bilstm", "gru", "cell_attention"))
 
 
 def test_cudnn_stays_on_without_gradients_in_training_and_after_an_error(guarded):
@@ -238,7 +240,7 @@ def test_steps_beyond_the_length_of_a_clip_have_no_influence(head, layers):
 @pytest.mark.parametrize(("model", "name"), [
     (MeanOfBackbone(), "classifier"), (Trainable(), "classifier.1"), (SmoothModel(), "scores"), (Gru(), "classifier"),
     *((build_model(kind, 2, "resnet18", **SMALL), "classifier.4") for kind in MODELS),
-    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=5),
+    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=8),
        "classifier.4" if entry.classifier_size else "classifier.1") for head, entry in HEADS.items()),
 ])
 def test_last_layer(model, name):
