@@ -11,6 +11,7 @@ from pathlib import Path
 import opts
 from model.heads import HEADS
 from model.registry import MODELS
+from runtime.declare import shared, told_defaults
 
 
 def build_parser():
@@ -20,6 +21,7 @@ def build_parser():
     add, kinds = group.add_argument, "; ".join(f"{name}: {kind.line}" for name, kind in MODELS.items())
     add("--model", choices=tuple(MODELS), default="cnnlstm", help=f"kind of model. {kinds}")
     heads = "; ".join(f"{name}: {head.line}" for name, head in HEADS.items())
+    layers = {name: head.num_layers for name, head in HEADS.items()}
     add("--head", choices=tuple(HEADS),
         help=f"what reads the features of the frames. {heads} (default: {MODELS['cnnlstm'].head}, for the other kinds "
              "of models their own)")
@@ -30,15 +32,14 @@ def build_parser():
         help="initial weights of the backbone: torchvision's download, random, or a file of yours")
     add("--finetune", action="store_true",
         help="train the backbone too, which is much slower; by default it is frozen and its features are computed once")
-    add("--num_layers", type=opts.positive_int, default=1, help="LSTM layers or convolutions of the head")
+    add("--num_layers", type=opts.positive_int, default=None,
+        help=f"layers or convolutions of the head ({told_defaults(layers)})")
     add("--hidden_size", type=opts.positive_int, default=256, help="units of each of these layers")
     add("--dropout", type=opts.fraction, default=None,
         help="share of units dropped in the classifier (default: that of the head)")
     add("--vector_dropout", type=opts.fraction, default=None,
         help="share of the backbone's outputs that are dropped (default: that of the head)")
-    for name, head in HEADS.items():
-        opts.add_declared(group, [option._replace(default=None, help=f"{option.help} (head {name}, "
-                                                  f"default {option.default})") for option in head.options])
+    opts.add_declared(group, shared({name: head.options for name, head in HEADS.items()}))
     add("--pretrain_path", type=Path, metavar="PATH",
         help="start from the weights of this checkpoint; the last layer is new if its classes are others")
     add = parser.add_argument_group("training").add_argument
@@ -113,6 +114,7 @@ def work(args):
     classes, datasets = load_subsets(args, prepare)
     extra = load_training_windows(args, prepare, classes, datasets)
     model = new_model(args, classes).to(device)
+    args.num_layers = model.config["num_layers"]  # for the recipe, if the default of the head was taken
     check_frames(model, args.sample_size, args.sample_duration, args.finetune, len(datasets["training"]),
                  args.batch_size)
     info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std)

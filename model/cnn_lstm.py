@@ -26,18 +26,19 @@ class CNNLSTM(nn.Module):
 
     num_classes: scores per clip. backbone, backbone_weights, adapt_backbone: see model.backbones.build_backbone.
     head: a name in model.heads.HEADS, with its own options in `head_options`. classifier_size: units between the head
-    and the class scores, 0 for a linear classifier, None for the head's default. The other arguments are sizes. All
-    that a checkpoint needs to build the model again is in `config`.
+    and the class scores, 0 for a linear classifier. num_layers: of the head. None for either of the two is the head's
+    default. The other arguments are sizes. All that a checkpoint needs to build the model again is in `config`.
     """
 
     frames_independent = True
 
     def __init__(self, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none", *,
                  head: str = "lstm", adapt_backbone: Callable | None = None, feature_size: int = 300,
-                 hidden_size: int = 256, num_layers: int = 1, classifier_size: int | None = None, dropout: float = 0.0,
-                 vector_dropout: float = 0.0, **head_options):
+                 hidden_size: int = 256, num_layers: int | None = None, classifier_size: int | None = None,
+                 dropout: float = 0.0, vector_dropout: float = 0.0, **head_options):
         super().__init__()
         classifier_size = HEADS[head].classifier_size if classifier_size is None else classifier_size
+        num_layers = HEADS[head].num_layers if num_layers is None else num_layers
         options = {option.name: option.default for option in HEADS[head].options} | head_options
         self.config = {
             "num_classes": num_classes, "backbone": backbone, "feature_size": feature_size, "hidden_size": hidden_size,
@@ -76,8 +77,14 @@ class CNNLSTM(nn.Module):
         return self.classify(self.encode(clips))
 
     def head_modules(self) -> list[tuple[str, nn.Module]]:
-        """Return the parts after the backbone, from the top down."""
-        inside = list(self.head.named_children())[::-1]
+        """Return the parts after the backbone, from the top down.
+
+        The parts of the head count singly, unless it has parameters that lie in none of its parts.
+        """
+        if list(self.head.parameters(recurse=False)):
+            inside = [("head", self.head)]
+        else:
+            inside = list(self.head.named_children())[::-1]
         return [("classifier", self.classifier), *inside, ("projection", self.projection)]
 
     def backbone_modules(self) -> list[tuple[str, nn.Module]]:

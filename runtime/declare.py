@@ -31,6 +31,31 @@ class Option(NamedTuple):
         return self.flag or self.name
 
 
+def shared(options: dict[str, tuple[Option, ...]]) -> list[Option]:
+    """Return one option for each flag that owners such as heads declare, for the command line.
+
+    options: {owner: its options}. Owners that share a flag may differ in its default, so the default of the result is
+    None and its help names those of the owners.
+    """
+    flags = {}
+    for owner, declared in options.items():
+        for option in declared:
+            flags.setdefault(option.destination, {})[owner] = option
+    merged = []
+    for owners in flags.values():
+        option, values = next(iter(owners.values())), {owner: each.default for owner, each in owners.items()}
+        merged.append(option._replace(default=None, help=f"{option.help} ({told_defaults(values)})"))
+    return merged
+
+
+def told_defaults(values: dict[str, Any]) -> str:
+    """Return the defaults of owners as words: {"a": 1, "b": 2, "c": 1} -> "default: 1 for a, c; 2 for b"."""
+    owners = {}
+    for owner, value in values.items():
+        owners.setdefault(value, []).append(owner)
+    return "default: " + "; ".join(f"{value} for {', '.join(names)}" for value, names in owners.items())
+
+
 def load(place: str) -> Any:
     """Import the object at `place`, which is "package.module:name", and return it."""
     module, _, name = place.partition(":")

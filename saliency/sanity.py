@@ -77,16 +77,21 @@ def _parameter_count(module: nn.Module) -> int:
 def randomise(modules: Iterable[nn.Module], seed: int) -> None:
     """Randomise the weights of the modules in place; the global random state stays as it was.
 
-    Layers with a reset_parameters method use it, which also resets the running statistics of batch norm. The weights of
-    other layers are shuffled.
+    Layers with a method reset_parameters use it, which also resets the running statistics of batch norm, and so do
+    layers with _reset_parameters, such as attention. Weights that no such method writes are shuffled, or multiplied by
+    random numbers if all values are equal, as in a weight of one value.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         for layer in (layer for module in modules for layer in module.modules()):
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
-            else:
-                for weight in layer.parameters(recurse=False):
+            versions = [(weight, weight._version) for weight in layer.parameters(recurse=False)]
+            reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
+            if reset:
+                reset()
+            for weight in (weight for weight, version in versions if weight._version == version):
+                if weight.numel() and weight.eq(weight.flatten()[0]).all():
+                    weight.mul_(torch.randn_like(weight))
+                else:
                     weight.copy_(weight.flatten()[torch.randperm(weight.numel())].view_as(weight))
 
 

@@ -184,7 +184,7 @@ def test_steps_beyond_the_length_of_a_clip_have_no_influence(head, layers):
 @pytest.mark.parametrize(("model", "name"), [
     (MeanOfBackbone(), "classifier"), (Trainable(), "classifier.1"), (SmoothModel(), "scores"), (Gru(), "classifier"),
     *((build_model(kind, 2, "resnet18", **SMALL), "classifier.4") for kind in MODELS),
-    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=5),
+    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=8),
        "classifier.4" if entry.classifier_size else "classifier.1") for head, entry in HEADS.items()),
 ])
 def test_last_layer(model, name):

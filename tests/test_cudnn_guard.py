@@ -57,10 +57,11 @@ def guarded(monkeypatch):
     assert watch.depth == 0, "cuDNN was left off"
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind):
+def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(guarded, kind, bidirectional):
     model = Gru().eval()
-    model.gru = kind(8, 8, batch_first=True).eval()
+    model.gru = kind(8, 4 if bidirectional else 8, batch_first=True, bidirectional=bidirectional).eval()
     noted = guarded(model)
     clip = torch.randn(2, 3, 12, 12)
     for gradient in (frame_gradient, feature_gradient):
@@ -76,6 +77,7 @@ def test_cudnn_is_off_in_the_recurrent_layer_of_every_head(guarded, head):
     feature_gradient(model, torch.randn(2, 3, 33, 33), 0)
     recurrent = {name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)}
     assert {name for name, off in noted if off} == recurrent
+    assert bool(recurrent) == (head in ("lstm", "bilstm", "gru", "cell_attention"))
 
 
 def test_cudnn_stays_on_without_gradients_in_training_and_after_an_error(guarded):

@@ -14,9 +14,13 @@ from torchvision.ops import StochasticDepth
 
 from model import distributed
 from model.checkpoint import read_checkpoint
+from model.cnn_lstm import CNNLSTM
+from model.heads import HEADS
+from model.vectors import AfterBackbone
 from runtime import processes
 from tests.forks import forked, forks
 from tests.runs import ROOT, run_command, train_options
+from tests.toys import SMALL
 
 
 def test_torchrun_goes_on_from_one_process_to_the_same_weights(data_set, tmp_path):
@@ -66,6 +70,40 @@ def steps():
         found += [sum(processes.gather(loss.detach())) / processes.world(),
                   *(weight.grad.clone() for weight in model.parameters()), *(item.clone() for item in model.buffers())]
     return found
+
+
+def head_steps(head):
+    """Return the gradients of two batches of vectors (5, 4, 512) in training, with dropout, for a head."""
+    torch.manual_seed(0)
+    dropout = {"dropout": 0.5, "vector_dropout": 0.3}
+    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL, **dropout).double().train()
+    vectors, labels = torch.randn(5, 4, 512).double(), torch.tensor([0, 1, 1, 0, 1])
+    parameters = [weight for name, weight in model.named_parameters() if not name.startswith("backbone.")]
+    forward, found = distributed.share_batches(AfterBackbone(model), parameters), []
+    for total in (5, 4):  # unused weights would make the second batch fail
+        torch.manual_seed(total)
+        counts, rows = distributed.begin_batch(total), distributed.share(total)
+        model.zero_grad()
+        scores = forward(vectors[rows])
+        (cross_entropy(scores, labels[rows]) * counts * len(scores) / total).backward()
+        trained = [(name, weight.grad) for name, weight in model.named_parameters() if weight.grad is not None]
+        assert len(trained) == len(parameters)
+        found.append({name: gradient.clone() for name, gradient in trained})
+    return found
+
+
+@forks
+def test_every_head_trains_on_two_processes_as_on_one(tmp_path):
+    def together():
+        with processes.together():
+            processes.join("gloo")
+            torch.save({head: head_steps(head) for head in HEADS}, tmp_path / f"{processes.rank()}.pt")
+
+    codes, printed = forked(tmp_path / "log", together)
+    assert codes == [0, 0], printed
+    whole = {head: head_steps(head) for head in HEADS}
+    for number in range(2):
+        torch.testing.assert_close(torch.load(tmp_path / f"{number}.pt"), whole, rtol=1e-9, atol=1e-12)
 
 
 @forks

@@ -9,6 +9,7 @@ from torch import nn
 
 import feature_saliency
 import frame_saliency
+import main
 from data.clips import find_clips, load_frames
 from data.datasets import DATASETS
 from model.cnn_lstm import build_model
@@ -20,7 +21,7 @@ from runtime.files import read_json
 from saliency.fills import FILLS
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
-from tests.runs import as_seen, run_command, saved, train_options, use
+from tests.runs import as_seen, refused, run_command, saved, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE
 
 SCRIPTS = {"frame_saliency": (frame_saliency, METHODS), "feature_saliency": (feature_saliency, FEATURE_METHODS)}
@@ -44,6 +45,10 @@ def declared():
 
 def other_than(option):
     """Return a value of a head's option that is not its default."""
+    if option.choices:
+        return next(value for value in option.choices if value != option.default)
+    if option.name == "attention_heads":
+        return 2  # which divides the sizes here
     return option.default + 1 if option.type is int else option.default / 2
 
 
@@ -63,7 +68,7 @@ def test_every_method_loads_and_has_the_signature_of_a_method(entry):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_loads_and_states_its_size(name):
-    head = load(HEADS[name].place)(6, 5, 2)
+    head = load(HEADS[name].place)(6, 8, 2)
     assert isinstance(head, nn.Module) and HEADS[name].line
     assert head(torch.randn(2, 4, 6)).shape == (2, head.output_size)
 
@@ -102,9 +107,38 @@ def test_an_option_is_a_keyword_argument_with_the_same_default(function, option)
 
 
 def test_options_that_share_a_flag_are_the_same():
-    flags = {}
+    """Only the defaults of heads may differ, because a flag of theirs that is not given is None."""
+    flags, of_heads = {}, [option for entry in HEADS.values() for option in entry.options]
     for _, option in declared():
+        option = option._replace(default=None) if option in of_heads else option
         assert flags.setdefault(option.destination, option) == option
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_default_number_of_layers_is_that_of_the_class(name):
+    assert inspect.signature(load(HEADS[name].place)).parameters["num_layers"].default == HEADS[name].num_layers
+    assert build_model("cnnlstm", 2, "squeezenet1_1", head=name).config["num_layers"] == HEADS[name].num_layers
+
+
+def test_the_help_of_a_flag_that_heads_share_tells_the_default_of_each():
+    help_of = {action.dest: action.help for action in main.build_parser()._actions}
+    assert help_of["pooling"].endswith("(default: last for lstm, bilstm, gru, cell_attention, tcn; mean for "
+                                       "transformer)")
+    assert help_of["layer_dropout"].endswith("(default: 0.1 for transformer; 0.2 for tcn)")
+    assert help_of["attention_rows"].endswith("(default: 20 for cell_attention)")
+    assert help_of["num_layers"].endswith("mean; 2 for transformer; 4 for tcn)")
+
+
+@pytest.mark.parametrize(("head", "flag"), [
+    (head, option.destination) for head, entry in HEADS.items() for other in HEADS.values() for option in other.options
+    if option.name not in [own.name for own in entry.options]
+])
+def test_a_head_refuses_an_option_that_it_does_not_have(capsys, data_set, tmp_path, head, flag):
+    option = next(each for entry in HEADS.values() for each in entry.options if each.destination == flag)
+    owners = " or ".join(name for name, entry in HEADS.items() if option.name in [each.name for each in entry.options])
+    line = refused(capsys, "main", *train_options(data_set, tmp_path), "--head", head, f"--{flag}", other_than(option))
+    assert line.endswith(f"--{flag} belongs to --head {owners}, but the head is {head}; leave it out")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -158,7 +192,8 @@ def test_the_options_of_a_head_reach_it_from_the_command_line(data_set, tmp_path
     flags = [part for option in HEADS[name].options for part in (f"--{option.destination}", options[option.name])]
     run_command("main", *train_options(data_set, tmp_path, "--head", name, "--n_epochs", 1, *flags))
     config = torch.load(tmp_path / "best.pth", weights_only=True)["config"]
-    assert {"head": name, **options}.items() <= config.items()
+    assert {"head": name, "num_layers": HEADS[name].num_layers, **options}.items() <= config.items()
+    assert read_json(tmp_path / "opts.json")["options"]["num_layers"] == HEADS[name].num_layers
 
 
 def test_the_flag_of_an_option_may_have_another_name():

@@ -1,14 +1,22 @@
 """Models small enough to check by hand. Those with `frames_independent` follow model/contract.py."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
+from model.heads import HEADS, POOLINGS
 from saliency.sanity import Example
 
 LENGTH, SIDE = 5, 40  # of the clip of `sensitive`
-SMALL = {"feature_size": 6, "hidden_size": 5, "classifier_size": 4}  # sizes of a CNNLSTM that is quick to build
+DEFAULT_POOLING = {name: option.default for name, entry in HEADS.items() for option in entry.options
+                   if option.name == "pooling"}
+HEAD_CASES = [  # (head, options): every head with its default, and with each other pooling that it can have
+    *(pytest.param(name, {}, id=name) for name in HEADS),
+    *(pytest.param(name, {"pooling": kind}, id=f"{name}-{kind}") for name, default in DEFAULT_POOLING.items()
+      for kind in POOLINGS if kind != default)]
+SMALL = {"feature_size": 6, "hidden_size": 8, "classifier_size": 4}  # sizes of a CNNLSTM that is quick to build
 
 
 class Linear(nn.Module):
@@ -189,6 +197,15 @@ def cnn_lstm(dtype=torch.float32, shape=(4, 3, 32, 32), seed=1, **options):
     torch.manual_seed(seed)
     model = CNNLSTM(2, "resnet18", hidden_size=16, feature_size=24, **options).to(dtype)
     return with_running_statistics(model).eval(), torch.randn(shape, dtype=dtype)
+
+
+def with_head(head, **options):
+    """Return a CNN-LSTM in double precision and eval mode, with a tiny smooth backbone, and a random clip for it."""
+    torch.manual_seed(2)
+    model = CNNLSTM(2, "squeezenet1_1", head=head, **(SMALL | {"classifier_size": 16} | options))
+    model.backbone = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.Tanh(), nn.Flatten(),
+                                   nn.Linear(8 * 4 * 4, model.backbone_size))
+    return model.double().eval(), torch.randn(6, 3, 17, 17, dtype=torch.float64)
 
 
 def sensitive():

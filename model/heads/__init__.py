@@ -1,7 +1,10 @@
 """The registry of heads: the parts of models that turn the features of all frames of a clip into one vector.
 
 A head is a module with `output_size` and forward(features (B, T, D), lengths=None) -> (B, output_size). Frames meet in
-the head only. Frames at or beyond a clip's length must have no influence. docs/architecture.md shows how to add a head.
+the head only. Frames at or beyond a clip's length must have no influence. docs/heads.md compares the heads, and
+docs/architecture.md shows how to add one.
+
+POOLINGS is the registry of the ways in which the states of the frames become one vector, see model/heads/pooling.py.
 """
 
 from typing import NamedTuple
@@ -16,7 +19,7 @@ class HeadEntry(NamedTuple):
     class besides feature_size, hidden_size and num_layers. classifier_size: units between the head and the class scores
     in a new model; 0 for a linear classifier, whose scores for one class are evidence against the others. dropout,
     vector_dropout: shares of the classifier's inputs and of the backbone's outputs that the training of a new model
-    drops.
+    drops. num_layers: layers of a new model, the default of the class.
     """
 
     place: str
@@ -25,6 +28,27 @@ class HeadEntry(NamedTuple):
     classifier_size: int = 128
     dropout: float = 0.5
     vector_dropout: float = 0.0
+    num_layers: int = 1
+
+
+POOLINGS = {  # name: place of a class, built with the size of a state
+    "last": "model.heads.pooling:LastPooling",
+    "mean": "model.heads.pooling:MeanPooling",
+    "max": "model.heads.pooling:MaxPooling",
+    "attention": "model.heads.pooling:AttentionPooling",
+}
+
+
+def pooling_option(default: str) -> Option:
+    """Return the option of a head that has states of the frames."""
+    return Option("pooling", str, default, "how the states of the frames become one vector: the last, their mean, "
+                  "their maximum, or a sum with learned weights", choices=tuple(POOLINGS))
+
+
+def layer_dropout_option(default: float) -> Option:
+    """Return the option of a head whose own layers have dropout."""
+    return Option("layer_dropout", float, default, "share of units dropped inside the layers of the head", least=0,
+                  most=1)
 
 
 HEADS = {
@@ -33,10 +57,25 @@ HEADS = {
         (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
                 most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
     ),
-    "lstm": HeadEntry("model.heads.lstm:LSTMHead", "the state of an LSTM after the last frame"),
+    "lstm": HeadEntry("model.heads.lstm:LSTMHead", "the states of an LSTM", (pooling_option("last"),)),
+    "bilstm": HeadEntry("model.heads.bilstm:BiLSTMHead", "the states of an LSTM that reads in both directions",
+                        (pooling_option("last"),)),
+    "gru": HeadEntry("model.heads.gru:GRUHead", "the states of a GRU", (pooling_option("last"),)),
     "cell_attention": HeadEntry(
         "model.heads.cell_attention:CellAttentionHead", "an LSTM that reads summaries of all frames so far",
         (Option("attention_rows", int, 20, "number of summaries per frame", least=1),
-         Option("attention_size", int, 50, "units that score the frames of a summary", least=1)),
+         Option("attention_size", int, 50, "units that score the frames of a summary", least=1),
+         pooling_option("last")),
     ),
+    "attention": HeadEntry("model.heads.attention:AttentionHead", "a weighted sum of the features of the frames"),
+    "transformer": HeadEntry(
+        "model.heads.transformer:TransformerHead", "a transformer encoder with sinusoidal positions",
+        (Option("attention_heads", int, 4, "attention heads per layer, a divisor of --hidden_size", least=1),
+         layer_dropout_option(0.1), pooling_option("mean")), num_layers=2,
+    ),
+    "tcn": HeadEntry(
+        "model.heads.tcn:TCNHead", "dilated convolutions that read the frame and those before it",
+        (layer_dropout_option(0.2), pooling_option("last")), num_layers=4,
+    ),
+    "mean": HeadEntry("model.heads.mean:MeanHead", "a small network on each frame, then the mean over time"),
 }

@@ -10,7 +10,7 @@ and 6). As in the authors' code, W1 and W2 have biases.
 import torch
 from torch import nn
 
-from model.heads.lstm import last_states
+from model.heads.pooling import build_pooling
 
 
 class InputCellAttention(nn.Module):
@@ -42,19 +42,21 @@ class InputCellAttention(nn.Module):
 
 
 class CellAttentionHead(nn.Module):
-    """The last state of an LSTM that reads summaries of all frames so far: (B, T, feature_size) -> (B, hidden_size).
+    """The pooled states of an LSTM that reads summaries of all frames so far: (B, T, feature_size) -> (B, hidden_size).
 
-    attention_rows, attention_size: r and d_a in the paper, see InputCellAttention.
+    attention_rows, attention_size: r and d_a in the paper, see InputCellAttention. pooling: a name in
+    model.heads.POOLINGS.
     """
 
     def __init__(self, feature_size: int, hidden_size: int = 256, num_layers: int = 1, attention_rows: int = 20,
-                 attention_size: int = 50):
+                 attention_size: int = 50, pooling: str = "last"):
         super().__init__()
         self.output_size = hidden_size
         self.attention = InputCellAttention(feature_size, attention_rows, attention_size)
         self.lstm = nn.LSTM(attention_rows * feature_size, hidden_size, num_layers, batch_first=True)
+        self.pooling = build_pooling(pooling, hidden_size)
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the state (B, hidden_size). lengths (B,): the number of frames of each clip, T if None."""
+        """Return the pooled states (B, hidden_size). lengths (B,): the number of frames of each clip, T if None."""
         states, _ = self.lstm(self.attention(features))  # (B, T, hidden_size)
-        return last_states(states, lengths)
+        return self.pooling(states, lengths)

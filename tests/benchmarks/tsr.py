@@ -3,13 +3,14 @@
     python3 -m tests.benchmarks.tsr                                     # T=30, 120x120, 10x10 patches
     python3 -m tests.benchmarks.tsr --frames 15 30 60 --sizes 64 120 150 224 --tolerances 1e-3 0
     python3 -m tests.benchmarks.tsr --resume_path snapshots/run/best.pth
+    python3 -m tests.benchmarks.tsr --head transformer --train          # another head
 
 The literal loop's time is that of the median of --passes of its passes times their number; these passes are also what
 the deltas are compared with. The engine's is the median of --repeats runs, spread over these passes. Without a
-checkpoint the model is a ResNet-18 with an LSTM, weights random, the clip a synthetic walker. With --train the LSTM
-learns first, for half a minute, to tell one walker from one runner: trained models need far fewer products than random
-ones. `peak_share` is what the same frame passes would take at the speed of the machine's matrix product, divided by
-what they took; above 1 where work was spared within the passes.
+checkpoint the model is a ResNet-18 with the head --head, weights random, the clip a synthetic walker. With --train the
+head learns first, for half a minute, to tell one walker from one runner: trained models need far fewer products than
+random ones. `peak_share` is what the same frame passes would take at the speed of the machine's matrix product, divided
+by what they took; above 1 where work was spared within the passes.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from data.clips import resize, to_duration
 from data.synthetic.people import synthesize
 from model.checkpoint import load_model
 from model.cnn_lstm import CNNLSTM
+from model.heads import HEADS
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from saliency.fills import background
 from saliency.tsr.algorithm import MEMORY
@@ -44,7 +46,8 @@ def build_parser():
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-3])
     parser.add_argument("--passes", type=int, default=12, help="literal passes that are timed and compared")
     parser.add_argument("--repeats", type=int, default=3, help="runs of the engine, spread over the literal passes")
-    parser.add_argument("--resume_path", default=None)
+    parser.add_argument("--resume_path", default=None, help="a model of main.py instead of a ResNet-18")
+    parser.add_argument("--head", choices=tuple(HEADS), default="lstm", help="head of the ResNet-18")
     parser.add_argument("--train", action="store_true", help="a trained head instead of a random one")
     parser.add_argument("--device", default="cpu")
     return parser
@@ -59,12 +62,16 @@ def matmul_peak(device, size=2048, repeats=8):
 
 
 def timed(work, device):
-    """(result, seconds) of work(), the device's queue included."""
-    begin = time.perf_counter()
+    """(result, seconds) of work(), the device's queue included.
+
+    With a single thread they are seconds of the processor, so that other work on a busy machine does not count.
+    """
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    begin = clock()
     result = work()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return result, time.perf_counter() - begin
+    return result, clock() - begin
 
 
 def pass_flops(model, clip):
@@ -138,7 +145,8 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak):
     count, flops = 1 + length + len(found.frames), pass_flops(model, clip)
     ideal = sum(passes * each for passes, each in zip(found.passes, flops, strict=True)) / peak
     return {
-        "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance, "device": str(device),
+        "head": model.config["head"], "device": str(device),
+        "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance,
         "perturbations": count - 1, "literal_s": round(per_pass * count, 2), "engine_s": round(fast, 2),
         "ratio": round(per_pass * count / fast, 1),
         "ratio_time_step": round(per_pass * (1 + length) / fast_time, 1),
@@ -156,7 +164,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     device = torch.device(args.device)
     torch.manual_seed(0)
-    model = load_model(args.resume_path)[0] if args.resume_path else CNNLSTM(2).eval()
+    model = load_model(args.resume_path)[0] if args.resume_path else CNNLSTM(2, head=args.head).eval()
     model = model.to(device).requires_grad_(False)
     if args.train:
         train_head(model, device)

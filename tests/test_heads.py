@@ -1,0 +1,239 @@
+"""What holds for every head with every pooling: lengths, gradients, TSR, sanity checks, checkpoints, training."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from model import training
+from model.checkpoint import ModelInfo, load_model, read_checkpoint, save_checkpoint
+from model.cnn_lstm import CNNLSTM
+from model.contract import check_parts, frames_are_independent
+from model.heads import HEADS, HeadEntry
+from model.vectors import Vectors
+from saliency.fills import background
+from saliency.gradient import feature_gradient, frame_gradient, head_gradient
+from saliency.sanity import check, random_head_models, randomise, stages
+from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
+from saliency.tsr.literal import LiteralRelevance
+from saliency.tsr.patches import patch_boxes
+from tests.runs import same
+from tests.toys import HEAD_CASES, SMALL, example, with_head
+
+every_case = pytest.mark.parametrize(("head", "options"), HEAD_CASES)
+every_head = pytest.mark.parametrize("head", HEADS)
+
+
+@every_case
+def test_a_clip_padded_to_twice_its_length_has_the_same_scores(head, options):
+    torch.manual_seed(0)
+    model = CNNLSTM(3, "squeezenet1_1", head=head, **SMALL, **options).eval()
+    features = torch.randn(2, 6, 6)
+    padded = torch.cat([features, 50 * torch.randn(2, 6, 6)], 1).requires_grad_(True)
+    scores = model.classify(padded, torch.tensor([6, 6]))
+    torch.testing.assert_close(scores, model.classify(features), rtol=0, atol=1e-5)
+    gradient, = torch.autograd.grad(scores[:, 0].sum(), padded)
+    assert not gradient[:, 6:].any() and gradient[:, :6].any()
+
+
+@every_case
+def test_clips_of_a_batch_do_not_meet(head, options):
+    torch.manual_seed(0)
+    model, _ = with_head(head, **options)
+    features, lengths = torch.randn(3, 6, 6, dtype=torch.float64), torch.tensor([6, 2, 4])
+    together = model.classify(features, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone = model.classify(features[row:row + 1, :length])[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-12, atol=1e-14)
+
+
+@every_case
+def test_scores_are_the_same_with_and_without_gradients(head, options):
+    """The transformer has another path without gradients."""
+    model, clip = with_head(head, **options)
+    model.requires_grad_(False)
+    features, lengths = model.encode(torch.stack([clip, clip.flip(0)])), torch.tensor([6, 4])
+    for given in (None, lengths):
+        with torch.no_grad():
+            without = model.classify(features, given)
+        torch.testing.assert_close(model.classify(features.clone().requires_grad_(True), given), without, rtol=1e-12,
+                                   atol=1e-14)
+
+
+@every_case
+def test_gradients_are_finite_and_reach_every_weight(head, options):
+    """DistributedDataParallel fails at weights that have no gradient."""
+    model, clip = with_head(head, **options)
+    assert frames_are_independent(model, clip)
+    for gradient in (frame_gradient(model, clip, 1), feature_gradient(model, clip, 1)):
+        assert gradient.isfinite().all() and gradient.any()
+    cross_entropy(model.train()(clip[None]), torch.tensor([1])).backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
+@every_case
+def test_tsr_equals_the_literal_loop(head, options):
+    model, clip = with_head(head, **options)
+    result = temporal_saliency_rescaling(model, clip, 1, patch=9, tolerance=0)
+    literal, fill = LiteralRelevance(model, clip, 1), background(clip)
+    whole = torch.tensor([0, 17, 0, 17]).expand(6, 4)
+    time_delta, _ = literal.changes(torch.arange(6), whole, fill)
+    torch.testing.assert_close(result.time_delta, time_delta, rtol=0, atol=1e-9 * time_delta.max().item())
+    boxes, _ = patch_boxes(17, 17, 9)
+    chosen = result.important.nonzero()[:, 0]
+    patch_delta, _ = literal.changes(chosen.repeat_interleave(4), boxes.repeat(len(chosen), 1), fill)
+    assert len(chosen) and patch_delta.any()
+    torch.testing.assert_close(result.patch_delta[chosen].flatten(), patch_delta, rtol=0,
+                               atol=1e-9 * patch_delta.max().item())
+
+
+@every_case
+def test_tsr_of_features_equals_a_loop(head, options):
+    model, clip = with_head(head, **options)
+    features = model.encode(clip[None])[0].detach()
+    filling, before = background(features), head_gradient(model, features[None], 1)[0].abs()
+
+    def delta(t, masked):
+        changed = features.clone()
+        changed[t, masked] = filling[masked]
+        return (head_gradient(model, changed[None], 1)[0].abs() - before).abs().sum()
+
+    result = feature_rescaling(model, features, 1)
+    expected = torch.stack([delta(t, slice(None)) for t in range(6)])
+    torch.testing.assert_close(result.time_delta, expected, rtol=0, atol=1e-9 * expected.max().item())
+    for t in result.important.nonzero()[:, 0].tolist():
+        expected = torch.stack([delta(t, d) for d in range(6)])
+        torch.testing.assert_close(result.feature_delta[t], expected, rtol=0, atol=1e-9 * expected.max().item())
+
+
+def trained(model):
+    """Change every weight a little, so that none has a value that a reset gives, and return the model."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 + 0.1 * torch.rand_like(weight))
+    return model
+
+
+def randomised_names(model):
+    """Return the names of the parameters that change when the head is randomised."""
+    other = copy.deepcopy(model)
+    randomise([part for _, part in other.head_modules()], seed=3)
+    return {name for (name, old), new in zip(model.named_parameters(), other.parameters(), strict=True)
+            if not (old == new).any()}
+
+
+@every_case
+def test_a_random_head_is_random_in_every_weight_after_the_backbone(head, options):
+    """Not a single number of any weight stays, and all numbers of the backbone do."""
+    model, clip = with_head(head, **options)
+    check_parts(trained(model))
+    after = {name for name, _ in model.named_parameters() if not name.startswith("backbone.")}
+    assert randomised_names(model) == after
+    assert {name.split(".")[0] for name in after} == {"classifier", "head", "projection"}
+    for other in random_head_models(model, draws=2):
+        kept = [name for name, weight in other.named_parameters()
+                if name in after and (weight == model.get_parameter(name)).any()]
+        assert kept == []
+        torch.testing.assert_close(other.describe(clip[None]), model.describe(clip[None]).detach())
+
+
+@every_head
+def test_the_sanity_check_runs(head):
+    model, _ = with_head(head)
+    report = check(model.float(), [example(size=17)], ["gradient"], draws=1)
+    names = report["sanity"]["stages"]
+    assert names[:2] == ["trained", "classifier"] and "projection" in names and len(names) > 4
+    assert -1 <= report["random_head"]["gradient"]["correlation"]["mean"] <= 1
+
+
+class WeightedHead(nn.Module):
+    """A head with parameters of its own, one of them a single number, beside attention and a linear layer."""
+
+    def __init__(self, feature_size, hidden_size=256, num_layers=1):
+        super().__init__()
+        self.output_size = hidden_size
+        self.gain, self.shift = nn.Parameter(torch.ones(1)), nn.Parameter(torch.arange(float(feature_size)))
+        self.attend = nn.MultiheadAttention(feature_size, 1, batch_first=True)
+        self.layer = nn.Linear(feature_size, hidden_size)
+
+    def forward(self, features, lengths=None):
+        features = self.gain * features + self.shift
+        return self.layer(self.attend(features, features, features)[0]).mean(1)
+
+
+def test_parameters_that_lie_in_the_head_itself_are_randomised(monkeypatch):
+    monkeypatch.setitem(HEADS, "weighted", HeadEntry("tests.test_heads:WeightedHead", "for this test"))
+    model, _ = with_head("weighted")
+    check_parts(model)
+    assert [name for name, _ in stages(model)][:3] == ["classifier", "head", "projection"]
+    changed = randomised_names(trained(model))
+    assert {"head.gain", "head.attend.in_proj_weight", "head.attend.in_proj_bias", "head.attend.out_proj.bias",
+            "head.layer.bias"} <= changed
+    assert not any(name.startswith("backbone.") for name in changed)
+
+
+@every_case
+def test_a_checkpoint_gives_the_same_scores(tmp_path, head, options):
+    torch.manual_seed(0)
+    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL, **options).eval()
+    info = ModelInfo("cnnlstm", model.config, ["a", "b"], 32, 6, [0.5] * 3, [0.5] * 3)
+    save_checkpoint(tmp_path / "best.pth", model, info)
+    again, found = load_model(tmp_path / "best.pth")
+    assert found == info and options.items() <= found.config.items()
+    clips = torch.randn(1, 4, 3, 32, 32)
+    with torch.no_grad():
+        assert again(clips).equal(model(clips))
+
+
+@pytest.mark.parametrize(("kind", "head"), [("cnnlstm", "lstm"), ("cnnlstm_attn", "cell_attention")])
+def test_a_checkpoint_from_before_there_were_poolings_has_the_last_state(tmp_path, kind, head):
+    torch.manual_seed(0)
+    model = CNNLSTM(2, "squeezenet1_1", head=head, num_layers=1, **SMALL).eval()
+    config = {name: value for name, value in model.config.items() if name not in ("pooling", "head")}
+    save_checkpoint(tmp_path / "old.pth", model, ModelInfo(kind, config, ["a", "b"], 32, 6, [0.5] * 3, [0.5] * 3))
+    again, _ = load_model(tmp_path / "old.pth")
+    assert again.config == model.config and again.config["pooling"] == "last"
+    features = torch.randn(2, 5, 6)
+    assert again.classify(features).equal(model.classify(features))
+
+
+@pytest.mark.parametrize(("change", "complaint"), [
+    ({"pooling": "median"}, "unknown pooling 'median'; known are: last, mean, max, attention"),
+    ({"pooling": 3}, "unknown pooling 3"), ({"attention_heads": 3}, "must be a multiple of the number of attention"),
+    ({"attention_heads": 0}, "must be a multiple"), ({"layer_dropout": 7.0}, "dropout probability"),
+])
+def test_a_checkpoint_with_an_impossible_option_is_refused(tmp_path, change, complaint):
+    model = CNNLSTM(2, "squeezenet1_1", head="transformer", **SMALL)
+    info = ModelInfo("cnnlstm", model.config | change, ["a", "b"], 32, 6, [0.5] * 3, [0.5] * 3)
+    save_checkpoint(tmp_path / "bad.pth", model, info)
+    with pytest.raises(ValueError, match=complaint):
+        load_model(tmp_path / "bad.pth")
+
+
+def vectors(seed):
+    """Return vectors (8 clips, 4 frames, 512) of two classes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(8) % 2
+    return Vectors(torch.randn(8, 1, 4, 512, generator=generator) + labels[:, None, None, None], labels)
+
+
+@every_head
+def test_a_resumed_run_equals_one_never_stopped(tmp_path, head):
+    """With all dropout that the head has by default."""
+    def train(folder, n_epochs):
+        torch.manual_seed(0)
+        dropout = {name: getattr(HEADS[head], name) for name in ("dropout", "vector_dropout")}
+        model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL, **dropout)
+        info = ModelInfo("cnnlstm", model.config, ["a", "b"], 32, 4, [0.5] * 3, [0.5] * 3)
+        training.train(model, info, vectors(1), vectors(2), folder, finetune=False, n_epochs=n_epochs, batch_size=3,
+                       lr_rate=1e-2, weight_decay=1e-3, seed=0, device=torch.device("cpu"))
+
+    train(tmp_path / "whole", 2)
+    train(tmp_path / "parts", 1)
+    assert not same(read_checkpoint(tmp_path / "parts" / "last.pth"), read_checkpoint(tmp_path / "whole" / "last.pth"))
+    train(tmp_path / "parts", 2)
+    for name in ("last.pth", "best.pth"):
+        assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))
