@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from model.cnn_lstm import build_model
+from model.heads import HEADS
 from saliency.figures import encode_figure
 from saliency.methods.shapley import shapley_frame
 from saliency.result import ClipResult
 from saliency.when import decide
 from saliency.when.decision import SPANS
 from saliency.when.figure import when_figure
-from tests.toys import MeanOfFrames, OneFrame, smooth
+from tests.toys import SMALL, MeanOfFrames, OneFrame, smooth
 
 CLASSES = ["running", "walking", "boxing"]
 
@@ -97,6 +99,17 @@ def test_the_method_spreads_the_values_over_the_frames():
     expected = decide(model, clip, 1).shapley.values
     torch.testing.assert_close(found.evidence.sum((1, 2)), expected)
     assert torch.equal(found.map, found.evidence.clamp_min(0)) and (found.evidence[0] == found.evidence[0, 0, 0]).all()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_decision_of_every_head(head):
+    torch.manual_seed(0)
+    model, clip = build_model("cnnlstm", 2, "squeezenet1_1", head=head, **SMALL).eval(), torch.randn(6, 3, 32, 32)
+    decision = decide(model, clip, 1)
+    assert decision.shapley.exact and decision.encodings == 7 and len(decision.sentences(CLASSES)) >= 1
+    assert float(decision.shapley.values.sum()) == pytest.approx(decision.difference, abs=1e-5)
+    last = model(clip[None])[0].softmax(0).detach().double()
+    torch.testing.assert_close(decision.prefixes.shorter[-1], last, atol=1e-5, rtol=0)
 
 
 def test_the_model_is_left_as_it_was():
