@@ -51,19 +51,29 @@ class CNNLSTM(nn.Module):
         self.head = load(HEADS[head].place)(feature_size, hidden_size, num_layers, **options)
         self.classifier = build_classifier(self.head.output_size, classifier_size, num_classes, dropout)
 
-    def describe(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return the backbone's vector of each frame: (B, T, C, H, W) -> (B, T, P)."""
+    def describe(self, clips: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the backbone's vector of each frame: (B, T, C, H, W) -> (B, T, P).
+
+        lengths (B,): the number of frames of each clip, T if None. The backbone does not read later frames, so that
+        batch norm does not count them; their vectors are 0.
+        """
         check_clips(clips)
-        vectors = self.backbone(clips.flatten(0, 1))  # (B*T, P)
-        return vectors.unflatten(0, clips.shape[:2])
+        if lengths is None:
+            vectors = self.backbone(clips.flatten(0, 1))  # (B*T, P)
+            return vectors.unflatten(0, clips.shape[:2])
+        true = torch.arange(clips.shape[1], device=clips.device) < lengths[:, None]  # (B, T)
+        vectors = self.backbone(clips[true])  # (N, P), N true frames of all clips
+        padded = vectors.new_zeros(*true.shape, vectors.shape[1])
+        padded[true] = vectors
+        return padded
 
     def project(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the features of vectors: (B, T, P) -> (B, T, D). This is the first layer that is always trained."""
         return self.projection(self.vector_dropout(vectors))
 
-    def encode(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return the features of each frame, seen by itself: (B, T, C, H, W) -> (B, T, D)."""
-        return self.project(self.describe(clips))
+    def encode(self, clips: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the features of each frame, seen by itself: (B, T, C, H, W) -> (B, T, D). lengths: see `describe`."""
+        return self.project(self.describe(clips, lengths))
 
     def classify(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return class scores (logits) of sequences of features: (B, T, D) -> (B, classes).
@@ -72,9 +82,9 @@ class CNNLSTM(nn.Module):
         """
         return self.classifier(self.head(features, lengths))
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Return class scores of clips: (B, T, C, H, W) -> (B, classes)."""
-        return self.classify(self.encode(clips))
+    def forward(self, clips: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Return class scores of clips: (B, T, C, H, W) -> (B, classes). lengths (B,): see `describe`."""
+        return self.classify(self.encode(clips, lengths), lengths)
 
     def head_modules(self) -> list[tuple[str, nn.Module]]:
         """Return the parts after the backbone, from the top down.

@@ -14,6 +14,7 @@ docs/own_models.md has the table, and model/adapters.py makes such models.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -22,6 +23,7 @@ from torch import nn
 from model.checks import check_clips, check_features, check_scores, has_encoder
 
 SAME = 1e-3  # largest relative difference between two encodings of a frame that counts as rounding
+PADDED = 1e-4  # largest difference of scores between a padded clip and the clip alone that counts as rounding
 
 
 @runtime_checkable
@@ -110,6 +112,26 @@ def class_scores(model: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     scores = model.classify(encode_clips(model, clips)) if has_encoder(model) else model(clips)
     check_scores(scores, clips=len(clips))
     return scores
+
+
+def check_lengths(model: nn.Module, features: torch.Tensor) -> None:
+    """Raise ValueError if what follows the features (L, D) of a clip has an influence on the scores of the model.
+
+    The model must be in eval mode. A model that has no `classify`, or whose `classify` takes no `lengths`, claims
+    nothing; an adapter says by `takes_lengths` whether its head takes them.
+    """
+    classify, length = getattr(model, "classify", None), len(features)
+    if classify is None or "lengths" not in signature(classify).parameters or not getattr(model, "takes_lengths", True):
+        return
+    strange = 1 + 2 * features.abs().max() - features.flip(0)
+    beyond = torch.stack([torch.zeros_like(features), strange])  # (2, L, D)
+    padded = torch.cat([features.expand(2, -1, -1), beyond], 1)  # (2, 2 L, D)
+    with torch.no_grad():
+        alone = classify(features[None])
+        found = classify(padded, torch.full((2,), length, device=features.device))
+    if ((found - alone).abs() > PADDED * alone.abs().max() + PADDED).any():
+        raise ValueError(f"{type(model).__name__}: steps at or beyond `lengths` change its scores, so that padding "
+                         "would count as evidence; let classify(features, lengths) ignore them")
 
 
 def last_layer(model: SequenceModel) -> str:

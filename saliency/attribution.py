@@ -13,7 +13,8 @@ class Attribution:
     evidence: for frames (T, H, W), signed, positive where the input raises the score of the explained class, or None if
     the method has no sign; for features None, because the map is signed already.
     facts: numbers that the method states about itself, such as a completeness gap.
-    arrays: further results that are saved with the map, such as TSR's time contribution.
+    arrays: further results that are saved with the map, such as TSR's time contribution. For a padded clip,
+    those with a row per true frame get zeros for the padding.
     """
 
     map: torch.Tensor

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from saliency.baselines import BASELINES, centre_map, frame_difference, random_map
+from saliency.lengths import padded, true_frames
 from saliency.methods import METHODS, Method, attribute, check_method
 from saliency.metrics import map_metrics
 
@@ -32,13 +33,15 @@ class Explanation(NamedTuple):
 
 def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",
             smooth: float = 0.0, options: dict[str, dict] | None = None,
-            registry: dict[str, Method] = METHODS) -> Explanation:
+            registry: dict[str, Method] = METHODS, length: int | None = None) -> Explanation:
     """Explain the score of class `target` on one normalised clip (T, C, H, W) with each of the methods.
 
     methods: names in the registry, which is METHODS for pixels or FEATURE_METHODS for features. smooth: standard
     deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
+    length: the number of true frames if the frames after them are padding, which gets 0 in every map and array.
     The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. ValueError if a
-    method is unknown or cannot explain the model, before anything is computed.
+    method is unknown or cannot explain the model, before anything is computed, for a wrong length, and if the padding
+    has an influence on the scores of the model.
     """
     unknown = [name for name in methods if name not in registry]
     if unknown:
@@ -46,8 +49,10 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     for name in methods:
         check_method(registry[name], model)
     found = Explanation({}, {}, {}, {})
+    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     for name in methods:
         attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))
+        attribution = padded(attribution, len(clip), total)
         found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
         if attribution.evidence is not None:
             found.evidence[name] = blur(attribution.evidence.cpu().numpy(), smooth)
@@ -63,12 +68,17 @@ def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
-            mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0) -> dict[str, dict[str, float]]:
+            mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0,
+            length: int | None = None) -> dict[str, dict[str, float]]:
     """Return saliency.metrics.map_metrics of each map and of each baseline: {method or baseline: {metric: number}}.
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
-    smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map.
+    smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map. length: the
+    number of true frames if the frames after them are padding, which no metric counts.
     """
+    if length is not None:
+        maps = {name: values[:length] for name, values in maps.items()}
+        frames, flow, masks = frames[:length], flow[:length - 1], None if masks is None else masks[:length]
     baselines = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
                  blur(frame_difference(frames), smooth))
     maps = maps | dict(zip(BASELINES, baselines, strict=True))

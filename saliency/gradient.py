@@ -14,24 +14,11 @@ from torch import nn
 
 from model.checks import check_clip
 from model.contract import class_scores, differentiable_rnns, encode_clips
+from saliency.lengths import padded, true_frames
 from saliency.scores import target_score
+from saliency.state import untouched
 
 BATCH = 32  # frames that go through the encoder at a time
-
-
-@contextmanager
-def untouched(model: nn.Module) -> Iterator[nn.Module]:
-    """Put the model in eval mode without parameter gradients during the block; restore it exactly afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    requires_grad = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval().requires_grad_(False)
-        yield model
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, required in requires_grad:
-            parameter.requires_grad_(required)
 
 
 @contextmanager
@@ -44,25 +31,31 @@ def with_gradients(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                   length: int | None = None) -> torch.Tensor:
     """Return dS/dx of one normalised clip, signed: (T, C, H, W) -> (T, C, H, W).
 
-    S is the score of class `target`. ValueError if the clip, the score or the gradient is not finite, if the clip or
-    the scores have another shape, or if the model has no such class.
+    S is the score of class `target`. length: the number of true frames, T if None; the frames after them are padding,
+    and their gradient is 0. ValueError if the clip, the score or the gradient is not finite, if the clip or the scores
+    have another shape, if the model has no such class, and for a wrong length.
     """
     check_clip(clip)
+    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     with untouched(model), with_gradients(model):
         frames = clip.detach().clone().requires_grad_(True)
-        return _gradient(target_score(class_scores(model, frames[None]), target, score).sum(), frames)
+        gradient = _gradient(target_score(class_scores(model, frames[None]), target, score).sum(), frames)
+    return padded(gradient, len(clip), total)
 
 
-def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
-    """Return dS/df of one normalised clip, signed: (T, C, H, W) -> (T, D). Errors as for `frame_gradient`."""
+def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                     length: int | None = None) -> torch.Tensor:
+    """Return dS/df of one normalised clip, signed: (T, C, H, W) -> (T, D). length, errors: as for `frame_gradient`."""
     check_clip(clip)
+    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     with untouched(model):
         with torch.no_grad():
             features = encode_clips(model, clip[None])
-        return head_gradient(model, features, target, score)[0]
+        return padded(head_gradient(model, features, target, score)[0], len(clip), total)
 
 
 def head_gradient(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
-from model.contract import SequenceModel, check_parts, frames_are_independent, last_layer
+from model.contract import SequenceModel, check_lengths, check_parts, frames_are_independent, last_layer
 from model.heads import HEADS
 from model.registry import MODELS
 from saliency.sanity import check, random_head_models, randomised_models
@@ -179,6 +179,17 @@ def test_steps_beyond_the_length_of_a_clip_have_no_influence(head, layers):
     assert not gradient[beyond].any() and gradient[~beyond].any()
     whole = model.classify(features, torch.full((4,), 6))
     torch.testing.assert_close(model.classify(features), whole, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_heads_that_read_what_follows_a_clip_are_found(head):
+    torch.manual_seed(0)
+    model, features = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL | {"classifier_size": 0}).eval(), torch.randn(4, 6)
+    check_lengths(model, features)
+    check_lengths(model, features[:1])
+    model.classify = lambda features, lengths=None: model.classifier(model.head(features))
+    with pytest.raises(ValueError, match="CNNLSTM: steps at or beyond `lengths` change its scores"):
+        check_lengths(model, features)
 
 
 @pytest.mark.parametrize(("model", "name"), [

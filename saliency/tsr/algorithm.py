@@ -24,7 +24,8 @@ from tqdm import tqdm
 from model.checks import check_clip, has_encoder
 from model.contract import frames_are_independent
 from saliency.fills import FILLS
-from saliency.gradient import untouched
+from saliency.lengths import padded, true_frames
+from saliency.state import untouched
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.patches import patch_boxes
@@ -61,18 +62,20 @@ class Rescaling:
 def temporal_saliency_rescaling(model: nn.Module, clip: torch.Tensor, target: int, *, patch: int = 10,
                                 quantile: float = 0.55, fill: str = "background", step: str = "full",
                                 score: str = "logit", tolerance: float = 1e-3, memory_gb: float | None = None,
-                                amp: bool = False) -> Rescaling:
+                                amp: bool = False, length: int | None = None) -> Rescaling:
     """Compute TSR of the gradient of class `target` on one normalised clip (T, C, H, W).
 
     patch: side of the square patches in pixels (smaller at the edges). quantile: patches are masked in the frames
     whose time contribution is strictly above this quantile. fill: what replaces masked pixels, a name in FILLS. step:
     "full", or "time" to mask whole frames only; tsr is then the time contribution at all pixels. tolerance: the error
     allowed in the deltas, relative to the largest; 0 allows rounding errors only. memory_gb: memory for activations in
-    GB; by default 2 on the CPU and 70 percent of the free memory on a GPU. amp: run the encoder in bfloat16.
+    GB; by default 2 on the CPU and 70 percent of the free memory on a GPU. amp: run the encoder in bfloat16. length:
+    the number of true frames if the frames after them are padding, which gets 0 in every result.
     ValueError for options out of range, and for a clip that is not finite or has another shape.
     """
     check_options(clip, patch, quantile, fill, step, tolerance)
-    length, _, height, width = clip.shape
+    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
+    n_frames, _, height, width = clip.shape
     filling, patch = FILLS[fill](clip), min(patch, max(height, width))
     boxes, grid = patch_boxes(height, width, patch, clip.device)
     whole_frame = boxes.new_tensor([0, height, 0, width])
@@ -80,7 +83,7 @@ def temporal_saliency_rescaling(model: nn.Module, clip: torch.Tensor, target: in
     with untouched(model):
         engine = choose_engine(model, clip, target, score, tolerance, memory_gb, amp)
         if isinstance(engine, LiteralRelevance):
-            warn_of_time(model, engine, length, len(boxes) if step == "full" else 0, quantile)
+            warn_of_time(model, engine, n_frames, len(boxes) if step == "full" else 0, quantile)
 
         def changes(frames, patches, progress):
             masked = whole_frame.expand(len(frames), 4) if patches is None else boxes[patches]  # (P, 4)
@@ -90,18 +93,19 @@ def temporal_saliency_rescaling(model: nn.Module, clip: torch.Tensor, target: in
                 amp_errors.append(sampled_error(engine, frames, masked, filling, delta))
             return delta
 
-        found = rescale(length, len(boxes) if step == "full" else 0, changes, quantile, "patch", clip.device)
+        found = rescale(n_frames, len(boxes) if step == "full" else 0, changes, quantile, "patch", clip.device)
     time_delta, time_contribution, important, patch_delta, patch_contribution = found
     if step == "full":
         squares = patch_contribution.view(-1, *grid).repeat_interleave(patch, 1).repeat_interleave(patch, 2)
         pixels = squares[:, :height, :width]  # (T, H, W)
     else:
-        pixels, patch_delta = clip.new_ones(length, height, width), clip.new_zeros(length, len(boxes))
-    return Rescaling(
+        pixels, patch_delta = clip.new_ones(n_frames, height, width), clip.new_zeros(n_frames, len(boxes))
+    result = Rescaling(
         time_delta.cpu(), time_contribution.cpu(), important.cpu(), patch_delta.view(-1, *grid).cpu(),
         (time_contribution[:, None, None] * pixels).cpu(), max(bounds), max(amp_errors),
         (engine.forward_passes, engine.backward_passes),
     )
+    return padded(result, n_frames, total)
 
 
 def rescale(length: int, n_parts: int, changes: Callable[..., torch.Tensor], quantile: float, part: str,

@@ -16,6 +16,7 @@ from torch import nn
 
 from saliency.fills import FILLS
 from saliency.gradient import head_gradient, untouched
+from saliency.lengths import padded, true_features
 from saliency.tsr.algorithm import rescale
 
 BATCH = 512  # sequences that go through the head at a time
@@ -38,17 +39,19 @@ class FeatureRescaling:
 
 
 def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, quantile: float = 0.55,
-                      fill: str = "background", score: str = "logit") -> FeatureRescaling:
+                      fill: str = "background", score: str = "logit", length: int | None = None) -> FeatureRescaling:
     """Compute TSR of the gradient of class `target` on the features (T, D) of one clip.
 
     The options have the meaning that they have in saliency.tsr.temporal_saliency_rescaling.
     """
+    total, features = len(features), features if length is None else true_features(model, features, length)
     changes = partial(feature_changes, model, features, target, FILLS[fill](features), score)
     with untouched(model):
         found = rescale(*features.shape, changes, quantile, "feature", features.device)
     time_delta, time_contribution, important, feature_delta, feature_contribution = (each.cpu() for each in found)
     tsr = time_contribution[:, None] * feature_contribution  # (T, D)
-    return FeatureRescaling(time_delta, time_contribution, important, feature_delta, tsr)
+    result = FeatureRescaling(time_delta, time_contribution, important, feature_delta, tsr)
+    return padded(result, len(features), total)
 
 
 def feature_changes(model: nn.Module, features: torch.Tensor, target: int, fill: torch.Tensor, score: str,
