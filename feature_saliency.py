@@ -38,7 +38,7 @@ from data.clips import choose_clips, labels_of, load_frames
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict
+from model.prediction import predict, reading
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
@@ -59,8 +59,8 @@ def work(args):
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)
     check_method(FEATURE_METHODS[args.method], model)
-    clips, folder = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args)), args.result_path
-    read = partial(load_frames, duration=info.sample_duration, size=info.sample_size)
+    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
+    read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
     work_on = partial(explain_clip, args, folded(model), info)
     with result_folder(folder, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite)

@@ -47,7 +47,8 @@ from functools import cache, partial
 import numpy as np
 from tqdm import tqdm
 
-from data.clips import choose_clips, labels_of, load_with_masks, resize, training_frames
+from data.clips import choose_clips, labels_of, load_with_masks, resize
+from data.training_clips import training_frames
 from data.video import write_video
 from data.video_files import video_files
 from model import cbam
@@ -55,7 +56,7 @@ from model.checks import has_encoder
 from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict
+from model.prediction import predict, reading
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
@@ -84,14 +85,14 @@ def work(args):
         signed = ", ".join(name for name, method in METHODS.items() if method.signed)
         raise ValueError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
     check_model(args, model)
-    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
-    read = partial(load_with_masks, duration=info.sample_duration, size=info.sample_size)
+    read = partial(load_with_masks, **reading(info, args.duration == "full"))
     work_on = partial(explain_clip, args, folded(model), info, centre)
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite)
         if processes.is_first():
-            checks = check_sanity(args, model, info, [clip for clip in clips if clip.name in rows])
+            checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
 
@@ -181,7 +182,7 @@ def draw_clip(args, result, title, folder):
         write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2), fps=8)
 
 
-def check_sanity(args, model, info, clips):
+def check_sanity(args, model, info, read, clips):
     """Return what saliency.sanity.check finds in the first clips; without --sanity, what an earlier run found."""
     path = args.result_path / "metrics.json"
     if not args.sanity:
@@ -189,7 +190,7 @@ def check_sanity(args, model, info, clips):
         return {name: before[name] for name in sanity.KEYS if isinstance(before, dict) and name in before}
     examples = []
     for clip in clips[:args.sanity_clips]:
-        frames, _ = load_with_masks(clip, info.sample_duration, info.sample_size)
+        frames, _ = read(clip)
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
     found = sanity.check(model, examples, draws=args.sanity_draws, seed=args.seed, **chosen_methods(args))

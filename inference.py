@@ -28,7 +28,7 @@ from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_confusion
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict
+from model.prediction import predict, reading
 from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
@@ -41,17 +41,18 @@ def work(args):
     device = choose_device(args.use_cuda, args.gpu)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
-    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
+    read = partial(load_frames, **reading(info, args.duration == "full"))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
-        predictions = map_clips(clips, partial(classify, folded(model), info))
+        predictions = map_clips(clips, partial(classify, folded(model), info, read))
         if processes.is_first():
             write(args, info, predictions)
     print(f"{len(predictions)} clips classified, {len(clips) - len(predictions)} left out; in {args.result_path}")
 
 
-def classify(model, info, clip):
+def classify(model, info, read, clip):
     """Return the probabilities (classes,) of a clip, or None if it cannot be read."""
-    frames = read_or_warn(partial(load_frames, duration=info.sample_duration, size=info.sample_size), clip)
+    frames = read_or_warn(read, clip)
     return None if frames is None else predict(model, info, frames).probabilities
 
 

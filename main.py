@@ -69,8 +69,9 @@ from functools import partial
 
 import torch
 
-from data.clips import ClipDataset, find_clips, find_empty, find_training_extra, has_subset
+from data.clips import find_clips, has_subset, short_clips
 from data.datasets import DATASETS
+from data.training_clips import ClipDataset, find_empty, find_training_extra
 from model.accuracy import accuracy_line, summarise_confusion
 from model.backbones import check_frame_size
 from model.batches import own_loader
@@ -79,6 +80,7 @@ from model.cnn_lstm import build_model, choose_head
 from model.feature_cache import FeatureCache
 from model.normalisation import NORMALISATION, normalisation
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
+from model.resuming import began_with_repetition
 from model.training import check_frames, evaluate, mean_probabilities, train
 from model.training_windows import TrainingWindows
 from model.vectors import (
@@ -111,13 +113,16 @@ def work(args):
     asked = opts.given(args, NORMALISATION)
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
     prepare = partial(normalise, mean=mean, std=std)
-    classes, datasets = load_subsets(args, prepare)
-    extra = load_training_windows(args, prepare, classes, datasets)
+    repeats = not args.overwrite and began_with_repetition(folder / "last.pth")
+    pad_to = args.sample_duration if repeats else 0
+    classes, datasets = load_subsets(args, prepare, pad_to)
+    extra = load_training_windows(args, prepare, classes, datasets, pad_to)
     model = new_model(args, classes).to(device)
     args.num_layers = model.config["num_layers"]  # for the recipe, if the default of the head was taken
-    check_frames(model, args.sample_size, args.sample_duration, args.finetune, len(datasets["training"]),
-                 args.batch_size)
-    info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std)
+    shortest = args.sample_duration if extra else min(datasets["training"].true_lengths)
+    check_frames(model, args.sample_size, shortest, args.finetune, len(datasets["training"]), args.batch_size)
+    info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std,
+                     true_lengths=not repeats)
     with processes.held_by_first(sole_writer(folder)):
         recipe = checked_recipe(folder, vars(args))
         if extra:
@@ -170,7 +175,7 @@ def new_model(args, classes):
     return model
 
 
-def load_training_windows(args, prepare, classes, datasets):
+def load_training_windows(args, prepare, classes, datasets, pad_to):
     """Return the passages and empty clips that the annotation lists for training, and their data set; None if none.
 
     For the other subsets, the empty clips join `datasets` under the name "SUBSET, empty".
@@ -178,7 +183,8 @@ def load_training_windows(args, prepare, classes, datasets):
     for name in [name for name in datasets if name != "training"]:
         empty = find_empty(args.annotation_path, args.video_path, name)
         if empty:
-            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare)
+            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare,
+                                                     pad_to)
     clips = find_training_extra(args.annotation_path, args.video_path)
     if not clips:
         return None
@@ -203,8 +209,8 @@ def training_windows(args, model, device, cache, clips, dataset):
     return TrainingWindows(source, dataset.labels, visible, source.lengths, groups, args.sample_duration)
 
 
-def load_subsets(args, prepare):
-    """Return the class names, and a data set for each subset that has clips."""
+def load_subsets(args, prepare, pad_to):
+    """Return the class names, and a data set for each subset that has clips; pad_to: see data.clips.load_frames."""
     datasets = {}
     for name in ("training", "validation", "testing"):
         if name != "training" and not has_subset(args.annotation_path, name):
@@ -212,7 +218,7 @@ def load_subsets(args, prepare):
             print(f"{name}: the annotation lists no clip{kept}")
             continue
         classes, clips, problems = find_clips(args.annotation_path, args.video_path, name)
-        for problem in problems:
+        for problem in (*problems, *short_clips(clips, args.sample_duration, padded=bool(pad_to))):
             opts.warn(f"{name}: {problem}")
         if len(classes) < 2:
             raise ValueError(f"{args.annotation_path} has one class, {classes[0]}, but a classifier needs two; put "
@@ -220,7 +226,7 @@ def load_subsets(args, prepare):
         if args.n_classes not in (None, len(classes)):
             raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                              f"{', '.join(classes)}; leave the flag out")
-        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare)
+        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare, pad_to)
         counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
     return classes, datasets

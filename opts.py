@@ -186,6 +186,8 @@ def parser_for_trained_model(description, result_path):
     add("--limit", type=positive_int, help="only the first N clips")
     add("--video", nargs="+", type=Path, metavar="FILE",
         help="cut the clips from video files, or from the videos in a folder, instead")
+    add("--duration", choices=("model", "full"), default="model",
+        help="frames per clip: as many as the model was trained on, or all of the clip or the video")
     group = parser.add_argument_group(
         "model", "A checkpoint of main.py describes itself; a flag that contradicts it is an error. A checkpoint of "
         "the original projects holds only weights; the flags give the rest.")
@@ -262,7 +264,7 @@ def clip_choice(args):
     """Return the keyword arguments of data.clips.choose_clips."""
     names = {"annotation_path": "annotation_path", "video_path": "video_path", "subset": "subset", "names": "clips",
              "limit": "limit", "videos": "video"}
-    return {keyword: getattr(args, name) for keyword, name in names.items()}
+    return {keyword: getattr(args, name) for keyword, name in names.items()} | {"whole": args.duration == "full"}
 
 
 def check_target(args, classes):

@@ -2,25 +2,23 @@
 
     labels, clips, problems = find_clips("data/kth/annotation/kth1.json", "data/kth/image_data", "testing")
     frames = read_frames(clips[0])                                   # (T, H, W, 3) uint8 RGB
-    frames = resize(to_duration(frames, 30), 150)                    # (30, 150, 150, 3)
+    frames = load_frames(clips[0], duration=30, size=150)            # (30, 150, 150, 3), or fewer frames
 """
 
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from data.annotation import SUBSETS, read_annotation
-from data.datasets.extra import EMPTY, passage_folder
 from data.video import iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
 from data.windows import find_motion, find_ranges, place_windows
 from runtime.files import index_by_name
@@ -83,41 +81,18 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
     return annotation.labels, clips[:limit], problems
 
 
-def find_training_extra(annotation_path: str | Path, video_path: str | Path) -> list[Clip]:
-    """Return the passages and the empty clips for training that are on disk; an empty clip has no label.
-
-    Returns an empty list if the annotation lists none.
-    """
-    annotation, folder = read_annotation(annotation_path), Path(video_path)
-    passages = [Clip(name, label, subset, folder / passage_folder(label) / name, visible=visible)
-                for name, (subset, label, visible) in annotation.passages.items()]
-    return _on_disk(clip for clip in passages if clip.subset == "training") + (
-        find_empty(annotation_path, video_path, "training") if passages else [])
-
-
-def find_empty(annotation_path: str | Path, video_path: str | Path, subset: str) -> list[Clip]:
-    """Return the clips of a subset without anybody that are on disk; they have no label."""
-    empty = read_annotation(annotation_path).empty
-    return _on_disk(Clip(name, None, part, Path(video_path) / EMPTY / name) for name, part in empty.items()
-                    if part == subset)
-
-
-def _on_disk(clips: Iterable[Clip]) -> list[Clip]:
-    return [clip for clip in clips if any(clip.path.glob("image_*.jpg"))]
-
-
 def has_subset(annotation_path: str | Path, subset: str) -> bool:
     """Return whether an annotation lists clips in a subset."""
     return any(part == subset for part, _ in read_annotation(annotation_path).clips.values())
 
 
-def clips_of_videos(paths: Sequence[str | Path], duration: int,
+def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
                     limit: int | None = None) -> tuple[list[Clip], list[str]]:
     """Return (clips, problems): the windows of `duration` frames in video files, see `_find_windows`.
 
-    limit: only the first clips. problems: sentences about videos that cannot be decoded.
-    Raises ValueError if no video can be decoded. Here and in `read_frames`, every video is decoded in a process of its
-    own, so that a decoder that dies costs only its video.
+    duration: None for one clip per video, with all its frames. limit: only the first clips. problems: sentences about
+    videos that cannot be decoded. Raises ValueError if no video can be decoded. Here and in `read_frames`, every video
+    is decoded in a process of its own, so that a decoder that dies costs only its video.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
     outcomes = list(run_isolated(partial(_find_windows, duration=duration), videos, n_cores(), TIME_LIMIT))
@@ -131,12 +106,15 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int,
     return clips[:limit], [problem] if bad else []
 
 
-def _find_windows(path: Path, duration: int) -> list[tuple[int, int]]:
+def _find_windows(path: Path, duration: int | None) -> list[tuple[int, int]]:
     """Return [(index of the first frame, length)] of the windows of one video, placed as in utils/trim_videos.py.
 
     The windows lie in the middle of each range with motion, and a long range has several. In a video without such a
-    range they follow each other, and the last one ends with the video. A video shorter than a window is one window.
+    range they follow each other, and the last one ends with the video. A video shorter than a window is one window, and
+    so is every video if the duration is None.
     """
+    if duration is None:
+        return [(0, sum(1 for _ in iterate_video(path, MOTION_SIZE)))]
     frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in iterate_video(path, MOTION_SIZE)]
     if len(frames) <= duration:
         return [(0, len(frames))]
@@ -151,66 +129,107 @@ def _find_windows(path: Path, duration: int) -> list[tuple[int, int]]:
     return [(start, duration) for start in sorted(starts)]
 
 
-def _read_window(clip: Clip) -> np.ndarray:
-    return stack(islice(iterate_video(clip.path), clip.first, clip.first + clip.length), clip.path)
+def _read_window(clip: Clip, size: int | None = None) -> np.ndarray:
+    frames = iterate_video(clip.path, size and (size, size))
+    return stack(islice(frames, clip.first, clip.first + clip.length), clip.path)
 
 
-def read_frames(clip: Clip) -> np.ndarray:
-    """Return the frames of a clip, (T, H, W, 3) uint8 RGB. Raises ValueError or OSError if a frame cannot be read."""
+def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
+    """Return the frames of a clip, (T, H, W, 3) uint8 RGB. Raises ValueError or OSError if a frame cannot be read.
+
+    size: resize each frame to (size, size) as soon as it is read, which takes less memory.
+    """
     if clip.length is not None:
-        ((_, frames, error),) = run_isolated(_read_window, [clip], 1, TIME_LIMIT)
+        read = _read_window if size is None else partial(_read_window, size=size)
+        ((_, frames, error),) = run_isolated(read, [clip], 1, TIME_LIMIT)
         if error:
             raise ValueError(error)
         return frames
-    images = sorted(clip.path.glob("image_*.jpg"))
-    count = clip.path / "n_frames"
-    if count.is_file():
-        text = count.read_text(errors="replace").strip()
-        if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
-            raise ValueError(f"{count} holds {text[:20]!r}, not a number of frames; extract the clip again")
-        if len(images) < int(text):
-            raise ValueError(f"{clip.path} holds {len(images)} images, but its n_frames file says {text}; extract the "
-                             "clip again")
-        images = images[:int(text)]
-    return stack(map(read_image, images), clip.path)
+    images, written = sorted(clip.path.glob("image_*.jpg")), _written_count(clip)
+    if written is not None and len(images) < written:
+        raise ValueError(f"{clip.path} holds {len(images)} images, but its n_frames file says {written}; extract the "
+                         "clip again")
+    pictures = map(read_image, images[:written])
+    return stack(pictures if size is None else (resize(each[None], size)[0] for each in pictures), clip.path)
 
 
-def load_frames(clip: Clip, duration: int, size: int) -> np.ndarray:
-    """Return the frames of a clip in the form that a model takes, (duration, size, size, 3) uint8 RGB."""
-    return resize(to_duration(read_frames(clip), duration), size)
+def _written_count(clip: Clip) -> int | None:
+    """Return the number in the n_frames file of a clip, or None if there is no such file."""
+    path = clip.path / "n_frames"
+    if not path.is_file():
+        return None
+    text = path.read_text(errors="replace").strip()
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise ValueError(f"{path} holds {text[:20]!r}, not a number of frames; extract the clip again")
+    return int(text)
 
 
-def load_with_masks(clip: Clip, duration: int, size: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the frames of a clip as `load_frames` does, and its person masks (duration, size, size) bool, if any."""
-    frames = read_frames(clip)
-    masks = read_masks(clip.path / "masks.npz", len(frames))
-    frames = resize(to_duration(frames, duration), size)
-    return frames, None if masks is None else resize_masks(to_duration(masks, duration), size)
+def frame_count(clip: Clip) -> int:
+    """Return the number of frames of a clip, without reading them. ValueError if its n_frames file holds no number."""
+    return clip.length or _written_count(clip) or len(list(clip.path.glob("image_*.jpg")))
 
 
-def training_frames(annotation_path: str | Path, video_path: str | Path, number: int, duration: int,
-                    size: int) -> Iterator[np.ndarray]:
-    """Yield the frames of about `number` clips, spread evenly over the training subset; form as in `load_frames`.
+def load_frames(clip: Clip, duration: int | None, size: int, pad_to: int = 0,
+                check: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """Return the frames of a clip in the form that a model takes, (L, size, size, 3) uint8 RGB.
 
-    Yields nothing if there is no training subset. Warns of a clip that cannot be read.
+    duration: of a longer clip only the middle `duration` frames are kept; None for all frames. pad_to: a shorter clip
+    repeats its last frame up to this number, which only models that were trained so need. check(number of frames,
+    size) raises ValueError if a clip that is read whole is too large.
     """
-    try:
-        _, clips, _ = find_clips(annotation_path, video_path, "training")
-    except ValueError:
-        return
-    step = max(1, len(clips) // number)
-    for clip in clips[::step]:
-        try:
-            yield load_frames(clip, duration, size)
-        except (ValueError, OSError) as error:
-            warnings.warn(f"training clip {clip.name} is left out of the centre map: {error}", stacklevel=2)
+    return resize(to_duration(_read(clip, duration, size, check), duration, pad_to), size)
 
 
-def to_duration(frames: np.ndarray, duration: int) -> np.ndarray:
-    """Return exactly `duration` frames: the middle of a longer clip; a shorter clip repeats its last frame."""
-    first = max(len(frames) - duration, 0) // 2
-    frames = frames[first:first + duration]
-    return np.concatenate([frames, np.repeat(frames[-1:], duration - len(frames), axis=0)])
+def load_with_masks(clip: Clip, duration: int | None, size: int, pad_to: int = 0,
+                    check: Callable[[int, int], None] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the frames of a clip as `load_frames` does, and its person masks (L, size, size) bool, if any."""
+    frames = _read(clip, duration, size, check)
+    masks = read_masks(clip.path / "masks.npz", len(frames))
+    frames = resize(to_duration(frames, duration, pad_to), size)
+    return frames, None if masks is None else resize_masks(to_duration(masks, duration, pad_to), size)
+
+
+def _read(clip: Clip, duration: int | None, size: int, check: Callable[[int, int], None] | None) -> np.ndarray:
+    """Return all frames of a clip (T, H, W, 3); if the duration is None, checked and resized."""
+    if duration is not None:
+        return read_frames(clip)
+    if check:
+        check(frame_count(clip), size)
+    return read_frames(clip, size)
+
+
+def to_duration(frames: np.ndarray, duration: int | None, pad_to: int | None = None) -> np.ndarray:
+    """Return the middle `duration` frames of a longer clip; a shorter one repeats its last frame up to `pad_to` frames.
+
+    duration: None for all frames. pad_to: by default `duration`.
+    """
+    if duration is not None:
+        first = max(len(frames) - duration, 0) // 2
+        frames = frames[first:first + duration]
+    missing = ((duration or 0) if pad_to is None else pad_to) - len(frames)
+    return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing > 0 else frames
+
+
+def short_clips(clips: Sequence[Clip], duration: int, padded: bool = False) -> list[str]:
+    """Return a sentence about the clips that have fewer frames than the `duration` of the model, or an empty list.
+
+    padded: whether the last frame of these clips is repeated.
+    """
+    counts = {}
+    for clip in clips:
+        with suppress(ValueError):  # reading the clip will tell
+            counts[clip.name] = frame_count(clip)
+    short = {name: count for name, count in counts.items() if count < duration}
+    if not short:
+        return []
+    each = first_names([f"{name} has {count} frame{'s' * (count > 1)}" for name, count in short.items()])
+    how = "only these frames are read"
+    if padded:
+        how = ("the model was trained with the last frame of short clips repeated, so it is repeated here too, and the "
+               "copies count as frames")
+    elif 1 in short.values():
+        how += "; nothing moves in a single frame, so metrics of motion have no value for it"
+    return [f"{len(short)} of {len(clips)} clips are shorter than the model's {duration} frames: {each}; {how}"]
 
 
 def resize(frames: np.ndarray, size: int) -> np.ndarray:
@@ -225,51 +244,26 @@ def resize_masks(masks: np.ndarray, size: int) -> np.ndarray:
     return np.stack([resize_mask(mask, (size, size)) for mask in masks])
 
 
-class ClipDataset(torch.utils.data.Dataset):
-    """A data set of pairs (prepare(frames), index of the class, -1 for a clip without a label).
-
-    frames: (duration, size, size, 3) uint8 RGB; with a duration of None, all frames of the clip.
-    """
-
-    def __init__(self, clips: Sequence[Clip], classes: Sequence[str], size: int, duration: int | None,
-                 prepare: Callable[[np.ndarray], Any]) -> None:
-        self.clips = clips
-        self.labels = [-1 if clip.label is None else classes.index(clip.label) for clip in clips]
-        self.size, self.duration, self.prepare = size, duration, prepare
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def key(self, index: int) -> str:
-        """Return a text that changes with the clip, its frames on disk, and how they are read."""
-        path = self.clips[index].path
-        return f"{path.absolute()} {(path / 'image_00001.jpg').stat().st_mtime_ns} {self.size} {self.duration}"
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        clip = self.clips[index]
-        frames = resize(read_frames(clip), self.size) if self.duration is None else load_frames(
-            clip, self.duration, self.size)
-        return self.prepare(frames), self.labels[index]
-
-
 def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | Path, video_path: str | Path,
                  subset: str = "testing", names: Sequence[str] | None = None, limit: int | None = None,
-                 videos: Sequence[str | Path] | None = None) -> list[Clip]:
-    """Return the clips that a user asks for, from the data set or cut from `videos`, and warn of clips left out.
+                 videos: Sequence[str | Path] | None = None, whole: bool = False, padded: bool = False) -> list[Clip]:
+    """Return the clips that a user asks for, from the data set or cut from `videos`.
 
-    classes: the classes of the model. duration: frames per clip of a video. The other arguments are those of
-    `find_clips`. Raises ValueError if the data set has other classes than the model, or if no clip is left.
+    Warns of clips that are left out, and of those with fewer frames than the model's, see `short_clips`.
+    classes: the classes of the model. duration: frames per clip of the model, and of a video unless `whole`, which
+    makes one clip of a video. padded: see `short_clips`. The other arguments are those of `find_clips`. Raises
+    ValueError if the data set has other classes than the model, or if no clip is left.
     """
     if videos and names:
         raise ValueError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
     if videos:
-        clips, problems = clips_of_videos(videos, duration, limit)
+        clips, problems = clips_of_videos(videos, None if whole else duration, limit)
     else:
         labels, clips, problems = find_clips(annotation_path, video_path, subset, names, limit)
         if sorted(labels) != sorted(classes):
             raise ValueError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
                              f"{', '.join(classes)}; give --annotation_path of data with these classes")
-    for problem in problems:
+    for problem in (*problems, *short_clips(clips, duration, padded)):
         warnings.warn(problem, stacklevel=2)
     return clips
 

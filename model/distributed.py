@@ -6,7 +6,8 @@
 
 DistributedDataParallel averages the gradients of the processes. Two kinds of layers depend on the whole batch: batch
 norm takes its statistics over all processes (PyTorch's SyncBatchNorm does so on CUDA only), and random layers draw for
-all clips, from the same seed in all processes, and keep the rows of their own clips.
+all clips, from the same seed in all processes, and keep the rows of their own clips. If clips differ in length, the
+processes tell each other how many rows they have, because the backbone reads the true frames only.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from torchvision.ops import StochasticDepth
 from runtime.processes import rank, world
 
 RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
-_batch = SimpleNamespace(total=1)  # clips in the current batch, in all processes together
+_batch = SimpleNamespace(total=1, mixed=False)  # clips in the current batch, in all processes; whether lengths differ
 
 
 def share(total: int) -> slice:
@@ -31,9 +32,12 @@ def share(total: int) -> slice:
     return slice(total * rank() // world(), total * (rank() + 1) // world())
 
 
-def begin_batch(total: int) -> int:
-    """Set the size of the next batch and return the weight that offsets DistributedDataParallel's averaging."""
-    _batch.total = total
+def begin_batch(total: int, mixed: bool = False) -> int:
+    """Set the size of the next batch and return the weight that offsets DistributedDataParallel's averaging.
+
+    mixed: whether the clips of the data set differ in length; it must be the same in all processes.
+    """
+    _batch.total, _batch.mixed = total, mixed
     return world() if total >= world() else 1
 
 
@@ -60,6 +64,22 @@ def _own() -> slice:
     return share(_batch.total)
 
 
+def _rows(x: torch.Tensor) -> tuple[int, int]:
+    """Return the place of the first row of x among the rows of all processes, and the number of all rows.
+
+    A row is a clip or a frame. If each process has the whole batch, these are 0 and the number of rows of x.
+    """
+    own = _own()
+    if not _batch.mixed:
+        per_clip = len(x) // (own.stop - own.start)
+        return own.start * per_clip, _batch.total * per_clip
+    if _batch.total < world():
+        return 0, len(x)
+    counts = [torch.empty(1, dtype=torch.long, device=x.device) for _ in range(world())]
+    dist.all_gather(counts, torch.full_like(counts[0], len(x)))
+    return int(sum(counts[:rank()])), int(sum(counts))
+
+
 class WholeBatchRandom(nn.Module):
     """A random layer, which multiplies its input by what it draws, for this process's rows of the whole batch."""
 
@@ -70,11 +90,10 @@ class WholeBatchRandom(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return self.layer(x)
-        start, stop = _own().start, _own().stop
-        rows = len(x) // (stop - start)  # per clip: 1, or its frames
+        first, total = _rows(x)
         rest = [1] * (x.ndim - 1) if isinstance(self.layer, StochasticDepth) else x.shape[1:]
-        drawn = self.layer(_ones(_batch.total * rows, rest, x))
-        return x * drawn[start * rows:stop * rows]
+        drawn = self.layer(_ones(total, rest, x))
+        return x * drawn[first:first + len(x)]
 
 
 def _ones(count: int, rest: Sequence[int], like: torch.Tensor) -> torch.Tensor:
@@ -101,12 +120,12 @@ class WholeBatchNorm(_BatchNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
-        over, clips = [0, *range(2, x.ndim)], _own().stop - _own().start
-        part = 1 / world() if clips == _batch.total else clips / _batch.total
+        over, (_, total) = [0, *range(2, x.ndim)], _rows(x)
+        part = 1 / world() if total == len(x) else len(x) / total
         shape = [1, -1] + [1] * (x.ndim - 2)
         mean = _Sum.apply(x.mean(over) * part)  # (C,)
         variance = _Sum.apply((x - mean.view(shape)).square().mean(over) * part)
-        count = x.numel() // x.shape[1] * _batch.total // clips
+        count = x.numel() // x.shape[1] * total // len(x)
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

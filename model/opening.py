@@ -77,7 +77,8 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
     asked = {name: facts[name] for name in NORMALISATION if name in facts}
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
     config = {"weights": weights_digest(model)}
-    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std))
+    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std),
+                            true_lengths=True)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The prediction of a trained model for one clip."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ import torch
 from model.checkpoint import ModelInfo
 from model.checks import has_encoder
 from model.contract import class_scores, encode_clips
-from model.preprocessing import normalise
+from model.preprocessing import check_size, normalise
 
 
 class Prediction(NamedTuple):
@@ -19,6 +19,16 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray  # (classes,)
     predicted: str  # the name of the most probable class
     target: int  # the index of the explained class
+
+
+def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
+    """Return the keyword arguments with which data.clips.load_frames reads clips for a model.
+
+    whole: read all frames of a clip, also if the model was trained on fewer; otherwise the middle of a longer clip. A
+    model that was not trained on true lengths gets short clips as in its training, with their last frame repeated.
+    """
+    return {"duration": None if whole else info.sample_duration, "size": info.sample_size,
+            "pad_to": 0 if info.true_lengths else info.sample_duration, "check": check_size}
 
 
 @torch.no_grad()

@@ -12,6 +12,14 @@ from model.checkpoint import ModelInfo, load_weights, read_checkpoint
 from runtime.sentences import shortened
 
 
+def began_with_repetition(path: Path) -> bool:
+    """Return whether last.pth is of a run in which short clips repeat their last frame, as in earlier versions.
+
+    Such a run goes on in this way. Without a file, a run reads the true frames only.
+    """
+    return path.is_file() and not read_checkpoint(path).get("true_lengths", False)
+
+
 def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam,
            average: WeightAverage) -> list[dict[str, Any]]:
     """Load the weights, their average and the optimizer's state of last.pth; return its history, a dict per epoch.
@@ -26,6 +34,8 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
         if checkpoint["classes"] != info.classes:
             raise ValueError(f"its classes are {', '.join(checkpoint['classes'])}, those of the data are "
                              f"{', '.join(info.classes)}")
+        if checkpoint.get("true_lengths", False) != info.true_lengths:
+            raise ValueError("only one of the two repeats the last frame of short clips")
         load_weights(model, checkpoint["state_dict"])
         optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
         if not (all(_fits(*item) for item in optimizer.state.items()) and _is_history(checkpoint["history"])):

@@ -6,7 +6,7 @@ therefore gives the same weights as one that was never stopped.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from tqdm import tqdm
 from model import distributed
 from model.accuracy import summarise_confusion
 from model.averaging import WeightAverage
-from model.batches import epoch_batches, own_loader
+from model.batches import epoch_batches, mixes_lengths, own_loader
 from model.checkpoint import ModelInfo, save_checkpoint
+from model.contract import check_lengths
 from model.resuming import resume
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
@@ -31,13 +32,13 @@ from runtime.sentences import shortened
 GRADIENT_NORM = 5.0  # gradients of a larger norm are scaled down to it
 
 History = list[dict[str, Any]]  # a dict for each epoch: epoch, train_loss, train_accuracy, validation_loss ...
-Forward = Callable[[torch.Tensor], torch.Tensor]  # inputs (B, ...) -> class scores (B, classes)
+Forward = Callable[..., torch.Tensor]  # inputs (B, T, ...), lengths (B,) if clips differ -> class scores (B, classes)
 
 
 def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_clips: int, batch_size: int) -> None:
     """Raise ValueError if frames are too small for the backbone, or batches are too small to train it.
 
-    size: side of the frames in pixels. duration: frames per clip. n_clips: clips in an epoch.
+    size: side of the frames in pixels. duration: frames of the shortest clip. n_clips: clips in an epoch.
     """
     smallest_batch = n_clips % batch_size or batch_size
     n_frames = min(duration * smallest_batch, 2)
@@ -49,9 +50,21 @@ def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_c
         raise ValueError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
                          f"({shortened(error)}); give another --sample_size") from error
     except ValueError as error:  # from batch norm
-        raise ValueError(f"--finetune: a batch would contain a single frame ({n_clips} clips of one frame, in batches "
-                         f"of {batch_size}), too few for batch norm; give another --batch_size or a longer "
-                         "--sample_duration") from error
+        raise ValueError(f"--finetune: a batch could contain a single frame ({n_clips} clips, the shortest of one "
+                         f"frame, in batches of {batch_size}), too few for batch norm; give another --batch_size, or "
+                         "clips and --sample_duration of more frames") from error
+
+
+def check_padding(model: nn.Module, datasets: Sequence[Dataset | None], finetune: bool, device: torch.device) -> None:
+    """Raise ValueError if clips of a data set differ in length and the model reads what pads the shorter ones.
+
+    datasets: with clips as inputs if `finetune`, otherwise with vectors of the backbone. Leaves the model in eval mode.
+    """
+    for dataset in (each for each in datasets if each and mixes_lengths(each)):
+        steps = dataset[0][0][None].to(device)  # (1, L, ...)
+        with torch.no_grad():
+            features = model.eval().encode(steps) if finetune else model.eval().project(steps)
+        check_lengths(model, features[0])
 
 
 def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Dataset | None, folder: Path, *,
@@ -61,15 +74,18 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
     """Train a model and return the history of the run, a dict per epoch. Resume from folder/last.pth if it exists.
 
     training, validation: data sets of (input, label); the label of windows without anybody is UNDECIDED. The inputs
-    are clips if `finetune`, otherwise vectors of the backbone. After each epoch the average of the weights over the
-    last epochs (model/averaging.py) is evaluated and saved as last.pth, as best.pth if it is the best so far (see
-    `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every `log_interval` batches the loss is printed.
+    are clips if `finetune`, otherwise vectors of the backbone; they may differ in length, see model/batches.py. After
+    each epoch the average of the weights over the last epochs (model/averaging.py) is evaluated and saved as last.pth,
+    as best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every
+    `log_interval` batches the loss is printed.
     log: called with the history after each epoch is saved, and at the start of a resumed run.
 
-    Raises ValueError if last.pth belongs to another run or if training diverges. The files of the epoch before remain.
+    Raises ValueError if last.pth belongs to another run, if padding has an influence on the model, or if training
+    diverges. The files of the epoch before remain.
     """
     forward = model if finetune else AfterBackbone(model)
     parameters = [weight for name, weight in model.named_parameters() if finetune or not name.startswith("backbone.")]
+    check_padding(model, (training, validation), finetune, device)
     optimizer = torch.optim.Adam(parameters, lr=lr_rate, weight_decay=weight_decay)
     average = WeightAverage(parameters)
     history = resume(folder / "last.pth", model, info, optimizer, average)
@@ -154,12 +170,12 @@ def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLo
     or a weight is not finite.
     """
     loss_sum, losses, confusion = 0.0, [], torch.zeros(n_classes, n_classes, dtype=torch.long)
-    n_clips, batch_size = len(loader.dataset), loader.batch_sampler.batch_size
-    for number, (inputs, labels) in enumerate(loader):
-        inputs, labels = inputs.to(device), labels.to(device)
+    n_clips, batch_size, mixed = len(loader.dataset), loader.batch_sampler.batch_size, mixes_lengths(loader.dataset)
+    for number, batch in enumerate(loader):
+        *inputs, labels = (each.to(device) for each in batch)
         n_whole = min(batch_size, n_clips - number * batch_size)  # clips in the batch, in all processes together
-        weight = distributed.begin_batch(n_whole)
-        scores = forward(inputs)  # (B, classes)
+        weight = distributed.begin_batch(n_whole, mixed)
+        scores = forward(*inputs)  # (B, classes)
         loss = cross_entropy(scores, target_probabilities(labels, n_classes)) * (weight * len(labels) / n_whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -191,8 +207,8 @@ def evaluate(forward: Forward, loader: DataLoader, device: torch.device,
     ValueError if the loss is not finite.
     """
     loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
-    for inputs, labels in loader:
-        scores = forward(inputs.to(device)).cpu()  # (B, classes)
+    for *inputs, labels in loader:
+        scores = forward(*(each.to(device) for each in inputs)).cpu()  # (B, classes)
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
         count_predictions(confusion, labels, scores)
     loss_sum, confusion = _sums_over_processes(loss_sum, confusion)
@@ -205,9 +221,9 @@ def evaluate(forward: Forward, loader: DataLoader, device: torch.device,
 def mean_probabilities(forward: Forward, loader: DataLoader, device: torch.device) -> torch.Tensor:
     """Return the mean of the class probabilities (classes,) over a loader, or over the shares of all processes."""
     total, count = 0.0, 0
-    for inputs, _ in loader:
-        total = total + forward(inputs.to(device)).softmax(1).sum(0).cpu()  # (classes,)
-        count += len(inputs)
+    for *inputs, labels in loader:
+        total = total + forward(*(each.to(device) for each in inputs)).softmax(1).sum(0).cpu()  # (classes,)
+        count += len(labels)
     parts = [part for part in processes.gather((total, count)) if part[1]]
     return sum(part[0] for part in parts) / sum(part[1] for part in parts)
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from tqdm import tqdm
 
-from model.batches import balanced_sampler
+from model.batches import balanced_sampler, lengths_of
 from model.fast.folding import folded
 from model.feature_cache import FeatureCache
 from runtime import processes
@@ -25,7 +25,7 @@ class MirroredClips(Dataset):
     """A data set of (clip (T, C, H, W), label) in which each clip is mirrored left to right with probability 1/2."""
 
     def __init__(self, dataset: Dataset):
-        self.dataset, self.labels = dataset, dataset.labels
+        self.dataset, self.labels, self.true_lengths = dataset, dataset.labels, lengths_of(dataset)
         self.mirrored = [False] * len(dataset)
 
     def __len__(self) -> int:
@@ -45,10 +45,14 @@ class MirroredClips(Dataset):
 
 
 class Vectors(Dataset):
-    """A data set of (vectors (T, P) of one view of a clip, label), from the vectors (N, views, T, P) of N clips."""
+    """A data set of (vectors (T, P) of one view of a clip, label), from the vectors (N, views, T, P) of N clips.
 
-    def __init__(self, vectors: torch.Tensor, labels: torch.Tensor):
+    If the clips differ in length, their vectors are a list of N tensors (views, L, P).
+    """
+
+    def __init__(self, vectors: torch.Tensor | list[torch.Tensor], labels: torch.Tensor):
         self.vectors, self.labels = vectors, labels
+        self.true_lengths = [each.shape[1] for each in vectors]
         self.view = torch.zeros(len(labels), dtype=torch.long)
 
     def __len__(self) -> int:
@@ -56,14 +60,14 @@ class Vectors(Dataset):
 
     def draw(self, generator: torch.Generator) -> None:
         """Choose the view of each clip that is used until the next call."""
-        self.view = torch.randint(self.vectors.shape[1], (len(self),), generator=generator)
+        self.view = torch.randint(len(self.vectors[0]), (len(self),), generator=generator)
 
     def sampler(self, generator: torch.Generator) -> Sampler:
         """Return the order of an epoch, with each class equally often."""
         return balanced_sampler(self, generator)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.vectors[index, self.view[index]], self.labels[index]
+        return self.vectors[index][self.view[index]], self.labels[index]
 
 
 class AfterBackbone(nn.Module):
@@ -73,19 +77,20 @@ class AfterBackbone(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        return self.model.classify(self.model.project(vectors))
+    def forward(self, vectors: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        return self.model.classify(self.model.project(vectors), lengths)
 
 
 def keep_vectors(model: nn.Module, dataset: Dataset, device: torch.device, mirrored: bool = False, workers: int = 0,
                  name: str = "", cache: FeatureCache | None = None) -> Vectors:
-    """Return the backbone's vectors of all clips (T, C, H, W) of a data set, computed by all processes together.
+    """Return the backbone's vectors of all clips (L, C, H, W) of a data set, computed by all processes together.
 
     mirrored: keep the vectors of each clip's mirror image as a second view. name: of the data set, for the progress
     bar. cache: where vectors are kept on disk.
     """
     described = describe_clips(model, dataset, device, mirrored, workers, name, cache)
-    return Vectors(torch.stack(described), torch.as_tensor(dataset.labels))
+    one_length = len({each.shape[1] for each in described}) == 1
+    return Vectors(torch.stack(described) if one_length else described, torch.as_tensor(dataset.labels))
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ INPUTS = {  # options that may name input files, and the words for another such 
     WEIGHTS: "other weights of the network",
     "backbone_weights": "other --backbone_weights", "pretrain_path": "another --pretrain_path",
 }
+EARLIER = {"duration": "model"}  # what earlier versions did that had no such option
 MOST_TOLD = 4  # differences that a message names
 
 
@@ -50,7 +51,7 @@ def checked_recipe(folder: str | Path, options: dict[str, Any], weights: str | N
     if not isinstance(before, dict) or not isinstance(inputs, dict):
         raise ValueError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
                          "--overwrite")
-    given = current["options"]
+    given, before = current["options"], EARLIER | before
     files = [name for name, digest in current["inputs"].items() if inputs.get(name, digest) != digest]
     options = [name for name in sorted(given.keys() - INCIDENTAL) if before.get(name, given[name]) != given[name]]
     if files or options:

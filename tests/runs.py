@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.clips import ClipDataset, find_clips
+from data.clips import find_clips
+from data.training_clips import ClipDataset
 from model.checkpoint import load_model
 from model.preprocessing import normalise
 from tests.tiny_data import CLIP, DURATION, SIZE

@@ -10,15 +10,18 @@ import torch
 
 from data.clips import (
     Clip,
-    ClipDataset,
     find_clips,
+    frame_count,
     has_subset,
+    load_frames,
     load_with_masks,
     read_frames,
     resize,
     resize_masks,
+    short_clips,
     to_duration,
 )
+from data.training_clips import ClipDataset
 from model.preprocessing import normalise
 from runtime.files import read_json, write_json
 from tests.runs import data_options, run_command, train_options
@@ -132,6 +135,42 @@ def test_masks_of_a_clip(data_set, tmp_path):
 def test_to_duration(length, duration, kept):
     assert to_duration(numbered(length), duration)[:, 0, 0, 0].tolist() == kept
     assert to_duration(numbered(length)[..., 0] > 0, duration).shape == (duration, 8, 8)
+
+
+@pytest.mark.parametrize(("duration", "pad_to", "kept"), [
+    (4, 0, [1, 2, 3, 4]), (9, 0, [0, 1, 2, 3, 4, 5]), (None, 0, [0, 1, 2, 3, 4, 5]), (4, 4, [1, 2, 3, 4]),
+    (9, 8, [0, 1, 2, 3, 4, 5, 5, 5]), (None, 7, [0, 1, 2, 3, 4, 5, 5]),
+])
+def test_frames_are_repeated_only_where_it_is_asked_for(tmp_path, duration, pad_to, kept):
+    write_clip(tmp_path / "clip", numbered(6), np.arange(6)[:, None, None].repeat(8, 1).repeat(8, 2) % 2 == 1)
+    frames, masks = load_with_masks(clip_at(tmp_path / "clip"), duration, 16, pad_to)
+    assert frames[:, 0, 0, 0].tolist() == kept and frames.shape == (len(kept), 16, 16, 3)
+    assert masks[:, 0, 0].tolist() == [bool(number % 2) for number in kept]
+    np.testing.assert_array_equal(load_frames(clip_at(tmp_path / "clip"), duration, 16, pad_to), frames)
+
+
+def test_whole_clips_are_checked_and_resized_while_they_are_read(tmp_path, data_set):
+    """With the same pixels as in one piece."""
+    checked = []
+    write_clip(tmp_path / "clip", np.random.default_rng(0).integers(0, 255, (5, 24, 20, 3), dtype=np.uint8))
+    for clip, count in ((clip_at(tmp_path / "clip"), 5), (clip_at(data_set.video, length=3), 3)):
+        frames = load_frames(clip, None, 16, check=lambda *sizes: checked.append(sizes))
+        np.testing.assert_array_equal(frames, resize(read_frames(clip), 16))
+        assert checked.pop() == (count, 16) == (frame_count(clip), 16)
+        load_frames(clip, 2, 16, check=checked.append)
+        assert not checked  # the model's own number of frames was checked before
+
+
+def test_short_clips_are_named(tmp_path):
+    clips = [clip_at(tmp_path / f"{count}_of_many", length=count) for count in (1, 7, 3, 8, 2, 4)]
+    assert short_clips(clips, 7) == [
+        "4 of 6 clips are shorter than the model's 7 frames: 1_of_many has 1 frame, 3_of_many has 3 frames, 2_of_many "
+        "has 2 frames and 1 more; only these frames are read; nothing moves in a single frame, so metrics of motion "
+        "have no value for it"]
+    assert short_clips(clips, 1) == []
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "n_frames").write_text("many")
+    assert short_clips([clip_at(tmp_path / "damaged")], 7) == []  # reading it will tell
 
 
 def test_resize_by_hand():

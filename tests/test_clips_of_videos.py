@@ -33,6 +33,9 @@ def test_windows_of_a_video(tmp_path):
     np.testing.assert_allclose(read_frames(clips[1])[:, 0, 0, 0], np.arange(60, 120, 10), atol=3)
     assert len(read_frames(clips[4])) == 4
     assert len(clips_of_videos([tmp_path / "long.avi"], 6, limit=2)[0]) == 2
+    whole, _ = clips_of_videos([tmp_path / "long.avi", tmp_path / "short.avi"], None)
+    assert [(clip.name, clip.length, len(read_frames(clip))) for clip in whole] == [
+        ("long_00001", 20, 20), ("short_00001", 4, 4)]
 
 
 def test_windows_of_a_video_lie_where_something_moves(tmp_path):

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torchvision.ops import StochasticDepth
 
 from model import distributed
+from model.batches import padded_batch
 from model.checkpoint import read_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.heads import HEADS
@@ -106,15 +107,54 @@ def test_every_head_trains_on_two_processes_as_on_one(tmp_path):
         torch.testing.assert_close(torch.load(tmp_path / f"{number}.pt"), whole, rtol=1e-9, atol=1e-12)
 
 
+class OfTrueFrames(nn.Module):
+    """Clips (B, T, 2, 5, 5), of which the backbone reads the true frames only, as that of a CNNLSTM."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), StochasticDepth(0.5, "row"),
+                                      nn.Dropout(0.5), nn.ReLU(), nn.Flatten())
+        self.dropout, self.norm, self.classifier = nn.Dropout(0.3), nn.BatchNorm1d(36), nn.Linear(36, 2)
+
+    def forward(self, clips, lengths=None):
+        true = torch.ones(clips.shape[:2], dtype=torch.bool)
+        if lengths is not None:
+            true = torch.arange(clips.shape[1]) < lengths[:, None]  # (B, T)
+        vectors = clips.new_zeros(*true.shape, 36)
+        vectors[true] = self.backbone(clips[true])
+        return self.classifier(self.norm(self.dropout(vectors).sum(1)))
+
+
+def mixed_steps():
+    """Return what `steps` returns without losses, for clips of different lengths."""
+    torch.manual_seed(0)
+    model, lengths = OfTrueFrames().double().train(), torch.tensor([1, 4, 3, 2, 1])
+    clips, labels, found = torch.randn(5, 4, 2, 5, 5).double(), torch.tensor([0, 1, 1, 0, 1]), []
+    forward = distributed.share_batches(model, list(model.parameters()))
+    for order in ([0, 1, 2, 3, 4], [1, 0], [2, 3, 0, 4], [1]):
+        torch.manual_seed(len(order))
+        counts, rows = distributed.begin_batch(len(order), mixed=True), distributed.share(len(order))
+        batch = [(clips[index, :lengths[index]], labels[index]) for index in order[rows]]
+        *inputs, own_labels = padded_batch(batch, 4)
+        if len(order) == 1:
+            forward.eval()  # batch norm needs two rows
+        model.zero_grad()
+        scores = forward(*inputs)
+        (cross_entropy(scores, own_labels) * counts * len(scores) / len(order)).backward()
+        found += [*(weight.grad.clone() for weight in model.parameters()), *(item.clone() for item in model.buffers())]
+    return found
+
+
 @forks
-def test_batch_norm_and_chance_are_those_of_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("work", [steps, mixed_steps])
+def test_batch_norm_and_chance_are_those_of_the_whole_batch(tmp_path, work):
     def together():
         with processes.together():
             processes.join("gloo")
-            torch.save(steps(), tmp_path / f"{processes.rank()}.pt")
+            torch.save(work(), tmp_path / f"{processes.rank()}.pt")
 
     codes, printed = forked(tmp_path / "log", together)
     assert codes == [0, 0], printed
     for number in range(2):
-        for mine, whole in zip(torch.load(tmp_path / f"{number}.pt"), steps(), strict=True):
+        for mine, whole in zip(torch.load(tmp_path / f"{number}.pt"), work(), strict=True):
             torch.testing.assert_close(mine, whole, rtol=1e-9, atol=1e-12)

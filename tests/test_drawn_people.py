@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from data.annotation import read_annotation
-from data.clips import find_training_extra
 from data.datasets import DATASETS
+from data.training_clips import find_training_extra
 from tests.passing import make_videos, times_of, trim
 from tests.runs import ROOT, refused
 from tests.tiny_data import subsets_of

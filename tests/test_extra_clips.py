@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data.annotation import read_annotation, write_annotation
-from data.clips import find_clips, find_empty, find_training_extra
+from data.clips import find_clips
+from data.training_clips import find_empty, find_training_extra
 from data.video import read_video
 from runtime.files import read_json
 from tests.passing import extract, passing, times_of, trim
