@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.runs import ROOT, run_command, use
-from tests.tiny_data import CLIP
+from tests.tiny_data import CLIP, SIZE
 
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
          for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))}
@@ -186,6 +186,15 @@ def test_examples_of_own_models_run(data_set, tmp_path, monkeypatch):
         words = line.replace("--sample_size 112 --sample_duration 16", "--sample_size 32 --sample_duration 6").split()
         run_command(words[1].removesuffix(".py"), *words[2:])
     assert len(commands) == 4 and len(list(tmp_path.glob("results/*/video/*/saliency.npz"))) == 3
+
+
+def test_examples_about_lengths_run(data_set, trained, tmp_path, monkeypatch, capsys):
+    shutil.copytree(trained, tmp_path / "snapshots" / "kth_cnnlstm_resnet18")
+    shutil.copy(data_set.video, tmp_path / "walk.avi")
+    monkeypatch.chdir(tmp_path)
+    for code in blocks_in(PAGES["docs/lengths.md"], "python"):
+        exec(compile(code, "docs/lengths.md", "exec"), {})
+    assert capsys.readouterr().out == f"(40, {SIZE}, {SIZE}) False\ntensor(False)\n"
 
 
 def test_examples_about_when_run(data_set, trained, tmp_path, monkeypatch):
