@@ -21,6 +21,7 @@ import numpy as np
 # isort: on
 
 from data.opencv_files import open_capture, open_writer
+from runtime.isolated import show_progress
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
                   ".ogv", ".gif")
@@ -65,6 +66,7 @@ def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iter
             frame = _upright(frame, *upside_down)
         if frame is None:
             break
+        show_progress()
         yield cv2.cvtColor(frame if size is None else resize_frame(frame, size), cv2.COLOR_BGR2RGB)
         count += 1
     if not count:
