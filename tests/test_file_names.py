@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data.clips import find_clips
+from data.datasets.split import split_groups
 from data.video import iterate_video, write_video
 from model.checkpoint import load_model
 from runtime import names
@@ -141,6 +142,11 @@ def test_explained_videos(trained, videos, tmp_path, capsys):
     assert "2 clips explained" in capsys.readouterr().out
 
 
+def test_groups_of_a_split():
+    group_of = {str(k): f"caf\udce9{k}" for k in range(5)}
+    assert sorted(split_groups(group_of, 0).values()) == ["testing", *["training"] * 3, "validation"]
+
+
 def test_class_folders(tmp_path, capsys):
     """Class folders, videos and masks, prepared in the locale C, trained on here, and explained in the locale C."""
     classes = [os.fsdecode(name) for name in (LATIN, UTF8)]
@@ -151,7 +157,12 @@ def test_class_folders(tmp_path, capsys):
     assert "6 videos found from motion" in run_in_c("utils/trim_videos.py", *trim)
     places = ["--trimmed_path", trimmed, "--image_path", images]
     run_in_c("utils/extract_frames.py", *places)
-    run_in_c("utils/annotate_kth.py", *places, "--annotation_path", annotation)
+    lists = [tmp_path / "trainlist.txt", tmp_path / "testlist.txt"]
+    for path, persons in zip(lists, ((1, 2), (3,)), strict=True):
+        path.write_bytes(b"".join(b"%b/person0%d_%b_d1_uncomp.avi\n" % (name, person, name)
+                                  for name in (LATIN, UTF8) for person in persons))
+    printed = run_in_c("utils/annotate_kth.py", *places, "--annotation_path", annotation, "--split_files", *lists)
+    assert "warning" not in printed
     run_command("utils.trim_videos", *trim)
     run_command("utils.extract_frames", *places)
     out = capsys.readouterr().out  # what was made in the other locale is found again
