@@ -61,6 +61,7 @@ from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import read_json, write_csv, write_json
+from runtime.names import readable
 from saliency import deletion, figures, sanity, summary
 from saliency.averages import summarise
 from saliency.explain import explain, measure
@@ -157,8 +158,9 @@ def explain_decision(args, model, info, seen, result, title, folder):
     options = opts.method_options(args, METHODS["shapley_frame"])
     decision = decide(model, seen.tensor, seen.target, args.score, seed=args.seed, **options)
     result.facts |= decision.facts()
-    result.arrays |= decision.arrays(info.classes)
-    figure = when_figure(result.frames, decision, info.classes, title)
+    classes = list(map(readable, info.classes))
+    result.arrays |= decision.arrays(classes)
+    figure = when_figure(result.frames, decision, classes, title)
     save_figures({"when": figure}, folder, args.figure_format)
     profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
     if result.time_contribution is not None:

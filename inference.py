@@ -33,6 +33,7 @@ from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
 from runtime.files import write_csv, write_json
+from runtime.names import readable
 from saliency import charts
 from saliency.result import save_figures
 
@@ -83,8 +84,8 @@ def written_on(path, info, predictions):
     """Yield the frames of the windows, twice as large and with the class written on them."""
     end = 0  # of the window before; the last one may overlap it
     for clip, probabilities in predictions:
-        name, probability = info.classes[probabilities.argmax()], probabilities.max()
-        print(f"{path.name} frames {clip.first + 1}-{clip.first + clip.length}: {name} ({probability:.2f})")
+        name, probability = readable(info.classes[probabilities.argmax()]), probabilities.max()
+        print(f"{readable(path.name)} frames {clip.first + 1}-{clip.first + clip.length}: {name} ({probability:.2f})")
         for frame in read_frames(clip)[max(end - clip.first, 0):]:
             frame = cv2.resize(frame, None, fx=2, fy=2)
             for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):

@@ -95,6 +95,7 @@ from model.vectors import (
 from runtime import processes
 from runtime.device import choose_device
 from runtime.files import sole_writer, write_json
+from runtime.names import readable
 from runtime.recipe import checked_recipe
 from runtime.training_log import TrainingLog, check_tensorboard
 from saliency import charts
@@ -227,7 +228,7 @@ def load_subsets(args, prepare, pad_to):
             raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                              f"{', '.join(classes)}; leave the flag out")
         datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare, pad_to)
-        counts = ", ".join(f"{label} {sum(clip.label == label for clip in clips)}" for label in classes)
+        counts = ", ".join(f"{readable(label)} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {len(clips)} clips ({counts})")
     return classes, datasets
 

@@ -19,6 +19,7 @@ from model.normalisation import MEANS, NORMALISATION
 from model.registry import LAYOUTS, MODELS, is_own_model
 from runtime import processes
 from runtime.flags import LARGEST, add_declared, number
+from runtime.names import readable
 from runtime.sentences import shortened
 from saliency.methods import Method
 from saliency.scores import SCORES
@@ -81,6 +82,8 @@ def run(parser, work, argv=None):
     as one line on stderr and the process ends with status 2. So it does where memory runs out.
     """
     args = parser.parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr, so that no name of a file ends the run
     for name in DATASET_PATHS if "dataset" in args else ():
         if name in args and getattr(args, name) is None:
             setattr(args, name, dataset_path(args.dataset, name))
@@ -109,8 +112,8 @@ def run(parser, work, argv=None):
 
 
 def one_line(text):
-    """The text in one line, with escapes for what no terminal can show: halves of characters, as in broken names."""
-    return " ".join(str(text).encode(errors="backslashreplace").decode().split())
+    """The text in one line, with escapes for bytes in names of files that are no text (runtime.names)."""
+    return " ".join(readable(str(text)).split())
 
 
 def warn(message):

@@ -10,23 +10,18 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.annotation import SUBSETS, read_annotation
-from data.video import iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
-from data.windows import find_motion, find_ranges, place_windows
+from data.video import read_image, read_masks, resize_frame, resize_mask, stack
+from data.video_windows import TIME_LIMIT, WindowReader, find_windows
 from runtime.files import index_by_name
 from runtime.isolated import n_cores, run_isolated
 from runtime.sentences import first_names
-
-MOTION_SIZE = (80, 60)  # width and height of the frames in which motion is searched
-TIME_LIMIT = 300  # seconds that the decoding of one video may take
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class Clip:
     first: int = 0  # for a video file: the index of the clip's first frame
     length: int | None = None  # for a video file: the number of frames in the clip
     visible: tuple[int, int] | None = None  # for a passage: the first and the last frame with the person, 1-based
+    reader: WindowReader | None = field(default=None, compare=False, repr=False)  # for a video file: reads its windows
 
 
 def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str = "all",
@@ -88,50 +84,24 @@ def has_subset(annotation_path: str | Path, subset: str) -> bool:
 
 def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
                     limit: int | None = None) -> tuple[list[Clip], list[str]]:
-    """Return (clips, problems): the windows of `duration` frames in video files, see `_find_windows`.
+    """Return (clips, problems): the windows of `duration` frames in video files, see data.video_windows.find_windows.
 
     duration: None for one clip per video, with all its frames. limit: only the first clips. problems: sentences about
     videos that cannot be decoded. Raises ValueError if no video can be decoded. Here and in `read_frames`, every video
-    is decoded in a process of its own, so that a decoder that dies costs only its video.
+    is decoded in a process of its own, so that a decoder that dies costs only its video. Clips that are read in their
+    order are read in one pass.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
-    outcomes = list(run_isolated(partial(_find_windows, duration=duration), videos, n_cores(), TIME_LIMIT))
+    search, reader = partial(find_windows, duration=duration), WindowReader()
+    outcomes = list(run_isolated(search, videos, n_cores(), TIME_LIMIT, since_progress=True))
     windows = {path: found for path, found, error in outcomes if not error}
     bad = sorted(f"{path}: {error}" for path, _, error in outcomes if error)
     if not windows:
         raise ValueError(f"none of the {len(videos)} videos can be decoded: {bad[0]}")
-    clips = [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length)
+    clips = [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length, reader=reader)
              for path in videos for first, length in windows.get(path, ())]
     problem = f"{len(bad)} of {len(videos)} videos cannot be decoded and are left out: {'; '.join(bad)}"
     return clips[:limit], [problem] if bad else []
-
-
-def _find_windows(path: Path, duration: int | None) -> list[tuple[int, int]]:
-    """Return [(index of the first frame, length)] of the windows of one video, placed as in utils/trim_videos.py.
-
-    The windows lie in the middle of each range with motion, and a long range has several. In a video without such a
-    range they follow each other, and the last one ends with the video. A video shorter than a window is one window, and
-    so is every video if the duration is None.
-    """
-    if duration is None:
-        return [(0, sum(1 for _ in iterate_video(path, MOTION_SIZE)))]
-    frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in iterate_video(path, MOTION_SIZE)]
-    if len(frames) <= duration:
-        return [(0, len(frames))]
-    moving = find_motion(np.stack(frames))
-    starts = set()
-    for first, last in find_ranges(moving):
-        n_windows = max(1, (last - first + 1) // duration)
-        starts.update(place_windows(first, last, moving, duration, n_windows))
-    if not starts:
-        last_start = len(frames) - duration
-        starts = {*range(0, last_start, duration), last_start}
-    return [(start, duration) for start in sorted(starts)]
-
-
-def _read_window(clip: Clip, size: int | None = None) -> np.ndarray:
-    frames = iterate_video(clip.path, size and (size, size))
-    return stack(islice(frames, clip.first, clip.first + clip.length), clip.path)
 
 
 def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
@@ -140,11 +110,7 @@ def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
     size: resize each frame to (size, size) as soon as it is read, which takes less memory.
     """
     if clip.length is not None:
-        read = _read_window if size is None else partial(_read_window, size=size)
-        ((_, frames, error),) = run_isolated(read, [clip], 1, TIME_LIMIT)
-        if error:
-            raise ValueError(error)
-        return frames
+        return (clip.reader or WindowReader()).read(clip.path, clip.first, clip.length, size)
     images, written = sorted(clip.path.glob("image_*.jpg")), _written_count(clip)
     if written is not None and len(images) < written:
         raise ValueError(f"{clip.path} holds {len(images)} images, but its n_frames file says {written}; extract the "

@@ -20,6 +20,9 @@ import cv2
 import numpy as np
 # isort: on
 
+from data.opencv_files import open_capture, open_writer
+from runtime.isolated import show_progress
+
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
                   ".ogv", ".gif")
 KTH_FPS = 25.0
@@ -56,13 +59,14 @@ def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iter
     if not Path(path).is_file():
         raise FileNotFoundError(f"no video at {path}; check the path")
     upside_down, count = _upside_down_size(path), 0
-    capture = cv2.VideoCapture(str(path), cv2.CAP_ANY, [cv2.CAP_PROP_FORMAT, -1] if upside_down else [])
+    capture = open_capture(path, [cv2.CAP_PROP_FORMAT, -1] if upside_down else [])
     while True:
         _, frame = capture.read()
         if upside_down and frame is not None:
             frame = _upright(frame, *upside_down)
         if frame is None:
             break
+        show_progress()
         yield cv2.cvtColor(frame if size is None else resize_frame(frame, size), cv2.COLOR_BGR2RGB)
         count += 1
     if not count:
@@ -90,7 +94,7 @@ def read_video(path: str | Path, max_frames: int | None = None,
     MAX_BYTES of memory.
     """
     frames = stack(islice(iterate_video(path, size), max_frames), path)
-    fps = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+    fps = open_capture(path).get(cv2.CAP_PROP_FPS)
     return frames, fps if 1 <= fps < 1000 else KTH_FPS
 
 
@@ -113,7 +117,7 @@ def stack(frames: Iterable[np.ndarray], path: str | Path) -> np.ndarray:
 
 def _count_frames(path: Path) -> int:
     """Return the number of frames that OpenCV can read from a video."""
-    capture, count = cv2.VideoCapture(str(path)), 0
+    capture, count = open_capture(path), 0
     while capture.grab():
         count += 1
     return count
@@ -130,7 +134,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = KTH
     first = next(frames)
     height, width = first.shape[:2]
     with whole_file(path) as temporary:
-        writer = cv2.VideoWriter(str(temporary), backend, cv2.VideoWriter_fourcc(*codec), fps, (width, height))
+        writer = open_writer(temporary, backend, codec, fps, (width, height))
         if not writer.isOpened():
             raise OSError(f"OpenCV cannot write {codec} video to {path}; install the opencv-python-headless of "
                           "requirements.txt, which has the codec")

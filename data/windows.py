@@ -4,6 +4,8 @@
     starts = place_windows(95, 130, moving, n_frames=30, n_windows=1)   # [96]
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -11,23 +13,39 @@ PIXEL_CHANGE = 20  # grey levels; coding noise and drifting daylight change a pi
 LEAST_MOTION = 8  # frames; shorter motion is nobody crossing the picture
 WINDOW_SHIFT = 5  # frames; the least distance between the windows of a short range
 LEAST_GAP = 6  # frames; a shorter time without anybody is not used
-MEDIAN_FRAMES = 200  # the median of a video is computed from at most this many of its frames
+MEDIAN_FRAMES = 200  # the median of a part of a video is computed from at most this many of its frames
+PART = 2500  # frames; a video of twice as many or more is searched in parts, so that memory does not grow with it
 
 
-def find_motion(frames: np.ndarray) -> np.ndarray:
-    """Return in which frames something moves inside the picture: (N, H, W) uint8 -> (N,) bool.
+def find_motion(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Return in which frames something moves inside the picture: frames (H, W) uint8 one by one -> (N,) bool.
 
     Counts the pixels of a frame that differ from the median of the video. Pixels near the left and right border count
     less, because a person there may be half outside. Otsu's threshold (IEEE Trans. SMC 9, 1979) divides the counts.
+    A video of 2 * PART frames or more has a median for each part of it, and at most 2 * PART frames are kept in memory.
+    Raises ValueError if there is no frame.
     """
-    background = np.median(frames[::len(frames) // MEDIAN_FRAMES + 1], axis=0)  # (H, W)
-    width = frames.shape[2]
-    weight = np.sin(np.pi * (np.arange(width) + 0.5) / width)  # (W,) 0 at the borders, 1 in the middle
-    area = np.array([(np.abs(frame - background) > PIXEL_CHANGE).mean(axis=0) @ weight for frame in frames])  # (N,)
+    areas, kept = [], []
+    for frame in frames:
+        kept.append(frame)
+        if len(kept) == 2 * PART:  # the last part is then never shorter than the others
+            areas.append(_moving_area(np.stack(kept[:PART])))
+            del kept[:PART]
+    if not kept:
+        raise ValueError("there is no frame in which something could move")
+    area = np.concatenate([*areas, _moving_area(np.stack(kept))])  # (N,)
     area = np.convolve(np.pad(area, 2, mode="edge"), np.full(5, 0.2), mode="valid")  # mean of 5 frames
     levels = np.uint8(255 * area / max(area.max(), 1e-9))
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
     return levels > threshold
+
+
+def _moving_area(frames: np.ndarray) -> np.ndarray:
+    """Return how much of each frame differs from the median of all: (N, H, W) uint8 -> (N,)."""
+    background = np.median(frames[::len(frames) // MEDIAN_FRAMES + 1], axis=0)  # (H, W)
+    width = frames.shape[2]
+    weight = np.sin(np.pi * (np.arange(width) + 0.5) / width)  # (W,) 0 at the borders, 1 in the middle
+    return np.array([(np.abs(frame - background) > PIXEL_CHANGE).mean(axis=0) @ weight for frame in frames])
 
 
 def find_ranges(moving: np.ndarray) -> list[tuple[int, int]]:

@@ -20,6 +20,7 @@ from model.legacy import converted
 from model.registry import MODELS
 from model.state_dicts import plain_names, read_safely
 from runtime.files import whole_file
+from runtime.names import convert_texts, local, portable
 from runtime.sentences import shortened
 
 FORMAT = 1
@@ -53,7 +54,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **train
     """Write a checkpoint completely or not at all. training: plain values and state dicts for resuming."""
     state = {name.removeprefix(HEAD): weight for name, weight in model.state_dict().items()}
     content = io.BytesIO()  # not the file itself, because torch.save hides errors such as a full disk
-    torch.save({"format": FORMAT, "state_dict": state, **asdict(info), **training}, content)
+    described = asdict(info) | {"classes": convert_texts(info.classes, portable)}
+    torch.save({"format": FORMAT, "state_dict": state, **described, **training}, content)
     with whole_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
@@ -90,8 +92,8 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
                          "state_dict") from error
     required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
-        state = content["state_dict"]
-        return content | {"state_dict": plain_names(state) if isinstance(state, dict) else state}
+        state, classes = content["state_dict"], convert_texts(content["classes"], local)
+        return content | {"state_dict": plain_names(state) if isinstance(state, dict) else state, "classes": classes}
     try:
         original = converted(content, **assumed)
     except ValueError as error:

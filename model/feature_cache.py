@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from runtime.files import whole_file
+from runtime.names import portable
 
 
 class FeatureCache:
@@ -31,7 +32,8 @@ class FeatureCache:
         self.prefix = digest.hexdigest()
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{hashlib.sha256(f'{self.prefix} {key}'.encode()).hexdigest()[:32]}.pt"
+        name = f"{self.prefix} {portable(key)}".encode(errors="surrogateescape")
+        return self.folder / f"{hashlib.sha256(name).hexdigest()[:32]}.pt"
 
     def load(self, key: str) -> torch.Tensor | None:
         """Return the vectors of a clip, or None if they are not there or the file is damaged."""

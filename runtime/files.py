@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runtime.names import convert_texts, local, portable, readable
+
 try:
     import fcntl
 except ImportError:  # Windows has no such module, so `sole_writer` takes no lock there
@@ -99,12 +101,15 @@ def _remove(path: Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return the content of a JSON file. Raises ValueError if it is not valid JSON or is larger than MAX_JSON bytes."""
+    """Return the content of a JSON file. Raises ValueError if it is not valid JSON or is larger than MAX_JSON bytes.
+
+    Names of files in it have the form of this process, see `runtime.names.local`.
+    """
     if Path(path).stat().st_size > MAX_JSON:
         raise ValueError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
                          "path")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return convert_texts(json.loads(Path(path).read_text(encoding="utf-8")), local)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
 
@@ -115,15 +120,19 @@ def as_json(content: Any) -> Any:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as a JSON file (see `as_json`), completely or not at all."""
+    """Write `content` as a JSON file (see `as_json`), completely or not at all.
+
+    Names of files are written as `runtime.names.portable` gives them.
+    """
+    text = json.dumps(convert_texts(as_json(content), portable), indent=1)
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(as_json(content), indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Iterable[Sequence]) -> None:
-    """Write rows, each a list of values, as a CSV file, completely or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    """Write rows, each a list of values, as a CSV file in UTF-8 (`readable` texts), completely or not at all."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([convert_texts(value, readable) for value in row] for row in rows)
 
 
 @contextmanager

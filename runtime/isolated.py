@@ -4,6 +4,9 @@ Video decoders are C code that reads files of unknown origin. Some files make th
 
     for path, frames, error in run_isolated(count_frames, paths, workers=4, time_limit=60):
         print(path, error or frames)
+
+    read = IsolatedCalls(partial(Reader, path), time_limit=60)    # Reader(path) is made in the process and stays there
+    first, second = read(0), read(1)                              # Reader(path)(0), Reader(path)(1)
 """
 
 import multiprocessing
@@ -13,14 +16,20 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import SimpleNamespace
 from typing import Any
 
 # Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+PROGRESS = "progress"  # the message of `show_progress`; every other message is (result, error message)
+PROGRESS_INTERVAL = 1  # seconds between two such messages
+_caller = SimpleNamespace(connection=None, told=0.0)  # in a process that works for another: who hears of its progress
 
 
 def n_cores() -> int:
@@ -28,12 +37,20 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int,
-                 time_limit: float) -> Iterator[tuple[Any, Any, str | None]]:
+def show_progress() -> None:
+    """Tell the caller of this isolated process that its work goes on. Does nothing in any other process."""
+    if _caller.connection and time.monotonic() - _caller.told > PROGRESS_INTERVAL:
+        _caller.told = time.monotonic()
+        _caller.connection.send(PROGRESS)
+
+
+def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int, time_limit: float,
+                 since_progress: bool = False) -> Iterator[tuple[Any, Any, str | None]]:
     """Yield (item, function(item), None), or (item, None, error message), in the order in which the items finish.
 
-    At most `workers` processes run at once. Each works on one item and may take `time_limit` seconds. The error message
-    reports an exception, the death of the process or a timeout. All processes end with the generator or the caller.
+    At most `workers` processes run at once. Each works on one item and may take `time_limit` seconds; these are counted
+    anew at each `show_progress` if `since_progress`. The error message reports an exception, the death of the process
+    or a timeout. All processes end with the generator or the caller.
     Raises ValueError for fewer than one worker.
     """
     if workers < 1:
@@ -47,15 +64,15 @@ def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int,
             first_deadline = min(deadline for _, _, deadline in running.values())
             multiprocessing.connection.wait(list(running), timeout=max(0, first_deadline - time.monotonic()))
             for connection, (process, item, deadline) in list(running.items()):
-                if connection.poll():
-                    outcome = _receive(connection, process)
-                elif time.monotonic() > deadline:
-                    outcome = None, f"took longer than {time_limit:g} seconds"
-                else:
-                    continue
-                del running[connection]
-                _end(connection, process)
-                yield item, *outcome
+                message = _receive(connection, process) if connection.poll() else None
+                if message == PROGRESS and since_progress:
+                    running[connection] = process, item, time.monotonic() + time_limit
+                elif message in (None, PROGRESS) and time.monotonic() > deadline:
+                    message = None, _too_late(time_limit, since_progress)
+                if message not in (None, PROGRESS):
+                    del running[connection]
+                    _end(connection, process)
+                    yield item, *message
     finally:
         for connection, (process, _, _) in running.items():
             _end(connection, process)
@@ -71,12 +88,23 @@ def _start(function: Callable[[Any], Any], item: Any) -> tuple[Connection, BaseP
 
 
 def _work(connection: Connection, function: Callable[[Any], Any], item: Any) -> None:
-    """Send (function(item), None) or (None, error message). This is the main function of the process."""
+    """Answer one call. This is the main function of the process."""
+    _settle(connection)
+    _answer(connection, function, item)
+
+
+def _settle(connection: Connection) -> None:
+    """Prepare a new process to work for its caller, at the other end of the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the group; the caller ends this one
     threading.Thread(target=_end_with_caller, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silence the decoders; errors are sent through the connection
+    _caller.connection = connection
+
+
+def _answer(connection: Connection, function: Callable, *arguments: Any) -> None:
+    """Send (function(*arguments), None), or (None, error message) if there is an exception."""
     try:
-        connection.send((function(item), None))
+        connection.send((function(*arguments), None))
     except Exception as error:
         text = " ".join(str(error).split())
         expected = text and isinstance(error, (ValueError, OSError))
@@ -89,15 +117,19 @@ def _end_with_caller() -> None:
     os._exit(1)
 
 
-def _receive(connection: Connection, process: BaseProcess) -> tuple[Any, str | None]:
-    """Return (result, None) or (None, error message) from a process that has sent its outcome or has died."""
+def _receive(connection: Connection, process: BaseProcess) -> Any:
+    """Return the message that a process has sent, or (None, error message) if it has died."""
     try:
         return connection.recv()
-    except (EOFError, OSError):  # the process died before it sent the whole outcome
+    except (EOFError, OSError):  # the process died before it sent the whole message
         process.join(timeout=1)
         code = process.exitcode
         cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
         return None, f"the process working on it died ({cause})"
+
+
+def _too_late(time_limit: float, since_progress: bool) -> str:
+    return f"{'made no progress for' if since_progress else 'took longer than'} {time_limit:g} seconds"
 
 
 def _end(connection: Connection, process: BaseProcess) -> None:
@@ -105,3 +137,70 @@ def _end(connection: Connection, process: BaseProcess) -> None:
     process.join()
     process.close()
     connection.close()
+
+
+class IsolatedCalls:
+    """A function with a state, in a process of its own that answers one call after the other.
+
+    make() is called in the process and returns the function. The process starts at the first call. It ends with this
+    object, with the caller, and at an error; the next call then starts a new one.
+    """
+
+    def __init__(self, make: Callable[[], Callable], time_limit: float) -> None:
+        self.make, self.time_limit, self._running, self._ending = make, time_limit, None, None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the result of the function.
+
+        Raises ValueError with the reason if the function raises an exception, if the process dies, or if it makes no
+        progress (see `show_progress`) for `time_limit` seconds.
+        """
+        try:
+            result, error = self._ask(arguments)
+        except BaseException:  # such as Ctrl-C: the answer is still to come, so the next call must not receive it
+            self.close()
+            raise
+        if error:
+            self.close()
+            raise ValueError(error)
+        return result
+
+    def _ask(self, arguments: tuple) -> tuple[Any, str | None]:
+        """Return (result, None) or (None, error message)."""
+        if self._running is None:
+            ours, theirs = CONTEXT.Pipe()
+            process = CONTEXT.Process(target=_serve, args=(theirs, self.make), daemon=True)
+            process.start()
+            theirs.close()
+            self._running = ours, process
+            self._ending = weakref.finalize(self, _end_own, ours, process, os.getpid())
+        connection, process = self._running
+        with suppress(OSError):  # the process has died; `_receive` says how
+            connection.send(arguments)
+        message = PROGRESS
+        while message == PROGRESS:
+            if not connection.poll(self.time_limit):
+                return None, _too_late(self.time_limit, since_progress=True)
+            message = _receive(connection, process)
+        return message
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self._running:
+            self._ending()
+            self._running = None
+
+
+def _serve(connection: Connection, make: Callable[[], Callable]) -> None:
+    """Answer calls until the caller closes the connection. This is the main function of the process."""
+    _settle(connection)
+    function = make()
+    with suppress(EOFError):
+        while True:
+            _answer(connection, function, *connection.recv())
+
+
+def _end_own(connection: Connection, process: BaseProcess, owner: int) -> None:
+    """End a process, but only in the process that started it, because a fork of that one has copies of both."""
+    if os.getpid() == owner:
+        _end(connection, process)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from runtime.names import readable
 from saliency.figures import COLOURS, STYLE, WHOLE_NUMBERS, panels
 
 MARKERS = "osD^vPX*p"
@@ -20,7 +21,7 @@ def confusion_matrix(matrix: np.ndarray | Sequence, classes: Sequence[str], titl
     """Draw counts (C, C), a row per true class and a column per predicted class, coloured by their share of the row."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in map(readable, classes)]
     side, margin = 0.6 * len(names) + 0.9, 0.1 * max(map(len, names))  # inches
     figure, axes = panels((side + margin, side + 0.7 * margin), title)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

@@ -34,6 +34,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from runtime.files import whole_file
+from runtime.names import readable
 from saliency.figures import encode_figure
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
@@ -121,8 +122,8 @@ def facts_of(clip: str, label: str | None, predicted: str, target: str, probabil
 
     probability: of the explained class `target`, whatever `score` is explained.
     """
-    return {"clip": clip, "label": label or "", "predicted": predicted, "target": target, "probability": probability,
-            "score": score}
+    names = {"clip": clip, "label": label or "", "predicted": predicted, "target": target}
+    return {name: readable(text) for name, text in names.items()} | {"probability": probability, "score": score}
 
 
 def title_of(facts: dict[str, str | float], highest: float) -> str:

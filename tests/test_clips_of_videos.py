@@ -9,6 +9,7 @@ import pytest
 from data import clips
 from data.clips import clips_of_videos, read_frames
 from data.video import write_video
+from data.video_windows import ForwardReader
 from tests.benchmarks.damage import write_uncompressed
 from tests.clock import hang, stop_clock
 from tests.passing import abort
@@ -55,15 +56,15 @@ def explain_videos(script, trained, results, *more):
 @linux
 @pytest.mark.parametrize(("script", "behave", "reason"), [
     *((script, abort, "died (Aborted)") for script in TRAINED_SCRIPTS),
-    ("inference", hang, "took longer than 300 seconds"),
-    ("inference", partial(clips._find_windows, duration=DURATION), "holds no frame"),
+    ("inference", hang, "made no progress for 300 seconds"),
+    ("inference", partial(clips.find_windows, duration=DURATION), "holds no frame"),
 ])
 def test_a_bad_video_costs_only_itself(data_set, trained, tmp_path, capsys, monkeypatch, script, behave, reason):
     bad = tmp_path / "bad.avi"
     bad.write_text("a film")
-    windows_of = clips._find_windows
+    windows_of = clips.find_windows
     stop_clock(monkeypatch, lambda path: path == bad and behave is hang)
-    monkeypatch.setattr(clips, "_find_windows",
+    monkeypatch.setattr(clips, "find_windows",
                         lambda path, duration: behave(path) if path == bad else windows_of(path, duration))
     explain_videos(script, trained, tmp_path / "out", tmp_path / "bad.avi", data_set.video, "--limit", 1)
     printed = capsys.readouterr()
@@ -77,8 +78,9 @@ def test_a_bad_video_costs_only_itself(data_set, trained, tmp_path, capsys, monk
 
 @linux
 def test_a_decoder_that_dies_at_a_window_costs_that_window(data_set, trained, tmp_path, capsys, monkeypatch):
-    window = clips._read_window
-    monkeypatch.setattr(clips, "_read_window", lambda clip: abort(clip) if clip.first == 0 else window(clip))
+    window = ForwardReader.__call__
+    monkeypatch.setattr(ForwardReader, "__call__",
+                        lambda self, first, *more: abort() if first == 0 else window(self, first, *more))
     explain_videos("feature_saliency", trained, tmp_path, data_set.video)
     printed = capsys.readouterr()
     assert "walk_00001 is left out: the process working on it died (Aborted)" in printed.err

@@ -1,14 +1,18 @@
 """Workers in processes of their own, which may die, hang or fail."""
 
+import itertools
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from runtime.isolated import run_isolated
+from runtime import isolated
+from runtime.isolated import IsolatedCalls, run_isolated
 from tests.clock import hang, stop_clock
 from tests.passing import abort
 from tests.runs import ROOT
@@ -71,3 +75,72 @@ def test_workers_end_with_their_caller(end):
             caller.stdout.readline()
         caller.send_signal(end)
         caller.communicate(timeout=300)  # returns when the workers have ended, who hold the other end of the pipe too
+
+
+class Counter:
+    """A function with a state, which may misbehave."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, what):
+        misbehave(what)
+        self.calls += 1
+        return self.calls, os.getpid()
+
+
+def test_calls_of_one_process(monkeypatch):
+    call = IsolatedCalls(Counter, 600)
+    (first, process), (second, same) = call("a"), call("b")
+    assert (first, second) == (1, 2) and process == same != os.getpid()
+    for what, reason in (("abort", "Aborted"), ("value", "no frames"), ("bug", "KeyError: 'x'"), ("exit", "status 3")):
+        with pytest.raises(ValueError, match=reason):
+            call(what)
+        assert call("a")[0] == 1  # a new process
+    call.time_limit = 0.01
+    with pytest.raises(ValueError, match=r"made no progress for 0\.01 seconds"):
+        call("hang")
+    call.time_limit = 600
+    assert call("a")[0] == 1
+    call.close()
+    call.close()
+    assert call("a")[0] == 1
+
+
+def test_the_process_of_calls_ends_with_them():
+    before = set(multiprocessing.active_children())
+    call = IsolatedCalls(Counter, 600)
+    assert set(multiprocessing.active_children()) == before
+    call("a")
+    (process,) = set(multiprocessing.active_children()) - before
+    sentinel = process.sentinel
+    del call, process
+    assert multiprocessing.connection.wait([sentinel], timeout=0) or set(multiprocessing.active_children()) == before
+
+
+def slowly(steps):
+    """Work that tells of its progress."""
+    for _ in range(steps):
+        isolated.show_progress()
+    return steps
+
+
+def hopefully(_):
+    isolated.show_progress()
+    hang()
+
+
+@pytest.mark.parametrize("since_progress", [False, True])
+def test_progress_renews_the_time_limit(monkeypatch, since_progress):
+    """The clock advances by a second at each look, so that 100 steps take longer than the limit of 20 seconds."""
+    isolated.show_progress()  # does nothing in a process that works for nobody
+    monkeypatch.setattr(isolated, "PROGRESS_INTERVAL", 0)
+    ticks = itertools.count()
+    monkeypatch.setattr(isolated, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    ((_, result, error),) = run_isolated(slowly, [300], 1, 20, since_progress)
+    assert (result, error) == ((300, None) if since_progress else (None, "took longer than 20 seconds"))
+    monkeypatch.setattr(isolated, "PROGRESS_INTERVAL", 10**9)
+    if since_progress:
+        monkeypatch.undo()
+        ((_, result, error),) = run_isolated(hopefully, [1], 1, 0.3, since_progress)
+        assert (result, error) == (None, "made no progress for 0.3 seconds")

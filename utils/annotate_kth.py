@@ -20,6 +20,7 @@ from data.datasets import DATASETS
 from data.datasets.extra import PASSAGE, is_extra
 from data.datasets.split_files import read_split_files, split_by_files
 from runtime.files import index_by_name
+from runtime.names import readable
 from utils.batch import Entry, read_record
 
 
@@ -93,7 +94,7 @@ def work(args: argparse.Namespace) -> None:
                      passages, empty)
     counts = Counter((subsets[clip], label) for clip, label in clips.items())
     for subset in SUBSETS:
-        print(f"{subset}: " + ", ".join(f"{counts[subset, label]} {label}" for label in labels))
+        print(f"{subset}: " + ", ".join(f"{counts[subset, label]} {readable(label)}" for label in labels))
     print(f"{len(clips)} clips of {len(labels)} classes are in {args.annotation_path}, and for training "
           f"{len(passages)} passages and {sum(subset == 'training' for subset in empty.values())} empty clips")
 

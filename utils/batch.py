@@ -15,6 +15,7 @@ import opts
 from data.video import VIDEO_SUFFIXES
 from runtime.files import read_json, write_json
 from runtime.isolated import n_cores, run_isolated
+from runtime.names import readable
 from runtime.sentences import first_names
 
 MASKS = ".masks.npz"  # masks of drawn people, which belong to their videos
@@ -126,7 +127,8 @@ def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[
         opts.warn(f"{key}: {errors[key]}")
     for label in sorted({key.split("/")[0] for key in keys}):
         n_all, n_kept, n_failed = (_count_of_class(label, group) for group in (keys, kept, errors))
-        print(f"{label}: {n_all - n_kept - n_failed} {noun} {verb}, {n_kept} kept from before, {n_failed} skipped")
+        n_new = n_all - n_kept - n_failed
+        print(f"{readable(label)}: {n_new} {noun} {verb}, {n_kept} kept from before, {n_failed} skipped")
     if len(errors) == len(keys):
         last = max(errors)
         raise ValueError(f"none of the {len(keys)} {noun} could be {verb}; {last}: {errors[last]}")

@@ -2,6 +2,8 @@
 
 import random
 
+from runtime.names import readable
+
 SUBSETS = ("training", "validation", "testing")
 
 
@@ -43,7 +45,7 @@ def split_groups(group_of: dict[str, str], seed: int) -> dict[str, str]:
 
     The choice depends on the seed and on the names of the groups. Raises ValueError for fewer than three groups.
     """
-    groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {group}").random())
+    groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {readable(group)}").random())
     if len(groups) < len(SUBSETS):
         raise ValueError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
                          "subsets; add more")

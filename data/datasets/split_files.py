@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from data.datasets.kth import GROUP
+from runtime.names import local, readable
 from runtime.sentences import first_names, shortened
 
 UCF_LINE = re.compile(r"([^/\\]+)[/\\]([^/\\]+\.\w+)(?:\s+\d+)?")
@@ -54,7 +55,7 @@ def _read_file(path: Path) -> Listed:
     if not path.is_file():
         raise FileNotFoundError(f"--split_files {path}: no such file; give the text files of the split")
     listed = {}
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # the names of files may have any bytes
+    text = local(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))  # the names may have any bytes
     for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         if found := UCF_LINE.fullmatch(line):
             subset = next((part for start, part in UCF_FILES.items() if path.name.lower().startswith(start)), None)
@@ -132,7 +133,7 @@ def _take_validation(subsets: dict[str, str], video_of: dict[str, Video], share:
     if without:
         raise ValueError(f"--validation_share takes whole groups, but {len(without)} videos have none in their names "
                          f"({_names(without)}); name it as UCF101 does (_g01_), or list videos in a vallist.txt")
-    groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {group}").random())
+    groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {readable(group)}").random())
     count = max(1, round(share * len(groups)))
     if count >= len(groups):
         raise ValueError(f"--validation_share {share:g} takes {count} of {len(groups)} groups, so none is left for "

@@ -20,6 +20,7 @@ from matplotlib.colors import to_hex
 from tqdm import tqdm
 
 from runtime.files import read_json, whole_file
+from runtime.names import convert_texts, readable
 from saliency.explain import BASELINES
 from saliency.figures import DIVERGING, HEAT, PERCENTILE, colour_limit, feature_order, montage, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
@@ -78,8 +79,8 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
 
 
 def _line(content):
-    """Return one line of JSON. It has no "<", which could end the script element that holds the line."""
-    return json.dumps(content, allow_nan=False).replace("<", "\\u003c") + "\n"
+    """Return one line of JSON with readable names. It has no "<", which could end the script element around it."""
+    return json.dumps(convert_texts(content, readable), allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
 def _write_clips(page, folder, paths, features, problems):

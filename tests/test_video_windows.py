@@ -1,0 +1,165 @@
+"""The windows of long videos: each frame is decoded once per pass, and memory does not grow."""
+
+import multiprocessing
+import os
+import pickle
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from data import video_windows, windows
+from data.clips import clips_of_videos, read_frames
+from data.video import iterate_video, write_video
+from data.video_windows import ForwardReader, WindowReader, find_windows
+from data.windows import find_motion, find_ranges
+from tests.passing import passing
+from tests.runs import KTH, run_command
+from tests.tiny_data import DURATION, moving_block, numbered
+
+LENGTH, PERIOD = 20 * DURATION, 10
+linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The number of frames that have been decoded for windows, in this process and in its forks."""
+    count = multiprocessing.get_context("fork").Value("l", 0)
+
+    def counting(path, size=None):
+        for frame in iterate_video(path, size):
+            with count.get_lock():
+                count.value += 1
+            yield frame
+
+    monkeypatch.setattr(video_windows, "iterate_video", counting)
+    return count
+
+
+@pytest.fixture
+def video(tmp_path):
+    """A video whose frames differ too little to be motion, so that its windows follow each other."""
+    write_video(tmp_path / "long.avi", 100 + 2 * (numbered(LENGTH, 16) % PERIOD))
+    return tmp_path / "long.avi"
+
+
+def numbers(frames):
+    """Return the numbers of the frames, each modulo PERIOD."""
+    return np.round((frames.mean((1, 2, 3)) - 100) / 2).astype(int).tolist()
+
+
+def expected(first, stop):
+    return [number % PERIOD for number in range(first, stop)]
+
+
+@linux
+def test_windows_in_order_are_read_in_one_pass(video, decoded):
+    clips, _ = clips_of_videos([video], DURATION)
+    assert decoded.value == LENGTH and len(clips) == 20
+    decoded.value = 0
+    for clip in clips:
+        assert numbers(read_frames(clip)) == expected(clip.first, clip.first + DURATION)
+    assert decoded.value == LENGTH
+    read_frames(clips[3])  # an earlier window: the video is opened again
+    read_frames(clips[7])
+    read_frames(clips[7])
+    assert decoded.value == LENGTH + 8 * DURATION
+
+
+@linux
+def test_classification_decodes_a_video_three_times(trained, video, decoded, tmp_path):
+    """The search for windows is a pass, reading them is one, and so is the copy with the class written on it."""
+    run_command("inference", "--resume_path", trained / "best.pth", "--video", video, "--result_path", tmp_path)
+    assert decoded.value == 3 * LENGTH
+    assert len(list(iterate_video(tmp_path / "long_classified.mp4"))) == LENGTH
+
+
+@linux
+def test_kept_results_need_only_the_search(trained, video, decoded, tmp_path):
+    options = ["--resume_path", trained / "best.pth", "--video", video, "--result_path", tmp_path / "out"]
+    run_command("feature_saliency", *options, "--limit", 2)
+    assert decoded.value == LENGTH + 2 * DURATION
+    run_command("feature_saliency", *options, "--limit", 3)
+    assert decoded.value == LENGTH + 2 * DURATION + LENGTH + 3 * DURATION
+
+
+def test_overlapping_and_short_windows(video, decoded):
+    read = ForwardReader(video)
+    for first, length in ((2, 6), (5, 6), (5, 3), (6, 8), (40, 1), (LENGTH - 6, 6), (LENGTH - 2, 6)):
+        assert numbers(read(first, length)) == expected(first, min(first + length, LENGTH))
+    assert decoded.value == LENGTH
+    with pytest.raises(ValueError, match="holds no frame"):
+        read(LENGTH + 5, 3)
+    assert read(0, 2, size=4).shape == (2, 4, 4, 3)
+    assert numbers(read(1, 2)) == [1, 2]
+
+
+@linux
+def test_one_video_is_open_at_a_time(video, tmp_path):
+    write_video(tmp_path / "other.avi", numbered(DURATION, 16))
+    before = set(multiprocessing.active_children())
+    reader = WindowReader()
+    reader.read(video, 0, 2)
+    first = set(multiprocessing.active_children()) - before
+    reader.read(tmp_path / "other.avi", 0, 2)
+    second = set(multiprocessing.active_children()) - before
+    assert len(first) == len(second) == 1 and first != second
+    assert pickle.loads(pickle.dumps(reader)).read(video, 3, 1).shape == (1, 16, 16, 3)
+    del reader
+    assert set(multiprocessing.active_children()) == before
+
+
+@linux
+def test_a_video_that_vanishes(video):
+    clips, _ = clips_of_videos([video], DURATION)
+    read_frames(clips[0])
+    os.unlink(video)  # noqa: PTH108
+    assert numbers(read_frames(clips[1])) == expected(DURATION, 2 * DURATION)  # it is still open
+    with pytest.raises(ValueError, match="no video at"):
+        read_frames(clips[0])
+    with pytest.raises(ValueError, match="no video at"):
+        read_frames(clips[1])
+
+
+def test_one_window_for_the_whole_video(video):
+    assert find_windows(video, None) == [(0, LENGTH)]
+    assert find_windows(video, LENGTH) == [(0, LENGTH)]
+
+
+def test_motion_in_parts(monkeypatch):
+    """A long video gives the ranges of its parts, also where daylight changes between them."""
+    frames = np.concatenate([passing(seed=seed)[0] // (1 + seed) for seed in (0, 1, 2)])  # (270, 30, 40)
+    whole = find_ranges(find_motion(frames[:90]))
+    monkeypatch.setattr(windows, "PART", 90)
+    found = find_ranges(find_motion(iter(frames)))
+    assert len(found) == 6 and found[:2] == whole
+    assert [(first % 90, last % 90) for first, last in found[2:4]] == whole
+    monkeypatch.setattr(windows, "PART", 136)  # the video is shorter than two parts: one median, as for KTH's videos
+    monkeypatch.setattr(windows, "_moving_area", lambda part: np.arange(len(part)))
+    assert len(find_motion(frames)) == 270
+    with pytest.raises(ValueError, match="no frame"):
+        find_motion([])
+
+
+def test_the_memory_of_the_search_does_not_grow(monkeypatch):
+    monkeypatch.setattr(windows, "PART", 50)
+    frames, peaks = moving_block(1, 1, 100)[0][..., 0], []
+    for repeats in (2, 20):
+        tracemalloc.start()
+        find_motion(frame.copy() for _ in range(repeats) for frame in frames)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0], peaks
+
+
+@pytest.mark.skipif(not KTH.is_dir(), reason="needs real KTH videos in ../shared/kth")
+def test_kth_videos_are_searched_whole():
+    """A video of KTH has the windows of one median over all its frames, however it is searched."""
+    videos = sorted(KTH.rglob("person01_*_d1_*.avi"))
+    assert videos
+    for path in videos:
+        assert sum(1 for _ in iterate_video(path)) < 2 * windows.PART
+        read, frames = ForwardReader(path), np.stack(list(iterate_video(path)))
+        for first, length in find_windows(path, 30):
+            np.testing.assert_array_equal(read(first, length), frames[first:first + length])
