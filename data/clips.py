@@ -24,8 +24,9 @@ from data.datasets.extra import EMPTY, passage_folder
 from data.video import iterate_video, read_image, read_masks, resize_frame, resize_mask, stack
 from data.windows import find_motion, find_ranges, place_windows
 from runtime.files import index_by_name
-from runtime.isolated import n_cores, run_isolated
+from runtime.isolated import run_isolated
 from runtime.sentences import first_names
+from runtime.threads import n_cores
 
 MOTION_SIZE = (80, 60)  # width and height of the frames in which motion is searched
 TIME_LIMIT = 300  # seconds that the decoding of one video may take

@@ -23,11 +23,6 @@ from typing import Any
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 
-def n_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int,
                  time_limit: float) -> Iterator[tuple[Any, Any, str | None]]:
     """Yield (item, function(item), None), or (item, None, error message), in the order in which the items finish.
