@@ -21,6 +21,7 @@ from typing import Any
 
 # Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+PATIENCE = 60  # seconds in which a process that has closed its connection ends, even on a very busy machine
 
 
 def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int,
@@ -89,7 +90,7 @@ def _receive(connection: Connection, process: BaseProcess) -> tuple[Any, str | N
     try:
         return connection.recv()
     except (EOFError, OSError):  # the process died before it sent the whole outcome
-        process.join(timeout=1)
+        process.join(timeout=PATIENCE)
         code = process.exitcode
         cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
         return None, f"the process working on it died ({cause})"
