@@ -54,7 +54,7 @@ from saliency.when.figure import feature_figure
 
 
 def work(args):
-    device = choose_device(args.use_cuda, args.gpu)
+    device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)

@@ -76,7 +76,7 @@ CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
 
 def work(args):
-    device = choose_device(args.use_cuda, args.gpu)
+    device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)

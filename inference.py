@@ -39,7 +39,7 @@ from saliency.result import save_figures
 
 
 def work(args):
-    device = choose_device(args.use_cuda, args.gpu)
+    device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))

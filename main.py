@@ -107,7 +107,7 @@ WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metr
 def work(args):
     if args.tensorboard:
         check_tensorboard()
-    device = choose_device(args.use_cuda, args.gpu)
+    device = choose_device(args.use_cuda, args.gpu, args.threads)
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
     check_size(args.sample_duration, args.sample_size)
     check_frame_size(args.backbone, args.sample_size)

@@ -17,7 +17,7 @@ from pathlib import Path
 from data.datasets import DATASETS
 from model.normalisation import MEANS, NORMALISATION
 from model.registry import LAYOUTS, MODELS, is_own_model
-from runtime import processes
+from runtime import processes, threads
 from runtime.flags import LARGEST, add_declared, number
 from runtime.names import readable
 from runtime.sentences import shortened
@@ -25,6 +25,7 @@ from saliency.methods import Method
 from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
+MOST_THREADS = 1024
 OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
 
 
@@ -68,10 +69,11 @@ class Parser(argparse.ArgumentParser):
 def parse_early(parser):
     """Answer --help and wrong flags before the imports that follow in a script, which take seconds.
 
-    The script parses again in `run`. With torchrun this does nothing, because there `run` connects the processes first.
+    The script parses again in `run`. With torchrun this answers nothing, because `run` connects the processes first.
+    Then PyTorch's threads are prepared, which has to happen before PyTorch is imported.
     """
-    if processes.world() == 1:
-        parser.parse_args()
+    args = parser.parse_args() if processes.world() == 1 else None
+    threads.prepare(args and args.threads)
 
 
 @processes.together()
@@ -172,6 +174,8 @@ def add_run_options(parser, result_path):
     add = parser.add_argument_group("device").add_argument
     add("--use_cuda", action="store_true", help="compute on a GPU")
     add("--gpu", type=int, help="number of the GPU, from 0 (implies --use_cuda); with torchrun, of the first GPU")
+    add("--threads", type=number(int, 1, MOST_THREADS, f"not a whole number from 1 to {MOST_THREADS}"), metavar="N",
+        help="threads on the CPU (default: OMP_NUM_THREADS, or a thread per core that this process may use)")
     add = parser.add_argument_group("results").add_argument
     add("--result_path", type=Path, default=result_path, help="folder for the results")
     add("--overwrite", action="store_true", help="compute results again that are already there")

@@ -20,8 +20,9 @@ from data.annotation import SUBSETS, read_annotation
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import TIME_LIMIT, WindowReader, find_windows
 from runtime.files import index_by_name
-from runtime.isolated import n_cores, run_isolated
+from runtime.isolated import run_isolated
 from runtime.sentences import first_names
+from runtime.threads import n_cores
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ These are the recall of each class, their mean (balanced accuracy) and the share
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
+
+MOST_LISTED = 12  # classes up to which a line of text has the recall of each
 
 
 def summarise_confusion(confusion: Sequence[Sequence[int]], classes: list[str]) -> dict:
@@ -33,9 +36,15 @@ def summarise_confusion(confusion: Sequence[Sequence[int]], classes: list[str]) 
 
 
 def accuracy_line(summary: dict) -> str:
-    """Return one line of text with the numbers of `summarise_confusion`."""
-    confusion, recalls = np.asarray(summary["confusion"]), summary["per_class"]
-    return (f"balanced accuracy {summary['balanced_accuracy']:.3f}, recall "
-            + ", ".join(f"{name} {recall:.3f}" for name, recall in recalls.items())
+    """Return one line of text with the numbers of `summarise_confusion`.
+
+    With more than MOST_LISTED classes, the line has only the lowest recalls.
+    """
+    confusion, recalls, which = np.asarray(summary["confusion"]), list(summary["per_class"].items()), "recall"
+    if len(recalls) > MOST_LISTED:
+        which = f"lowest recalls of {len(recalls)} classes:"
+        recalls = sorted(recalls, key=itemgetter(1))[:MOST_LISTED // 2]
+    return (f"balanced accuracy {summary['balanced_accuracy']:.3f}, {which} "
+            + ", ".join(f"{name} {recall:.3f}" for name, recall in recalls)
             + f"; accuracy {summary['accuracy']:.3f} ({confusion.trace()} of {confusion.sum()} clips), largest class "
               f"{summary['majority_share']:.3f}")

@@ -1,16 +1,19 @@
-"""The device that a process computes on."""
+"""The device that a process computes on, and its threads."""
 
 import torch
 
-from runtime import processes
+from runtime import processes, threads
 
 
-def choose_device(use_cuda: bool = False, gpu: int | None = None) -> torch.device:
+def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int | None = None) -> torch.device:
     """Return the torch device that the options ask for, and connect the processes of torchrun.
 
     gpu: the number of the GPU, from 0; it implies `use_cuda`. With torchrun it is the number of the first GPU, and each
-    process of a machine takes the next one. Raises ValueError if there is no such device.
+    process of a machine takes the next one. n_threads: PyTorch's number of threads; None keeps it (see
+    runtime.threads). What was chosen is printed. Raises ValueError if there is no such device.
     """
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
     device = torch.device("cpu")
     if use_cuda or gpu is not None:
         if not torch.cuda.is_available():
@@ -23,4 +26,8 @@ def choose_device(use_cuda: bool = False, gpu: int | None = None) -> torch.devic
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
     processes.join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    count = torch.get_num_threads()
+    print(f"computing on {device} with {count} {'thread' if count == 1 else 'threads'}")
+    if threads.busy():
+        print(threads.busy())
     return device

@@ -5,13 +5,15 @@
 """
 
 import csv
+import errno
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from runtime.names import convert_texts, local, portable, readable
 
@@ -21,6 +23,7 @@ except ImportError:  # Windows has no such module, so `sole_writer` takes no loc
     fcntl = None
 
 MAX_JSON = 256 << 20  # bytes
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # of some network drives
 
 
 def index_by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
     """Keep other runs from writing into `folder` during the block, and remove what killed processes left unfinished.
 
     Raises OSError if another run is writing there or if the folder cannot be written. The operating system releases the
-    lock when the process ends, even if it is killed.
+    lock when the process ends, even if it is killed. On a file system without locks, this only warns.
     """
     folder = Path(folder)
     _make_folder(folder)
@@ -149,16 +152,27 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error
     with lock:
-        try:
-            if fcntl:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
+        _take_lock(lock, folder)
         _remove_leftovers(folder)
         try:
             yield
         finally:
             _remove_leftovers(folder)
+
+
+def _take_lock(lock: IO, folder: Path) -> None:
+    """Lock an open file, or warn if the file system has no locks. Raises OSError if another process holds the lock."""
+    if not fcntl:
+        return
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        warnings.warn(f"the file system of {folder} has no locks ({error.strerror}), so nothing keeps a second run out "
+                      "of this folder; start only one run at a time", stacklevel=4)
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -27,14 +27,10 @@ from typing import Any
 
 # Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+PATIENCE = 60  # seconds in which a process that has closed its connection ends, even on a very busy machine
 PROGRESS = "progress"  # the message of `show_progress`; every other message is (result, error message)
 PROGRESS_INTERVAL = 1  # seconds between two such messages
 _caller = SimpleNamespace(connection=None, told=0.0)  # in a process that works for another: who hears of its progress
-
-
-def n_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def show_progress() -> None:
@@ -122,7 +118,7 @@ def _receive(connection: Connection, process: BaseProcess) -> Any:
     try:
         return connection.recv()
     except (EOFError, OSError):  # the process died before it sent the whole message
-        process.join(timeout=1)
+        process.join(timeout=PATIENCE)
         code = process.exitcode
         cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
         return None, f"the process working on it died ({cause})"

@@ -14,26 +14,41 @@ from runtime.names import readable
 from saliency.figures import COLOURS, STYLE, WHOLE_NUMBERS, panels
 
 MARKERS = "osD^vPX*p"
+MOST_WRITTEN = 20  # classes up to which a confusion matrix has its counts written into the cells
 
 
 @rc_context(STYLE)
 def confusion_matrix(matrix: np.ndarray | Sequence, classes: Sequence[str], title: str = "") -> Figure:
-    """Draw counts (C, C), a row per true class and a column per predicted class, coloured by their share of the row."""
+    """Draw counts (C, C), a row per true class and a column per predicted class, coloured by their share of the row.
+
+    Counts and shares are written into the cells, unless there are more than MOST_WRITTEN classes; then the cells are
+    small, and a bar explains the colours.
+    """
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in map(readable, classes)]
-    side, margin = 0.6 * len(names) + 0.9, 0.1 * max(map(len, names))  # inches
+    names, written = [shortened(readable(name)) for name in classes], len(classes) <= MOST_WRITTEN
+    cell, font = (0.6, None) if written else (0.11, 6)  # inches, points
+    side, margin = cell * len(names) + 0.9, (0.1 if written else 0.06) * max(map(len, names))  # inches
     figure, axes = panels((side + margin, side + 0.7 * margin), title)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names, fontsize=font)
+    turned = {"rotation": 40, "ha": "right"} if written else {"rotation": 90, "ha": "center", "va": "top"}
+    axes.set_xticks(range(len(names)), names, fontsize=font, rotation_mode="anchor" if written else None, **turned)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    for (row, column), part in np.ndenumerate(share):
-        text, colour = f"{matrix[row, column]}\n{part:.0%}", "white" if part > 0.55 else "black"
-        axes.text(column, row, text, ha="center", va="center", color=colour)
+    if written:
+        for (row, column), part in np.ndenumerate(share):
+            text, colour = f"{matrix[row, column]}\n{part:.0%}", "white" if part > 0.55 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour)
+    else:
+        figure.colorbar(image, shrink=0.4, label="share of the clips of the true class")
     return figure
+
+
+def shortened(name: str) -> str:
+    """Return a name of a class, cut after 23 characters if it is longer than 24."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 @rc_context(STYLE)

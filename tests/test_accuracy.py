@@ -20,3 +20,10 @@ def test_a_class_without_clips_has_no_recall():
     summary = summarise_confusion([[3, 1, 0], [0, 4, 0], [0, 0, 0]], ["a", "b", "c"])
     assert summary["per_class"] == {"a": 0.75, "b": 1.0}
     assert summary["balanced_accuracy"] == 0.875
+
+
+def test_the_line_of_many_classes_has_the_lowest_recalls():
+    confusion = [[4 * (row == column) for column in range(13)] for row in range(13)]
+    confusion[2][2], confusion[2][0] = 1, 3
+    line = accuracy_line(summarise_confusion(confusion, [f"c{number}" for number in range(13)]))
+    assert "lowest recalls of 13 classes: c2 0.250, c0 1.000, c1 1.000, c3 1.000, c4 1.000, c5 1.000; accuracy" in line

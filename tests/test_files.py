@@ -1,9 +1,13 @@
 """Files and folders that are whole or not there, and one writer per folder."""
 
+import errno
 import os
 import subprocess
 import sys
 
+import pytest
+
+from runtime import files
 from runtime.files import sole_writer, whole_folder, write_csv
 from tests.runs import ROOT
 
@@ -49,3 +53,28 @@ def test_a_folder_takes_its_place_when_its_files_are_on_the_disk(tmp_path, monke
 def test_a_table(tmp_path):
     write_csv(tmp_path / "table.csv", [["clip", "p"], ["a, b", 0.5]])
     assert (tmp_path / "table.csv").read_text().splitlines() == ["clip,p", '"a, b",0.5']
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="Windows has no such locks")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "lockf", refuse)
+    (tmp_path / ".maps.part7.npz").write_text("half")
+    with pytest.warns(UserWarning, match="has no locks .* start only one run at a time"), sole_writer(tmp_path):
+        assert not (tmp_path / ".maps.part7.npz").exists()
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="Windows has no such locks")
+@pytest.mark.parametrize(("code", "complaint"), [
+    (errno.EAGAIN, "another run is writing into"), (errno.EACCES, "another run is writing into"),
+    (errno.EIO, "Input/output error")])
+def test_a_lock_that_cannot_be_had_is_an_error(tmp_path, monkeypatch, code, complaint):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "lockf", refuse)
+    with pytest.raises(OSError, match=complaint), sole_writer(tmp_path):
+        pytest.fail("the folder was entered")

@@ -2,12 +2,14 @@
 
 import json
 import multiprocessing
+import os
 import shutil
+import signal
 
-import numpy as np
 import pytest
 
 from data.video import write_video
+from runtime import files
 from tests.passing import make_videos, passing, times_of, trim
 from tests.runs import ROOT, bytes_of, refused
 
@@ -61,19 +63,34 @@ def test_trimming_goes_on_where_it_was_killed(raw, trimmed, tmp_path, capsys):
     assert times_of(tmp_path / "out") == after
 
 
-def test_trimming_survives_sigkill(raw, trimmed, tmp_path):
-    """Killed at random moments, run again and again: no clip is ever half there, the same bytes in the end."""
-    rng = np.random.default_rng(0)
-    for _ in range(8):
-        run = FORK.Process(target=trim, args=(raw, tmp_path, "--workers=2"))
+def test_trimming_survives_sigkill(raw, trimmed, tmp_path, monkeypatch):
+    """Killed again and again when a file is written and not yet renamed: no clip is ever half there."""
+    flush = files._flush
+    for number in (1, 2, 5, 3, 1, 4):
+        count = FORK.Value("i", 0)  # a new one, because a process that ends may hold its lock
+        run = FORK.Process(target=trim_until, args=(number, count, flush, monkeypatch, raw, tmp_path))
         run.start()
-        run.join(rng.uniform(0.02, 0.25))
-        run.kill()
         run.join()
+        assert run.exitcode == -signal.SIGKILL
         for clip in tmp_path.glob("*/[!.]*.*"):
             assert clip.read_bytes() == (trimmed / clip.relative_to(tmp_path)).read_bytes()
     trim(raw, tmp_path)
     assert bytes_of(tmp_path) == bytes_of(trimmed)
+
+
+def trim_until(number, count, flush, monkeypatch, raw, folder):
+    """Trim, and kill this process when its workers have written the file of this number."""
+    caller = os.getpid()
+
+    def flush_or_end(path):
+        flush(path)
+        with count.get_lock():
+            count.value += 1
+            if count.value == number:
+                os.kill(caller, signal.SIGKILL)
+
+    monkeypatch.setattr(files, "_flush", flush_or_end)
+    trim(raw, folder, "--workers=2")
 
 
 def test_overwrite_starts_again(raw, tmp_path, capsys):

@@ -14,9 +14,10 @@ from tqdm import tqdm
 import opts
 from data.video import VIDEO_SUFFIXES
 from runtime.files import read_json, write_json
-from runtime.isolated import n_cores, run_isolated
+from runtime.isolated import run_isolated
 from runtime.names import readable
 from runtime.sentences import first_names
+from runtime.threads import n_cores
 
 MASKS = ".masks.npz"  # masks of drawn people, which belong to their videos
 
