@@ -9,6 +9,7 @@ from model.checkpoint import ModelInfo
 from model.checks import has_encoder
 from model.contract import class_scores, encode_clips
 from model.preprocessing import check_size, normalise
+from runtime.sentences import shortened
 
 
 class Prediction(NamedTuple):
@@ -37,12 +38,18 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
     """Classify a clip, given as frames (T, H, W, 3) uint8 RGB of the size that the model reads.
 
     target: the class to be explained: "predicted", "label" (the true class, given as `label`) or the name of a class.
-    Raises ValueError if a score is not finite.
+    Raises ValueError if a score is not finite, or if the model cannot read as many frames as the clip has.
     """
     weight = next(model.parameters(), None)
     tensor = normalise(frames, info.mean, info.std).to("cpu" if weight is None else weight.device)
-    features = encode_clips(model, tensor[None]) if has_encoder(model) else None
-    scores = class_scores(model, tensor[None])[0] if features is None else model.classify(features)[0]
+    try:
+        features = encode_clips(model, tensor[None]) if has_encoder(model) else None
+        scores = class_scores(model, tensor[None])[0] if features is None else model.classify(features)[0]
+    except RuntimeError as error:
+        if len(frames) == info.sample_duration:
+            raise
+        raise ValueError(f"the model fails on a clip of {len(frames)} frames ({shortened(error)}); it is known to read "
+                         f"clips of {info.sample_duration} frames, so give such clips") from error
     if not torch.isfinite(scores).all():
         raise ValueError("the model's scores are not finite; check its weights, or train it again")
     probabilities = scores.softmax(0).cpu().numpy()

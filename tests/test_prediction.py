@@ -36,6 +36,16 @@ def test_a_prediction_and_its_target(target, index):
     assert (other.predicted, other.target, round(float(other.probabilities.max()), 2)) == ("running", 0, 0.73)
 
 
+def test_a_network_of_a_fixed_length_says_so_of_other_clips():
+    """Whose clips are not padded; an error on a clip of its own length is one of the network."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 3 * 4 * 4, 2))
+    assert predict(network, INFO, FRAMES).probabilities.shape == (2,)
+    with pytest.raises(ValueError, match=r"fails on a clip of 1 frames \(.*; it is known to read clips of 2 frames"):
+        predict(network, INFO, FRAMES[:1])
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        predict(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(5, 2)), INFO, FRAMES)
+
+
 def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="the model's scores are not finite"):
         predict(Model(np.nan), INFO, FRAMES)
