@@ -101,6 +101,16 @@ def test_the_method_spreads_the_values_over_the_frames():
     assert torch.equal(found.map, found.evidence.clamp_min(0)) and (found.evidence[0] == found.evidence[0, 0, 0]).all()
 
 
+def test_each_frame_is_encoded_about_once():
+    """Thirty frames and the background, and the few on which the independence of frames is verified."""
+    model, clip = smooth(frames=30)
+    encode, counts = model.encode, []
+    model.encode = lambda clips: counts.append(clips.shape[0] * clips.shape[1]) or encode(clips)
+    decision = decide(model, clip, 1, pairs=2)
+    assert decision.encodings == 31 <= sum(counts) <= 2 * 30 + 1
+    assert decision.passes > 4 * 465
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_the_decision_of_every_head(head):
     torch.manual_seed(0)

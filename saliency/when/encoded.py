@@ -21,8 +21,9 @@ class EncodedClip:
 
     target, score: the class and the kind of score that are explained. `features` (T, D), `empty` (D,): of the frames
     and of the background. `still`: whether every frame equals the background. `encodings` and `passes` count the
-    frames that have gone through the encoder and the sequences that have gone through the head. ValueError if the model
-    does not encode each frame by itself.
+    frames that have gone through the encoder, besides the few on which the model's statement that they are independent
+    is verified, and the sequences that have gone through the head. ValueError if the model does not encode each frame
+    by itself.
     """
 
     @torch.no_grad()
