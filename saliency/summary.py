@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from runtime.names import readable
 from saliency.averages import summarise
 from saliency.baselines import BASELINES
 from saliency.charts import method_bars, sanity_curves
@@ -41,27 +42,31 @@ Summary = dict[str, dict[str, dict[str, float]]]  # {method: {metric: result of 
 def checked_methods(metrics: Any, path: Path) -> dict[str, dict[str, float | None]]:
     """Return the content of a clip's metrics.json if it has the form {method: {metric: number or None}}.
 
-    path: of the file. ValueError if the content has another form.
+    The row WHEN may be there too. path: of the file. ValueError if the content has another form, or if the name of a
+    method cannot be printed.
     """
-    rows = [row for name, row in metrics.items() if name != WHEN] if isinstance(metrics, dict) else [metrics]
-    return _checked(metrics, rows, "auc_flow_frame", path)
+    rows = dict(metrics) if isinstance(metrics, dict) else {}
+    when = rows.pop(WHEN, {})
+    if not rows or not all(_is_row(row) and "auc_flow_frame" in row for row in rows.values()) or not _is_row(when) \
+            or any(readable(name) != name for name in rows):
+        raise _other_form(path)
+    return metrics
 
 
 def checked_profile(metrics: Any, path: Path) -> dict[str, float | None]:
     """Return the content of a clip's metrics.json if it has the form {metric: number or None}; else ValueError."""
-    return _checked(metrics, [metrics], "last_quarter_share", path)
-
-
-def _checked(metrics: Any, rows: list, needed: str, path: Path) -> Any:
-    """Return `metrics`. ValueError unless there are rows and all of them hold numbers and the metric `needed`."""
-    if not rows or not all(_is_row(row, needed) for row in rows):
-        raise ValueError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
+    if not _is_row(metrics) or "last_quarter_share" not in metrics:
+        raise _other_form(path)
     return metrics
 
 
-def _is_row(row: Any, needed: str) -> bool:
-    """Return whether `row` has the form {metric: number or None} and contains the metric `needed`."""
-    return isinstance(row, dict) and needed in row and all(
+def _other_form(path: Path) -> ValueError:
+    return ValueError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether `row` has the form {metric: number or None}."""
+    return isinstance(row, dict) and all(
         value is None or (isinstance(value, int | float) and abs(value) < 1e300) for value in row.values()
     )
 
