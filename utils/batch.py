@@ -55,13 +55,15 @@ def warn_of_others(folder: Path) -> None:
 def read_record(path: Path, fields: dict[str, type]) -> dict[str, Any] | None:
     """Return the record in a file, or None if there is no such file.
 
-    fields: {name: type} of the entries. Raises ValueError if the file has another form.
+    fields: {name: type} of the entries, besides the passages and empty clips that an entry may have. Raises ValueError
+    if the file has another form.
     """
     if not path.is_file():
         return None
     record = read_json(path)
     valid = _has_fields(record, {"options": dict, "videos": dict}) and all(
-        entry is None or _has_fields(entry, fields) for entry in record["videos"].values())
+        entry is None or (_has_fields(entry, fields) and _has_spans(entry.get("passages", {}))
+                          and isinstance(entry.get("empty", {}), dict)) for entry in record["videos"].values())
     if not valid:
         raise ValueError(f"{path} is not a record of this script; remove it and the videos beside it, or give another "
                          "folder")
@@ -103,6 +105,13 @@ class Record:
         """Add or replace {key: entry}, and write the whole record, sorted by key."""
         self.videos |= entries
         write_json(self.path, {"options": self.options, "videos": dict(sorted(self.videos.items()))})
+
+
+def _has_spans(passages: Any) -> bool:
+    """Return whether `passages` has the form {name: [first frame, last frame]}."""
+    return isinstance(passages, dict) and all(
+        isinstance(span, list) and len(span) == 2 and all(isinstance(frame, int) for frame in span)
+        for span in passages.values())
 
 
 def _has_fields(content: Any, fields: dict[str, type]) -> bool:
