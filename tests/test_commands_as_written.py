@@ -1,59 +1,98 @@
-"""The commands of docs/usage.md, from videos to maps, run in their order in a copy of the project on drawn people."""
+"""Every command of every document is run, in its order, as tests/commands.py says; the others have a reason there."""
 
-import os
-import re
 import shutil
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.runs import ROOT
+from tests.commands import AS_SCRIPTS, JOURNEYS, NOT_RUN, REPLACED, SMALLER, lines_of, made_small, plan
+from tests.documents import PAGES, commands_in
+from tests.journeys import environment_with, furnish, run_alone, run_here, run_together
 
-SECTION = "## KTH from beginning to end"
-CHANGES = {  # what no test machine has, or has no time for
-    " --use_cuda --gpu 0": "", "--n_epochs 50": "--n_epochs 1 --backbone_weights none",
-    "<model_path>": "snapshots/kth_cnnlstm_resnet18/best.pth", " --limit 3 --tsr --sanity": " --limit 1 --overwrite",
+PLAN = plan(PAGES)
+STEPS = [pytest.param(journey, step, id=f"{step.page}: {step.line[:80]}")
+         for journey, steps in PLAN.items() for step in steps]
+LEFT = {  # journey: files that its commands leave behind
+    "usage": ("snapshots/kth_cnnlstm_resnet18/curves.png", "results/inference/confusion.png",
+              "results/frame_saliency/*/*/saliency.npz", "results/feature_saliency/*/*/saliency.npz",
+              "results/sanity/sanity.png", "snapshots/kth_with_drawn/best.pth", "results/four/report.html"),
+    "first look": ("results/frame_saliency/report.html", "results/feature_saliency/video/*/features.png"),
+    "results": ("results/six/inference/confusion.png", "results/leave_one_out/seed0/person15/when.json"),
 }
-SKIPPED = ("utils/download_kth.py", "--validation_persons")  # needs the network; names persons who are not drawn
-DRAWN = "--persons 11 19 22 --scenarios 1 --passes 1"
 
 
-def commands():
-    """Return the commands of the section, in order, changed as CHANGES says."""
-    text = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
-    section = text[text.index(SECTION):].split("\n## ")[0]
-    lines = re.findall(r"^ *((?:python3|\./utils/)\S* .*|\./utils/\S+)$", section, re.MULTILINE)
-    for old, new in CHANGES.items():
-        lines = [line.replace(old, new) for line in lines]
-    return [line for line in lines if not any(part in line for part in SKIPPED)]
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Return {journey: its folder}."""
+    root = tmp_path_factory.mktemp("journeys")
+    furnish(root / "new")
+    return {name: shutil.copytree(root / "new", root / name.replace(" ", "_")) for name in JOURNEYS}
 
 
-@pytest.fixture
-def project(tmp_path):
-    """Return a copy of the project without tests, and an environment in which python3 is this Python."""
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in (name for name in files if not name.startswith("tests/") and (ROOT / name).is_file()):
-        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / "copy" / name)
-    python = tmp_path / "bin" / "python3"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    environment = os.environ | {"PATH": f"{python.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    return tmp_path / "copy", environment
+@pytest.fixture(scope="module")
+def ended(folders, tmp_path_factory):
+    """Run everything, two journeys at a time. Return {journey: {command: its outcome}}."""
+    environment = environment_with(tmp_path_factory.mktemp("commands"))
+
+    def travel(journey):
+        lines, folder = lines_of(journey, PLAN[journey]), folders[journey]
+        if journey in AS_SCRIPTS:
+            return {line: run_alone(line, folder, environment) for line in lines}
+        return run_together(lines, folder, environment)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(JOURNEYS, pool.map(travel, JOURNEYS), strict=True))
 
 
-def test_the_commands_of_the_documentation_run_in_their_order(project):
-    folder, environment = project
-    found = commands()
-    assert [line.split()[1 if line.startswith("python3") else 0] for line in found[:6]] == [
-        "utils/trim_videos.py", "./utils/generate_data.sh", "main.py", "inference.py", "frame_saliency.py",
-        "feature_saliency.py"]
-    for line in [f"python3 utils/synthesize_kth.py {DRAWN}", *found]:
-        ended = subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
-        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
-    assert (folder / "snapshots" / "kth_cnnlstm_resnet18" / "curves.png").is_file()
-    assert (folder / "results" / "inference" / "confusion.png").is_file()
-    for script in ("frame_saliency", "feature_saliency"):
-        assert list((folder / "results" / script).glob("*/*/saliency.npz"))
+@pytest.mark.parametrize(("journey", "step"), STEPS)
+def test_command_runs(ended, journey, step):
+    outcome = ended[journey][step.changed]
+    assert outcome.status == 0, f"{step.changed}\n{outcome.output[-3000:]}"
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_what_a_journey_takes_for_granted_is_made(ended, journey):
+    own = {step.changed for step in PLAN[journey]}
+    assert [outcome.output for line, outcome in ended[journey].items() if outcome.status and line not in own] == []
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_commands_leave_results(ended, folders, journey):
+    assert [name for name in LEFT[journey] if not list(folders[journey].glob(name))] == []
+
+
+def test_every_command_is_run_or_has_a_reason():
+    planned = {(step.page, step.line) for steps in PLAN.values() for step in steps}
+    missing = [line for page, text in PAGES.items() for line in commands_in(text)
+               if (page, line) not in planned and not any(part in line for part in NOT_RUN)]
+    assert missing == []
+
+
+def test_every_entry_of_the_tables_is_needed():
+    lines = [line for text in PAGES.values() for line in commands_in(text)]
+    for table in (REPLACED, SMALLER, NOT_RUN):
+        assert [part for part in table if not any(part in line for line in lines)] == []
+    assert set(PAGES) >= {page for pages in JOURNEYS.values() for page in pages}
+
+
+def test_a_new_command_is_run_as_it_is_written():
+    new = "```\npython3 main.py\n```\nor `./utils/generate_data.sh --seed 3`, never `./utils/test.sh`"
+    steps = plan(PAGES | {"docs/new.md": new})["results"]
+    assert [step.changed for step in steps if step.page == "docs/new.md"] == [
+        "python3 main.py", "./utils/generate_data.sh --seed 3"]
+
+
+def test_options_go_before_those_of_another_script():
+    made = made_small("python3 -m tests.benchmarks.leave_one_out --sample_size 120 --saliency 3 --options --tsr")
+    assert made.endswith("--saliency 1 --compare gradient --options --tsr")
+
+
+@pytest.mark.parametrize(("line", "status", "said"), [
+    ("python3 main.py --no_such_flag", 2, "--no_such_flag"),
+    ("python3 -m tests.benchmarks.class_pointing --models nowhere", 2, "no models in nowhere"),
+    ("python3 -m tests.benchmarks.no_such_module", 1, "no_such_module"),
+])
+def test_a_command_that_fails_is_seen(line, status, said, monkeypatch):
+    monkeypatch.setattr("sys.argv", [])
+    outcome = run_here(line)
+    assert outcome.status == status and said in outcome.output

@@ -4,11 +4,9 @@ import argparse
 import importlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,41 +14,13 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from tests.documents import COMMENT, FENCE, PAGES, blocks_in, commands_in, is_command, spans_in, words_of
 from tests.runs import ROOT, run_command, use
 from tests.tiny_data import CLIP, SIZE
 
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-         for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))}
-COMMENT = re.compile("<!--.*?-->", re.DOTALL)
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-STARTS = ("python3 ", "torchrun ", "./utils/", "DATASET=", "DRAWN_PATH=")
 SCRIPTS = ("main", "inference", "frame_saliency", "feature_saliency", "utils.download_kth", "utils.synthesize_kth",
            "utils.trim_videos", "utils.extract_frames", "utils.annotate_kth")
 SOURCES = (".py", ".html", ".css", ".js")
-
-
-def blocks_in(text, language):
-    """Return the fenced blocks in a language, "" for none."""
-    return [textwrap.dedent(code) for _, own, code in FENCE.findall(COMMENT.sub("", text)) if own == language]
-
-
-def spans_in(text):
-    """Return the pieces of code within sentences."""
-    return [" ".join(span.split()) for span in re.findall("`([^`]+)`", FENCE.sub("", COMMENT.sub("", text)))]
-
-
-def words_of(line):
-    """Return the words of a command, without variables before it and without a comment."""
-    words = shlex.split(line, comments=True)
-    while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-        words.pop(0)
-    return words
-
-
-def commands_in(text):
-    """Return the commands of the project, in fenced blocks and within sentences."""
-    lines = [line for code in blocks_in(text, "") for line in code.splitlines()]
-    return list(dict.fromkeys(line for line in (*lines, *spans_in(text)) if line.startswith(STARTS)))
 
 
 COMMANDS = [pytest.param(line, id=f"{name}: {line[:60]}") for name, text in PAGES.items() for line in commands_in(text)]
@@ -126,7 +96,7 @@ def test_flags_within_sentences_exist(name, monkeypatch):
     for span in spans_in(PAGES[name]):
         script = span.split()[0].removesuffix(".py").replace("/", ".")
         unknown = set(re.findall(r"(?<!\S)--\w+", span)) - set(known.get(script, everywhere))
-        assert not unknown or span.startswith(STARTS), span
+        assert not unknown or is_command(span), span
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -3,6 +3,7 @@
     python3 -m tests.test_memory        # 200 calls of each kind; prints the curve, in MiB
 """
 
+import argparse
 import os
 import sys
 
@@ -50,8 +51,20 @@ def test_memory_does_not_grow(kind):
     assert max(found) < 1.02 * found[0], found
 
 
-if __name__ == "__main__":
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=200, help="calls of each kind, after a tenth of them to warm up")
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
     torch.set_num_threads(1)
+    every = max(1, args.calls // 10)
     for kind, call in CALLS.items():
-        found = curve(call, 200, 20, 20)
+        found = curve(call, args.calls, every, every)
         print(f"{kind}: {' '.join(f'{value:.0f}' for value in found)}, {found[-1] / found[0] - 1:+.2%}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

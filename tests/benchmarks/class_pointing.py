@@ -34,7 +34,7 @@ SIGNED["smoothgrad_x_difference"] = ("smoothgrad_x_difference", {"samples": 8}) 
 SIGNED["occlusion_block"] = ("occlusion_block", {"pixels": 40})  # of 20
 SIGNED["occlusion_block, whole clip, 60 pixels"] = ("occlusion_block", {"frames": 1000, "pixels": 60})
 WHOLE_CLIP = ("occlusion_block, whole clip, 60 pixels",)  # constant over time
-FRAMES_ONLY = ("freeze", "occlusion_frame")  # constant within a frame
+FRAMES_ONLY = ("freeze", "occlusion_frame", "shapley_frame")  # constant within a frame
 WIDTH_AXIS, TIME_AXIS = 3, 0  # of a clip (T, C, H, W)
 
 
@@ -82,7 +82,7 @@ def explain_person(args, person, folder):
         row = {}
         for name, axis in (("space", WIDTH_AXIS), ("time", TIME_AXIS)):
             constant = WHOLE_CLIP if axis == TIME_AXIS else FRAMES_ONLY  # maps that cannot tell the two clips apart
-            methods = [method for method in SIGNED if method not in constant]
+            methods = [method for method in args.methods if method not in constant]
             row[name] = {kind: {method: float(np.nanmean([found[method] for found in shares])) for method in methods}
                          for kind, some in models.items()
                          if (shares := [pointing_shares(each, pair, info.classes, axis, methods) for each in some])}
@@ -106,6 +106,7 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_model_options(parser)
     parser.add_argument("--pairs", type=int, default=1, help="pairs of clips per person")
+    parser.add_argument("--methods", nargs="+", choices=tuple(SIGNED), default=tuple(SIGNED), metavar="METHOD")
     return parser
 
 

@@ -185,14 +185,16 @@ def prepared(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for kind, count in (("training", 50), ("preparation", 50), ("saliency", 20)):
-        parser.add_argument(f"--{kind}", type=int, default=count, metavar="KILLS")
+        parser.add_argument(f"--{kind}", type=int, default=count, metavar="KILLS",
+                            help=f"kills in {kind}; 0 leaves it out")
+    parser.add_argument("--whole", type=int, default=2, help="runs of each way that are never stopped")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     world, failed = prepared(tempfile.mkdtemp(prefix="kills")), []
-    for kind in WAYS:
-        counts, wrong = survive(kind, getattr(args, kind), world, args.seed)
+    for kind in [kind for kind in WAYS if getattr(args, kind)]:
+        counts, wrong = survive(kind, getattr(args, kind), world, args.seed, whole=args.whole)
         print(f"{kind}: " + ", ".join(f"{count} {name}" for name, count in counts.items()) + f"; {len(wrong)} wrong")
         failed += wrong
     print("\n".join(failed) or "everything survived, to the last bit")

@@ -37,6 +37,7 @@ def build_parser():
     parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
     parser.add_argument("--workdir", type=Path, default=Path("results/leave_one_out"))
     parser.add_argument("--drawn", type=int, default=20, metavar="N", help="drawn people in training")
+    parser.add_argument("--scenarios", nargs="+", default=["1", "2", "3", "4"], help="of the drawn people")
     parser.add_argument("--persons", type=int, nargs="+", metavar="P", help="leave out only these persons")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--backbone_weights", default="imagenet")
@@ -60,7 +61,8 @@ def prepare(args) -> list[int]:
                       "walking"])
     if args.drawn:
         numbers = [str(FIRST_DRAWN + i) for i in range(args.drawn)]
-        synthesize_kth.main(["--output", str(args.workdir / "drawn"), "--persons", *numbers, "--passes", "2"])
+        synthesize_kth.main(["--output", str(args.workdir / "drawn"), "--persons", *numbers, "--passes", "2",
+                             "--scenarios", *args.scenarios])
         trimmed.append(args.workdir / "drawn_trimmed")
         trim_videos.main(["--raw_path", str(args.workdir / "drawn"), "--trimmed_path", str(trimmed[1])])
     extract_frames.main(["--trimmed_path", *map(str, trimmed), "--image_path", str(args.workdir / "image_data")])

@@ -50,10 +50,11 @@ def build_parser():
     parser.add_argument("--head", choices=tuple(HEADS), default="lstm", help="head of the ResNet-18")
     parser.add_argument("--train", action="store_true", help="a trained head instead of a random one")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peak_size", type=int, default=2048, help="side of the matrices whose product is timed")
     return parser
 
 
-def matmul_peak(device, size=2048, repeats=8):
+def matmul_peak(device, size, repeats=8):
     """Floating-point operations per second of this machine's matrix product."""
     a = torch.randn(size, size, device=device)
     _, seconds = timed(lambda: [a @ a for _ in range(2)], device)
@@ -168,7 +169,7 @@ def main(argv=None):
     model = model.to(device).requires_grad_(False)
     if args.train:
         train_head(model, device)
-    peak = matmul_peak(device)
+    peak = matmul_peak(device, args.peak_size)
     for frames in args.frames:
         for size in args.sizes:
             clip = walker(frames, size, device)

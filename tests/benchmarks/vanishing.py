@@ -114,15 +114,16 @@ def compare(maps, mask):
     return {"jaccard": jaccard.mean().item(), "euclidean": distance.mean().item(), "inside": inside.mean().item()}
 
 
-def measure(model, box, seed, epochs):
+def measure(model, box, seed, epochs, training_size=1000, testing_size=300):
     """One trained network's figures, as plain numbers."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     row = {"model": model, "box": box, "seed": seed}
     if model == "noise":
-        return row | compare(torch.randn(300, STEPS, FEATURES, generator=generator).abs(), reference(BOXES[box]))
-    training, labels = sequences(1000, BOXES[box], generator)
-    testing, truth = sequences(300, BOXES[box], generator)
+        noise = torch.randn(testing_size, STEPS, FEATURES, generator=generator).abs()
+        return row | compare(noise, reference(BOXES[box]))
+    training, labels = sequences(training_size, BOXES[box], generator)
+    testing, truth = sequences(testing_size, BOXES[box], generator)
     mean, std = training.mean(0), training.std(0, correction=0)
     network = Network(model == "cell attention")
     train_accuracy, taken = train(network, (training - mean) / std, labels, epochs, generator)
@@ -154,11 +155,13 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="networks per model and box")
     parser.add_argument("--epochs", type=int, default=30, help="at most")
+    parser.add_argument("--training_size", type=int, default=1000, help="sequences to train on")
+    parser.add_argument("--testing_size", type=int, default=300, help="sequences to explain")
     args = parser.parse_args(argv)
     runs = [(model, box, seed) for model in MODELS for box in BOXES for seed in range(args.seeds)]
     rows = []
     for model, box, seed in tqdm(runs, unit="network", disable=None):
-        rows.append(measure(model, box, seed, args.epochs))
+        rows.append(measure(model, box, seed, args.epochs, args.training_size, args.testing_size))
         print(json.dumps(rows[-1]), flush=True)
     print(table(rows))
     return rows

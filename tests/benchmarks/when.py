@@ -39,7 +39,6 @@ from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, r
 
 SHOWN = 10  # frames with the person in windows of the positions first and last
 SHORT = 22  # frames of a passage that fits into the middle of a window, with nobody before and after
-DROP = 0.3
 POSITIONS = ("first", "last", "middle")
 WHEN = "when"  # among the methods: the profiles of a decision
 
@@ -134,7 +133,7 @@ def explain_person(args, person, folder, methods, options):
             clip = frames[window.start:window.start + info.sample_duration]
             seen, right, drop = check_window(fast, info, clip, window, path.parent.name)
             row = {"video": path.stem, "position": window.position, "label": path.parent.name, "right": right,
-                   "drop": drop, "counts": right and drop >= DROP}
+                   "drop": drop, "counts": right and drop >= args.drop}
             if row["counts"] and explained[window.position] < args.clips:
                 explained[window.position] += 1
                 profiles = time_profiles(fast, seen.tensor, seen.target, methods, options)
@@ -188,6 +187,8 @@ def build_parser():
     parser.add_argument("--methods", nargs="+", choices=(*METHODS, WHEN), default=(*METHODS, WHEN),
                         metavar="METHOD")
     parser.add_argument("--clips", type=int, default=3, help="windows explained per person and position")
+    parser.add_argument("--drop", type=float, default=0.3,
+                        help="least fall of the probability without the person, for windows that count")
     return parser
 
 
