@@ -15,7 +15,7 @@ CLASSES, LENGTH, SIDE, LIT = ["running", "walking"], 12, 120, 6
 WHOLE = "occlusion_block, whole clip, 60 pixels"  # its map is constant in time
 METHODS = {  # that know places along an axis; Grad-CAM needs a convolution
     WIDTH_AXIS: [name for name in SIGNED if name not in ("grad_cam", *FRAMES_ONLY)],
-    TIME_AXIS: [name for name in SIGNED if name not in ("grad_cam", WHOLE)],
+    TIME_AXIS: [name for name in SIGNED if name not in ("grad_cam", "interval", WHOLE)],
 }
 
 
@@ -54,6 +54,13 @@ def test_all_evidence_lies_on_the_half_that_the_score_is_the_sum_of(pair, axis):
     """The score of a class is the sum of its own half, or of the other one."""
     assert shares(Channels([1.0, 0, 0], [0, 1.0, 0]), pair, axis) == pytest.approx(dict.fromkeys(METHODS[axis], 1.0))
     assert shares(Channels([0, 1.0, 0], [1.0, 0, 0]), pair, axis) == pytest.approx(dict.fromkeys(METHODS[axis], 0.0))
+
+
+def test_intervals_spread_their_evidence_over_both_halves(pair):
+    """An interval lends its effect to all its frames, so some of the evidence lies on the other clip."""
+    model = Channels([1.0, 0, 0], [0, 1.0, 0])
+    share = pointing_shares(model, pair, CLASSES, TIME_AXIS, ["interval"])["interval"]
+    assert 0.6 < share < 1
 
 
 @pytest.mark.parametrize("axis", METHODS)

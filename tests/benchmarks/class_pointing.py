@@ -34,7 +34,7 @@ SIGNED["smoothgrad_x_difference"] = ("smoothgrad_x_difference", {"samples": 8}) 
 SIGNED["occlusion_block"] = ("occlusion_block", {"pixels": 40})  # of 20
 SIGNED["occlusion_block, whole clip, 60 pixels"] = ("occlusion_block", {"frames": 1000, "pixels": 60})
 WHOLE_CLIP = ("occlusion_block, whole clip, 60 pixels",)  # constant over time
-FRAMES_ONLY = ("freeze", "occlusion_frame", "shapley_frame")  # constant within a frame
+FRAMES_ONLY = ("freeze", "occlusion_frame", "interval", "shapley_frame")  # constant within a frame
 WIDTH_AXIS, TIME_AXIS = 3, 0  # of a clip (T, C, H, W)
 
 
