@@ -92,11 +92,27 @@ class ClipResult:
                 and np.issubdtype(content[name].dtype, np.floating)}
         if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != shape[:1]:
             del arrays[CONTRIBUTION]
+        if not _is_decision(arrays, shape[0]):
+            arrays = {name: values for name, values in arrays.items() if not name.startswith(WHEN)}
         return cls(
             {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()},
             **inputs, maps=maps, arrays=arrays,
             evidence={name.removeprefix(EVIDENCE): values for name, values in evidence.items()},
         )
+
+
+def _is_decision(arrays: dict[str, np.ndarray], length: int) -> bool:
+    """Return whether the arrays that saliency.when makes are there, and have the shapes that the docstring lists."""
+    names = "shapley", "shapley_error", "prefix_padded", "prefix_shorter", "prefix_empty", "sentences"
+    try:
+        values, errors, padded, shorter, empty, sentences = (arrays[WHEN + name] for name in names)
+    except KeyError:
+        return False
+    numbers = (values, errors, padded, shorter, empty)
+    return (all(np.issubdtype(each.dtype, np.floating) for each in numbers)
+            and values.ndim == 1 and 1 <= len(values) <= length and errors.shape == values.shape
+            and empty.ndim == 1 and empty.size > 0 and padded.shape == shorter.shape == (length, len(empty))
+            and sentences.ndim == 1 and sentences.dtype.kind == "U")
 
 
 def _take(content: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:

@@ -93,6 +93,20 @@ def test_the_result_of_a_clip_holds_the_decision(tmp_path):
         "when_lost_reverse": (4, 4)}
 
 
+@pytest.mark.parametrize(("name", "damage"), [
+    ("sentences", np.zeros((10**9, 0))), ("sentences", np.zeros(3)), ("shapley", np.zeros(5)),
+    ("shapley", np.zeros((4, 1))), ("shapley_error", np.zeros(3)), ("prefix_padded", np.zeros((4, 2))),
+    ("prefix_shorter", np.zeros(4)), ("prefix_empty", np.zeros((3, 0))), ("prefix_empty", np.array("text")),
+])
+def test_a_damaged_decision_is_left_out(tmp_path, name, damage):
+    model, clip = smooth(frames=4)
+    decision = decide(model, clip, 1)
+    result = ClipResult({"clip": "a"}, frames=np.zeros((4, 17, 17), np.uint8),
+                        arrays=decision.arrays(CLASSES) | {f"when_{name}": damage})
+    result.write(tmp_path / "saliency.npz")
+    assert ClipResult.read(tmp_path / "saliency.npz").arrays == {}
+
+
 def test_the_method_spreads_the_values_over_the_frames():
     model, clip = smooth(frames=4)
     found = shapley_frame(model, clip, 1)

@@ -172,21 +172,23 @@ def _clip(result, allowed):
 
 def _when(result):
     """Return the decision of a clip (saliency.when), or None if the file has none, as with --no_when."""
-    facts, arrays = result.facts, result.arrays
-    try:
-        values, errors, padded, shorter, empty, sentences = (arrays[f"{WHEN}{name}"] for name in (
-            "shapley", "shapley_error", "prefix_padded", "prefix_shorter", "prefix_empty", "sentences"))
-        predicted = padded[-1].argmax()  # the last prefix is the whole clip
-        return {
-            "values": _numbers(values), "errors": _numbers(errors), "segment": int(facts[f"{WHEN}segment"]),
-            "spans": [[label, facts.get(f"{WHEN}{name}_first"), facts.get(f"{WHEN}{name}_last")]
-                      for name, label in SPANS.items()],
-            "padded": _numbers(padded[:, predicted]), "shorter": _numbers(shorter[:, predicted]),
-            "empty": _number(empty[predicted]), "decided": facts.get(f"{WHEN}decided"),
-            "sentences": sentences.tolist(),
-        }
-    except (KeyError, IndexError):
+    arrays = {name.removeprefix(WHEN): values for name, values in result.arrays.items() if name.startswith(WHEN)}
+    if not arrays:
         return None
+
+    def whole_number(name):
+        value = result.facts.get(WHEN + name)
+        return int(value) if isinstance(value, float) and 0 < value < 1e9 else None
+
+    predicted = arrays["prefix_padded"][-1].argmax()  # the last prefix is the whole clip
+    return {
+        "values": _numbers(arrays["shapley"]), "errors": _numbers(arrays["shapley_error"]),
+        "segment": whole_number("segment") or 1,
+        "spans": [[label, whole_number(f"{name}_first"), whole_number(f"{name}_last")] for name, label in SPANS.items()],
+        "padded": _numbers(arrays["prefix_padded"][:, predicted]),
+        "shorter": _numbers(arrays["prefix_shorter"][:, predicted]), "empty": _number(arrays["prefix_empty"][predicted]),
+        "decided": whole_number("decided"), "sentences": arrays["sentences"].tolist(),
+    }
 
 
 def _unit(name, result):
