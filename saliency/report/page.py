@@ -180,14 +180,15 @@ def _when(result):
         value = result.facts.get(WHEN + name)
         return int(value) if isinstance(value, float) and 0 < value < 1e9 else None
 
-    predicted = arrays["prefix_padded"][-1].argmax()  # the last prefix is the whole clip
+    padded, shorter, empty = (arrays[f"prefix_{kind}"] for kind in ("padded", "shorter", "empty"))
+    predicted = padded[-1].argmax()  # the last prefix is the whole clip
     return {
         "values": _numbers(arrays["shapley"]), "errors": _numbers(arrays["shapley_error"]),
         "segment": whole_number("segment") or 1,
-        "spans": [[label, whole_number(f"{name}_first"), whole_number(f"{name}_last")] for name, label in SPANS.items()],
-        "padded": _numbers(arrays["prefix_padded"][:, predicted]),
-        "shorter": _numbers(arrays["prefix_shorter"][:, predicted]), "empty": _number(arrays["prefix_empty"][predicted]),
-        "decided": whole_number("decided"), "sentences": arrays["sentences"].tolist(),
+        "spans": [[label, whole_number(f"{name}_first"), whole_number(f"{name}_last")]
+                  for name, label in SPANS.items()],
+        "padded": _numbers(padded[:, predicted]), "shorter": _numbers(shorter[:, predicted]),
+        "empty": _number(empty[predicted]), "decided": whole_number("decided"), "sentences": arrays["sentences"].tolist(),
     }
 
 
