@@ -188,7 +188,8 @@ def _when(result):
         "spans": [[label, whole_number(f"{name}_first"), whole_number(f"{name}_last")]
                   for name, label in SPANS.items()],
         "padded": _numbers(padded[:, predicted]), "shorter": _numbers(shorter[:, predicted]),
-        "empty": _number(empty[predicted]), "decided": whole_number("decided"), "sentences": arrays["sentences"].tolist(),
+        "empty": _number(empty[predicted]), "decided": whole_number("decided"),
+        "sentences": arrays["sentences"].tolist(),
     }
 
 
