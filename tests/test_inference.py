@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import inference
 from data import clips
 from data.video import read_video, write_video
 from runtime.files import read_json
@@ -45,6 +46,16 @@ def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
     frames, _ = read_video(tmp_path / "walk_classified.mp4")
     assert frames.shape == (2 * DURATION, 2 * SIZE, 2 * SIZE, 3)
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_class_is_written_in_white_on_a_dark_strip():
+    """Nothing is darker than the strip: an outline of thicker letters, which OpenCV 5 makes wider, would be."""
+    frame = np.full((60, 200, 3), 128, np.uint8)
+    drawn = inference.labelled(frame, "running 1.00")
+    assert (drawn[26:] == 128).all() and (frame == 128).all()
+    assert drawn[:26].min() == 32 and drawn[:26].max() > 200
+    columns = np.flatnonzero((drawn[:26] > 150).any((0, 2)))
+    assert columns.min() >= 6 and columns.max() < 150
 
 
 def test_the_last_window_of_a_video_ends_with_it(trained, tmp_path):
