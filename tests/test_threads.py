@@ -122,12 +122,10 @@ def test_the_device_says_what_was_chosen(capsys, monkeypatch):
 
 
 START = """
-import runpy, sys
+import contextlib, runpy, sys
 sys.argv[0] = "inference.py"
-try:
+with contextlib.suppress(SystemExit):
     runpy.run_path("inference.py", run_name="__main__")
-except SystemExit:
-    pass
 import json, os, torch
 print(json.dumps([os.environ["OMP_WAIT_POLICY"], torch.get_num_threads()]))
 """
