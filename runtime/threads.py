@@ -5,16 +5,23 @@
 
 PyTorch's threads wait for each other thousands of times per clip. OpenMP lets them spin while they wait, which keeps
 their core busy. On a machine with other work, the spinning threads take the time of the thread they wait for, and
-everything becomes many times slower. With passive waiting they sleep. docs/results_machines.md has the figures.
+everything becomes many times slower. Threads that sleep do no harm there, but on a quiet machine waking them up costs
+time. So threads sleep at once if other work is running when a script starts, and else they spin for a short time
+before they sleep. docs/results_machines.md has the figures.
 """
 
 import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # variables that say how the threads of OpenMP wait
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # variables that say how many there are
+SLEEP = "OMP_WAIT_POLICY", "passive"
+SPIN_BRIEFLY = "GOMP_SPINCOUNT", "10000"  # tens of microseconds; GNU's default is 30 billion rounds, which never end
+LOOKS, PAUSE = 5, 0.004  # how often, and with how many seconds between, `others_run` looks; the fewest processes count
+LOADS = Path("/proc/loadavg")
 GROUPS, MOUNTS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
@@ -26,11 +33,28 @@ def prepare(threads: int | None = None) -> None:
     that `threads` is used instead of OMP_NUM_THREADS.
     """
     if not any(name in os.environ for name in WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+        name, value = SLEEP if others_run() else SPIN_BRIEFLY
+        os.environ[name] = value
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     elif not any(name in os.environ for name in COUNTS) and n_cores() < _n_allowed():
         os.environ["OMP_NUM_THREADS"] = str(n_cores())
+
+
+def others_run() -> bool:
+    """Return whether other processes compute at this moment; True where the system does not tell.
+
+    The fourth field of /proc/loadavg is "3/512" if 3 of 512 threads are running, this one included. The load averages
+    beside it look back a minute, so they would count the user's command before this one as other work.
+    """
+    running = []
+    for _ in range(LOOKS):
+        try:
+            running.append(int(LOADS.read_text().split()[3].partition("/")[0]))
+        except (OSError, ValueError, IndexError):  # no Linux
+            return True
+        time.sleep(PAUSE)
+    return min(running) > 1
 
 
 def n_cores() -> int:

@@ -38,6 +38,7 @@ CHOSEN = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME
 WAYS = {  # name: the environment in which the interpreter starts
     "PyTorch's default": {},
     "passive waiting": {"OMP_WAIT_POLICY": "passive"},
+    "short spinning": {"GOMP_SPINCOUNT": "10000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 BURNER = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(10000))"
