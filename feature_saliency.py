@@ -43,14 +43,14 @@ from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import write_json
-from saliency import averages, figures, metrics, summary
+from saliency import averages, metrics, summary
+from saliency.drawing import FeatureLook, draw_features
 from saliency.explain import explain
 from saliency.flow import grey, optical_flow
 from saliency.report import write_report
 from saliency.report.pairing import read_recipe, why_apart
-from saliency.result import ClipResult, facts_of, save_figures, title_of
+from saliency.result import ClipResult, facts_of, title_of
 from saliency.when import EncodedClip, feature_values
-from saliency.when.figure import feature_figure
 
 
 def work(args):
@@ -78,22 +78,17 @@ def explain_clip(args, model, info, clip, frames, folder):
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[seen.target],
                      float(seen.probabilities[seen.target]), args.score)
     result = ClipResult(found.facts | facts, features=seen.features.cpu().numpy(), maps=found.maps, arrays=found.arrays)
-    title, name = title_of(facts, seen.probabilities.max()), args.method if args.method != "gradient" else "dS/df"
-    drawn = {}
     if args.shapley:
         encoded = EncodedClip(model, seen.tensor, seen.target, args.score)
         shapley = feature_values(encoded, args.shapley_pairs, args.seed)
         result.arrays |= {"shapley": shapley.values.cpu().numpy(), "shapley_error": shapley.errors.cpu().numpy()}
         result.facts["shapley_gap"] = shapley.gap
-        drawn["features_shapley"] = feature_figure(shapley, title)
+    flow_total = optical_flow(grey(frames)).sum((1, 2))  # (T - 1,)
     result.write(folder / "saliency.npz")
-    relevance, flow_total = found.maps[args.method], optical_flow(grey(frames)).sum((1, 2))
-    write_json(folder / "metrics.json", metrics.profile_metrics(np.abs(relevance).sum(1), flow_total))
-    drawn |= {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
-              "profile": figures.feature_profile(relevance, flow_total, title, name)}
-    if "tsr" in found.maps:
-        drawn["features_tsr"] = figures.feature_heatmap(found.maps["tsr"], title, result.time_contribution, "TSR")
-    save_figures(drawn, folder, args.figure_format)
+    row = metrics.profile_metrics(np.abs(found.maps[args.method]).sum(1), flow_total)
+    write_json(folder / "metrics.json", row)
+    title = title_of(facts, seen.probabilities.max())
+    draw_features(result, title, folder, FeatureLook(args.method, args.figure_format), flow_total)
 
 
 def summarise_run(args, rows):

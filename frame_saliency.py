@@ -62,15 +62,15 @@ from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
-from saliency import deletion, figures, sanity, summary
+from saliency import deletion, sanity, summary
 from saliency.averages import summarise
+from saliency.drawing import FrameLook, draw_frames
 from saliency.explain import explain, measure
 from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
 from saliency.when import decide
-from saliency.when.figure import when_figure
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
@@ -134,54 +134,40 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
                         evidence=found.evidence if args.signed else {})
     rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
-    title = title_of(facts, seen.probabilities.max())
-    if args.when:
-        rows[summary.WHEN] = explain_decision(args, model, info, seen, result, title, folder)
-    result.write(folder / "saliency.npz")
+    decision = explain_decision(args, model, info, seen, result, rows) if args.when else None
     if args.deletion:
         ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
         curves = deletion.deletion_metrics(model, seen.tensor, seen.target, ordered, args.tsr_patch, seed=args.seed)
         rows = {name: row | curves.get(name, {}) for name, row in rows.items()}
-    write_json(folder / "metrics.json", rows)
-    tqdm.write(title)
-    draw_clip(args, result, title, folder)
+    attention = None
     if cbam.has_attention(model):
         attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
-        limits = f"attention, {attention.min():.3f} to {attention.max():.3f}"
-        what = "attention of CBAM's last block"
-        save_figures({"attention": figures.frame_grid(pictures, attention, flow, title, limits, what)}, folder,
-                     args.figure_format)
+    result.write(folder / "saliency.npz")
+    write_json(folder / "metrics.json", rows)
+    title = title_of(facts, seen.probabilities.max())
+    tqdm.write(title)
+    overlay = None if args.no_overlay else partial(write_video, fps=8)
+    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay)
 
 
-def explain_decision(args, model, info, seen, result, title, folder):
-    """Add to the result which frames caused the decision, draw when.png, and return numbers for metrics.json."""
+def explain_decision(args, model, info, seen, result, rows):
+    """Return which frames caused the decision, and add it to the result and to the rows of metrics.json."""
     options = opts.method_options(args, METHODS["shapley_frame"])
     decision = decide(model, seen.tensor, seen.target, args.score, seed=args.seed, **options)
     result.facts |= decision.facts()
-    classes = list(map(readable, info.classes))
-    result.arrays |= decision.arrays(classes)
-    figure = when_figure(result.frames, decision, classes, title)
-    save_figures({"when": figure}, folder, args.figure_format)
+    result.arrays |= decision.arrays(list(map(readable, info.classes)))
     profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
     if result.time_contribution is not None:
         profiles["tsr"] = result.time_contribution
-    return decision.metrics(profiles)
+    rows[summary.WHEN] = decision.metrics(profiles)
+    return decision
 
 
-def draw_clip(args, result, title, folder):
-    """Write the pictures of one clip and its video into `folder`."""
-    name = "tsr" if "tsr" in result.maps and args.tsr_step == "full" else args.method
-    shown, line, label, heading = result.maps[name], result.maps[args.method], name, "saliency"
-    line_name = "|dS/dx|" if args.method == "gradient" else args.method
-    if args.signed:
-        shown = line = result.evidence[args.method]
-        label, heading = f"evidence for {result.facts['target']}", args.method
-        line_name = f"{args.method}, {label}"
-    drawn = {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
-             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
-    save_figures(drawn, folder, args.figure_format)
-    if not args.no_overlay:
-        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2), fps=8)
+def look_of(args, info):
+    """Return how the pictures of this run are drawn."""
+    with_tsr = "tsr" in chosen_methods(args)["methods"]
+    shown = "tsr" if with_tsr and args.tsr_step == "full" else args.method
+    return FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
 
 
 def check_sanity(args, model, info, read, clips):

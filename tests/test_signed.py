@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import frame_saliency
-from saliency import figures
+from saliency import drawing, figures
 from saliency.fills import background
 from saliency.methods import METHODS, attribute
 from saliency.report import page as report
@@ -28,7 +28,7 @@ def explained(data_set, trained, tmp_path_factory):
     """A run with --signed: its folder, and the figures that it drew."""
     folder, drawn = tmp_path_factory.mktemp("signed"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frame_saliency, "save_figures", lambda some, *place: drawn.update(some))
+        patch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
         use("frame_saliency", data_set, trained, folder, "--limit", 1, "--signed", "--method", NAME, "--compare",
             "freeze", "--tsr", "--tsr_step", "time", "--target", "running")
     return SimpleNamespace(folder=folder, result=ClipResult.read(folder / "walking" / CLIP / "saliency.npz"), **drawn)

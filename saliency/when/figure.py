@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from saliency.figures import COLOURS, GREY, STYLE, WHOLE_NUMBERS, WIDE, montage, panels
 from saliency.when.decision import SPANS, Decision
-from saliency.when.shapley import Shapley
 
 INCHES = {"values": 1.7, "spans": 1.25, "curves": 1.3}  # heights of the charts below the frames
 GAP, HEADER, FOOTER, LEFT, RIGHT = 0.62, 0.5, 0.6, 2.0, 0.3  # inches
@@ -105,9 +104,8 @@ def _draw_curves(axes: Axes, decision: Decision, predicted: str) -> None:
 
 
 @rc_context(STYLE)
-def feature_figure(shapley: Shapley, title: str = "") -> Figure:
-    """Draw the Shapley values of the features with the largest magnitudes, with their standard errors."""
-    values, errors = shapley.values.cpu().numpy(), shapley.errors.cpu().numpy()
+def feature_figure(values: np.ndarray, errors: np.ndarray, title: str = "") -> Figure:
+    """Draw the Shapley values (D,) of the features with the largest magnitudes, with their standard errors (D,)."""
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
     figure, axes = panels((6.5, 1.3 + 0.22 * len(order)), title)
     colours = [COLOURS[1] if value >= 0 else COLOURS[0] for value in values[order]]

@@ -1,0 +1,86 @@
+"""Draw the pictures of one clip from its result alone. No model is needed, so another process can do it.
+
+    draw_frames(result, title, folder, FrameLook("gradient"), write_video=partial(write_video, fps=8))
+    draw_features(result, title, folder, FeatureLook("gradient"), flow_total)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from saliency import figures
+from saliency.result import ClipResult, save_figures
+from saliency.when.decision import Decision
+from saliency.when.figure import feature_figure, when_figure
+
+VideoWriter = Callable[[Path, np.ndarray], None]  # writes frames (T, H, W, 3) uint8 RGB; data.video.write_video does
+
+
+@dataclass(frozen=True)
+class FrameLook:
+    """How the pictures of frames are drawn, the same for all clips of a run.
+
+    method: whose map the time strip sums up. shown: whose map stands beside the frames, by default that of `method`.
+    signed: draw the evidence of `method` instead of both maps. kind: format of the pictures, png, pdf or svg. classes:
+    names of the classes for when.png, in the order of the scores.
+    """
+
+    method: str
+    shown: str = ""
+    signed: bool = False
+    kind: str = "png"
+    classes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FeatureLook:
+    """How the pictures of features are drawn, the same for all clips of a run.
+
+    method: whose map is drawn. kind: format of the pictures, png, pdf or svg.
+    """
+
+    method: str
+    kind: str = "png"
+
+
+def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, decision: Decision | None = None,
+                attention: np.ndarray | None = None, write_video: VideoWriter | None = None) -> None:
+    """Write time.png and frames.png of one clip into `folder`, and what else there is to draw.
+
+    decision: drawn as when.png. attention (T, H, W): that of CBAM's last block, drawn as attention.png. write_video:
+    writes overlay.mp4; None for no such video.
+    """
+    shown, label, heading = result.maps[look.shown or look.method], look.shown or look.method, "saliency"
+    line, line_name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
+    if look.signed:
+        shown = line = result.evidence[look.method]
+        label, heading = f"evidence for {result.facts['target']}", look.method
+        line_name = f"{look.method}, {label}"
+    drawn = {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
+             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
+    if decision is not None:
+        drawn["when"] = when_figure(result.frames, decision, look.classes, title)
+    if attention is not None:
+        limits = f"attention, {attention.min():.3f} to {attention.max():.3f}"
+        what = "attention of CBAM's last block"
+        drawn["attention"] = figures.frame_grid(result.frames, attention, result.flow, title, limits, what)
+    save_figures(drawn, folder, look.kind)
+    if write_video:
+        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2))
+
+
+def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLook, flow_total: np.ndarray) -> None:
+    """Write features.png and profile.png of one clip into `folder`, and those of TSR and of Shapley values, if any.
+
+    flow_total (T-1,): sum over the pixels of the optical flow.
+    """
+    relevance, name = result.maps[look.method], "dS/df" if look.method == "gradient" else look.method
+    drawn = {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
+             "profile": figures.feature_profile(relevance, flow_total, title, name)}
+    if "tsr" in result.maps:
+        drawn["features_tsr"] = figures.feature_heatmap(result.maps["tsr"], title, result.time_contribution, "TSR")
+    if "shapley" in result.arrays:
+        drawn["features_shapley"] = feature_figure(result.arrays["shapley"], result.arrays["shapley_error"], title)
+    save_figures(drawn, folder, look.kind)
