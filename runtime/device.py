@@ -25,6 +25,7 @@ def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int
                              "--gpu one of these numbers, and with torchrun start no more processes than GPUs")
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = False  # full float32, so that results agree with those of a CPU
     processes.join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     count = torch.get_num_threads()
     print(f"computing on {device} with {count} {'thread' if count == 1 else 'threads'}")

@@ -117,7 +117,7 @@ def test_an_lstm_in_eval_mode_on_a_gpu():
     expected = frame_gradient(model, clip, 1), feature_gradient(model, clip, 1)
     model, clip = model.cuda(), clip.cuda()
     for found, cpu in zip((frame_gradient(model, clip, 1), feature_gradient(model, clip, 1)), expected, strict=True):
-        assert (found.cpu() - cpu).abs().max() <= 1e-2 * cpu.abs().max()  # TF32 convolutions
+        assert (found.cpu() - cpu).abs().max() <= 1e-2 * cpu.abs().max()
     assert not model.training
 
 
@@ -137,6 +137,14 @@ def test_untouched_restores_after_an_error():
     assert model.training
     assert model[1].training
     assert model[0].weight.requires_grad
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_convolutions_are_in_full_float32_while_a_model_is_explained(monkeypatch, tf32):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
+    with untouched(nn.Linear(2, 2)):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == tf32
 
 
 @pytest.mark.parametrize("gradient", [frame_gradient, feature_gradient])

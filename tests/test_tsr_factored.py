@@ -7,7 +7,8 @@ import torch
 
 from model.cnn_lstm import CNNLSTM
 from saliency.fills import background
-from saliency.tsr.factored import FactoredRelevance
+from saliency.tsr import temporal_saliency_rescaling
+from saliency.tsr.factored import FactoredRelevance, filled_up
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.patches import patch_boxes
 from tests.toys import cnn_lstm, smooth
@@ -56,3 +57,30 @@ def test_out_of_memory_halves_the_batch(monkeypatch):
     delta, _ = engine.changes(torch.arange(4), torch.tensor([[0, 9, 0, 9]] * 4), background(clip))
     torch.testing.assert_close(delta, expected)
     assert engine.batch < before
+
+
+@pytest.mark.parametrize(("count", "most", "expected"), [
+    (1, 8, 1), (3, 8, 4), (5, 8, 8), (8, 8, 8), (5, 6, 6), (9, 6, 9)])
+def test_frames_are_filled_up_to_few_numbers(count, most, expected):
+    frames = torch.randn(count, 3, 2, 2)
+    found = filled_up(frames, most)
+    assert found.shape == (expected, 3, 2, 2)
+    assert torch.equal(found[:count], frames) and not found[count:].any()
+
+
+def test_filling_up_changes_nothing(case, monkeypatch):
+    """What a GPU does, on the CPU: every call of the encoder gets a power of two of frames, and the changes stay."""
+    model, clip = case
+    expected = temporal_saliency_rescaling(model, clip, 1, patch=13)
+    sizes, encode = set(), FactoredRelevance._encode
+
+    def filling(engine, frames):
+        filled = filled_up(frames, engine.batch)
+        sizes.add(len(filled))
+        return encode(engine, filled)[:len(frames)]
+
+    monkeypatch.setattr(FactoredRelevance, "_encode", filling)
+    found = temporal_saliency_rescaling(model, clip, 1, patch=13)
+    torch.testing.assert_close(found.tsr, expected.tsr)
+    torch.testing.assert_close(found.time_delta, expected.time_delta)
+    assert all(size & (size - 1) == 0 or size == 36 for size in sizes)

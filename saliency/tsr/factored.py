@@ -65,6 +65,7 @@ class FactoredRelevance:
         self.model, self.target, self.score = folded(model), target, score
         self.clip, self.tolerance, self.memory, self.amp = clip, tolerance, memory, amp
         self.forward_passes = self.backward_passes = 0
+        self.batch = 1  # for the first call of _encode
         largest = CPU_BATCH if clip.device.type == "cpu" else GPU_BATCH
         needed = 3 * activation_bytes(self._encode, self.model, clip[:1])  # gradients and temporary tensors included
         self.batch = max(1, min(largest, int(memory / needed)))
@@ -95,9 +96,12 @@ class FactoredRelevance:
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the features of frames: (N, C, H, W) -> (N, D)."""
-        self.forward_passes += len(frames)
+        count = len(frames)
+        self.forward_passes += count
+        if frames.is_cuda:
+            frames = filled_up(frames, self.batch)
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.amp):
-            return self.model.encode(frames[:, None])[:, 0].to(frames.dtype)
+            return self.model.encode(frames[:, None])[:count, 0].to(frames.dtype)
 
     def _head_gradient(self, sequences: torch.Tensor) -> torch.Tensor:
         """Return dS/df of feature sequences: (n, T, D) -> (n, T, D)."""
@@ -236,6 +240,15 @@ class FactoredRelevance:
                 for place, i in enumerate(block.tolist()):
                     before = self.frame_gradient[frames[i]].flatten()
                     add_changes(delta, before, pulled[:, place], factors.coefficients[:, i, :rank])
+
+
+def filled_up(frames: torch.Tensor, most: int) -> torch.Tensor:
+    """Append zeros to frames (N, C, H, W) up to a power of two, but to no more than `most` frames unless N is more.
+
+    cuDNN plans every layer anew for each number of frames, which takes seconds, so there must be few numbers.
+    """
+    count = max(len(frames), min(most, 1 << (len(frames) - 1).bit_length()))
+    return torch.cat([frames, frames.new_zeros(count - len(frames), *frames.shape[1:])])
 
 
 def with_float64_head(model: nn.Module) -> nn.Module:
