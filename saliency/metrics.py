@@ -16,6 +16,8 @@ The other names are:
     frames_constant         number of these frames where the map is constant; the means leave them out
     time_spearman_flow      Spearman correlation of the saliency per frame with the flow per frame
     time_auroc_visible      AUC of the saliency per frame as a score for the frames that show the person
+    time_aup_visible, time_aur_visible      area under precision and under recall of the saliency per frame, likewise
+    sparseness, time_sparseness     Gini index of the saliency of all pixels, and of the saliency per frame
     last_quarter_share      share of the saliency in the last quarter of the clip (0.25 if it is even over time)
     peak_frame_moves        1 if something moves faster than 1 pixel per frame into or out of the frame with the most
                             saliency, else 0
@@ -105,6 +107,45 @@ def rank_accuracy(saliency: np.ndarray, reference: np.ndarray) -> float:
     above, level = saliency > limit, saliency == limit
     share = (size - above.sum()) / level.sum()
     return ((above & reference).sum() + share * (level & reference).sum()) / size
+
+
+@_metric
+def aup(saliency: np.ndarray, reference: np.ndarray) -> float:
+    """Return the area under precision over the thresholds 0..1 of the map, which is scaled to 0..1 first.
+
+    The precision at a threshold is the share of the values at or above it that lie inside `reference`. 1 is best.
+    Chance is about the share that `reference` covers. Crabbé and van der Schaar, "Explaining Time Series Predictions
+    with Dynamic Masks", ICML 2021, section 4.1.
+    """
+    order = np.argsort(-saliency, kind="stable")
+    values = (saliency[order] - saliency.min()) / np.ptp(saliency)  # descending, from 1 to 0
+    precision = np.cumsum(reference[order]) / np.arange(1, len(order) + 1)
+    return precision[:-1] @ -np.diff(values)  # equal values have no width, so only the last of them counts
+
+
+@_metric
+def aur(saliency: np.ndarray, reference: np.ndarray) -> float:
+    """Return the area under recall over the thresholds 0..1 of the map, which is scaled to 0..1 first. 1 is best.
+
+    The recall at a threshold is the share of `reference` whose values are at or above it. Its integral is the mean of
+    the scaled map inside `reference`, so a map that is high everywhere but for one place has a high area. Source as for
+    aup.
+    """
+    return (saliency[reference].mean() - saliency.min()) / np.ptp(saliency)
+
+
+def sparseness(saliency: np.ndarray) -> float:
+    """Return the Gini index of the values of a map; negative values count as 0.
+
+    0 means that all values are equal; 1 - 1 / N, that one of N values holds everything. NaN as in the other metrics.
+    Hurley and Rickard, "Comparing Measures of Sparsity", IEEE Transactions on Information Theory 2009; for saliency
+    maps, Chalasani et al., "Concise Explanations of Neural Networks using Adversarial Training", ICML 2020.
+    """
+    values = np.sort(np.maximum(saliency, 0), axis=None).astype(np.float64)  # (N,), ascending
+    if not _varies(values):
+        return float("nan")
+    size = len(values)
+    return float((2 * np.arange(1, size + 1) - size - 1) @ values / (size * values.sum()))
 
 
 @_metric
@@ -206,14 +247,18 @@ def map_metrics(saliency: np.ndarray, flow: np.ndarray,
     seen = [t for t in range(len(flow)) if _varies(moving[t])]
     row = {"frames_with_reference": len(seen), "frames_constant": sum(not _varies(saliency[t]) for t in seen)}
     row |= profile_metrics(np.maximum(saliency, 0).sum((1, 2), dtype=np.float64), flow.sum((1, 2), dtype=np.float64))
-    row["peak_frame_moves"] = _peak_moves(saliency.sum((1, 2), dtype=np.float64), moving)
+    totals = saliency.sum((1, 2), dtype=np.float64)  # (T,)
+    row |= {"peak_frame_moves": _peak_moves(totals, moving), "sparseness": sparseness(saliency),
+            "time_sparseness": sparseness(totals)}
     references = {"flow": (saliency[:-1], moving, flow)}
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
         if masks.shape != saliency.shape:
             raise ValueError(f"the map is {saliency.shape} but the masks {masks.shape}; give a mask for every frame")
         references["mask"] = saliency, masks
-        row["time_auroc_visible"] = auc(saliency.sum((1, 2), dtype=np.float64), masks.any((1, 2)))
+        visible = masks.any((1, 2))
+        row |= {f"time_{name}_visible": metric(totals, visible)
+                for name, metric in (("auroc", auc), ("aup", aup), ("aur", aur))}
     for name, by_frame in references.items():
         whole_clip = [array[None] for array in by_frame]  # (1, T, H, W)
         for span, arrays in (("frame", by_frame), ("clip", whole_clip)):

@@ -7,21 +7,25 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from saliency import metrics
 from saliency.metrics import (
     auc,
+    aup,
+    aur,
     cc,
     map_metrics,
     mass_accuracy,
     nss,
     rank_accuracy,
     sim,
+    sparseness,
     spearman,
 )
 
 BINARY = [auc, nss, mass_accuracy, rank_accuracy]
+CURVES = [aup, aur]
 GRADED = [cc, sim, spearman]
 
 
@@ -95,6 +99,39 @@ def test_rank_accuracy_equals_sorting_where_nothing_ties():
     assert rank_accuracy(saliency, reference) == pytest.approx(reference.ravel()[highest].mean())
 
 
+@pytest.mark.parametrize("levels", [None, 4])
+@pytest.mark.parametrize("seed", range(2))
+def test_aup_and_aur_are_the_integrals_of_scikit_learns_scores(seed, levels):
+    saliency, reference, _ = sample((30,), seed, levels)
+    scaled = (saliency - saliency.min()) / np.ptp(saliency)
+    levels = np.unique(scaled)  # between two of them, no threshold changes anything
+    middles, widths = (levels[1:] + levels[:-1]) / 2, np.diff(levels)
+    for area, score in ((aup, precision_score), (aur, recall_score)):
+        values = [score(reference, scaled >= threshold) for threshold in middles]
+        assert area(saliency, reference) == pytest.approx(widths @ values)
+
+
+def test_aup_and_aur_by_hand():
+    reference = np.array([True, False, True, False])
+    # scaled: 1, 0.5, 0.25, 0; precision 1 down to 0.5, 1/2 down to 0.25, 2/3 down to 0
+    assert aup([5, 3, 2, 1], reference) == pytest.approx(1 * 0.5 + 0.5 * 0.25 + 2 / 3 * 0.25)
+    assert aur([5, 3, 2, 1], reference) == pytest.approx((1 + 0.25) / 2)
+    assert aup([7, 0, 7, 0], reference) == aur([7, 0, 7, 0], reference) == 1
+    assert aup([0, 7, 0, 7], reference) == aur([0, 7, 0, 7], reference) == 0
+
+
+def test_sparseness_by_hand_and_by_all_pairs():
+    assert sparseness(np.array([0, 0, 0, 5.0])) == pytest.approx(1 - 1 / 4)
+    assert sparseness(np.array([1.0, 3.0])) == pytest.approx(0.25)
+    assert math.isnan(sparseness(np.ones(4))) and math.isnan(sparseness(np.array([1, np.nan])))
+    values = sample((60,))[0]
+    pairs = np.abs(values[:, None] - values).mean() / (2 * values.mean())  # half the relative mean difference
+    assert sparseness(values) == pytest.approx(pairs)
+    ordered = np.sort(values)  # as Hurley and Rickard write the Gini index
+    shares = ordered / ordered.sum() * (60 - np.arange(1, 61) + 0.5) / 60
+    assert sparseness(values) == pytest.approx(1 - 2 * shares.sum())
+
+
 def test_order_of_the_pixels_does_not_matter():
     saliency, reference, _ = sample((400,), levels=3)
     shuffled = np.random.default_rng(1).permutation(400)
@@ -124,7 +161,7 @@ UNMEASURABLE = [
 ]
 
 
-@pytest.mark.parametrize("metric", BINARY + GRADED)
+@pytest.mark.parametrize("metric", BINARY + CURVES + GRADED)
 @pytest.mark.parametrize("case, saliency, reference", UNMEASURABLE, ids=[case for case, *_ in UNMEASURABLE])
 def test_what_cannot_be_measured_is_nan(metric, case, saliency, reference):
     with warnings.catch_warnings():
@@ -172,6 +209,8 @@ def test_a_row_holds_each_metric_by_frame_and_by_clip():
     totals = saliency.sum(axis=(1, 2))
     assert row["time_spearman_flow"] == pytest.approx(stats.spearmanr(totals[:5], flow.sum(axis=(1, 2))).statistic)
     assert row["time_auroc_visible"] == pytest.approx(roc_auc_score([1, 1, 1, 1, 1, 0], totals))
+    assert row["time_aup_visible"] == aup(totals, masks.any((1, 2))) and row["sparseness"] == sparseness(saliency)
+    assert row["time_aur_visible"] == aur(totals, masks.any((1, 2))) and row["time_sparseness"] == sparseness(totals)
     assert {type(value) for value in row.values()} == {float, int}
 
 
@@ -179,12 +218,13 @@ def test_the_names_are_those_of_the_module_docstring():
     expected = {f"{m}_{r}_{s}" for m in metrics.BINARY for r in ("flow", "mask") for s in ("frame", "clip")}
     expected |= {f"{m}_flow_{s}" for m in metrics.GRADED for s in ("frame", "clip")}
     expected |= {"flow_share_frame", "flow_share_clip", "mask_share_frame", "mask_share_clip", "frames_with_reference"}
-    expected |= {"frames_constant", "time_spearman_flow", "time_auroc_visible", "last_quarter_share",
-                 "peak_frame_moves"}
+    of_masks = {"time_auroc_visible", "time_aup_visible", "time_aur_visible"}
+    expected |= {"frames_constant", "time_spearman_flow", "last_quarter_share", "peak_frame_moves", "sparseness",
+                 "time_sparseness", *of_masks}
     saliency, flow, masks = clip()
     assert set(map_metrics(saliency, flow, masks)) == expected
     without = map_metrics(saliency, flow)
-    assert set(without) == {name for name in expected if "mask" not in name and name != "time_auroc_visible"}
+    assert set(without) == {name for name in expected if "mask" not in name} - of_masks
 
 
 def test_frames_whose_map_is_constant_are_left_out_and_counted():
