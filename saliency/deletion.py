@@ -7,8 +7,12 @@ Whole frames, or patches of frames, are replaced by the background of the clip o
 first; insertion starts from the background instead. A good map has a small area under the deletion curve and a large
 area under the insertion curve. Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box
 Models", BMVC 2018, section 4.1.
+
+Single points of the same two curves are the metrics of DeYoung et al., "ERASER: A Benchmark to Evaluate Rationalized
+NLP Models", ACL 2020, section 4.3, which `rationale_metrics` defines.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +27,9 @@ from saliency.sequences import Sequences
 
 CURVE_PARTS = 20  # parts of equal size that are deleted one after the other
 DRAWS = 3  # random orders
+TOP = 0.2  # share of the units that is the rationale of a map
+TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares over which the AOPC is the mean (DeYoung et al. 2020)
+TINY = 1e-12  # the log-odds take lower probabilities for this one
 
 
 @torch.no_grad()
@@ -31,9 +38,9 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
     """Return the areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
 
     patch: side of a patch in pixels. draws: number of random orders, whose mean is the row "random".
-    Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain}}, where CURVE is deletion or insertion and UNIT is
-    frame or patch. The gain says how much better the map is than random order; above 0 is good for both curves. A map
-    with the same value for all units has no order and gets NaN.
+    Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain, and METRIC_UNIT: see `rationale_metrics`}}, where
+    CURVE is deletion or insertion and UNIT is frame or patch. The gain says how much better the map is than random
+    order; above 0 is good for both curves. A map with the same value for all units has no order and gets NaN.
     """
     check_clip(clip)
     generator, empty = torch.Generator().manual_seed(seed), background(clip)
@@ -45,32 +52,86 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
         for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
             probabilities = partial(patch_probabilities, sequences, clip, empty, parts, side)
             size = patch_sums(clip[:, 0], side).numel()
-            orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
-            # Inserting in a random order visits the same clips as deleting in the reversed order, which is random too.
-            # So one random area serves both curves.
-            random_area = sum(curve_area(order, probabilities) for order in orders) / draws
-            for curve, sign in (("deletion", -1), ("insertion", 1)):
-                rows["random"] |= {f"{curve}_{unit}_auc": random_area, f"{curve}_{unit}_gain": 0.0}
-                for name, values in maps.items():
-                    order = descending(patch_sums(values, side).flatten(), generator)
-                    area = float("nan") if order is None else curve_area(order, probabilities, curve == "insertion")
-                    rows[name] |= {f"{curve}_{unit}_auc": area, f"{curve}_{unit}_gain": sign * (area - random_area)}
+            random = [measure(torch.randperm(size, generator=generator), probabilities, True) for _ in range(draws)]
+            means = {key: sum(each[key] for each in random) / draws for key in random[0]}
+            area = means["insertion_auc"] = means["deletion_auc"]  # the same area, from slightly other points
+            found = {"random": means}
+            for name, values in maps.items():
+                order = descending(patch_sums(values, side).flatten(), generator)
+                found[name] = dict.fromkeys(means, float("nan")) if order is None else measure(order, probabilities)
+            for name, measured in found.items():
+                measured |= {"deletion_gain": area - measured["deletion_auc"],
+                             "insertion_gain": measured["insertion_auc"] - area}
+                rows[name] |= {_key(key, unit): value for key, value in measured.items()}
     return rows
 
 
-def curve_area(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torch.Tensor], insertion: bool = False,
-               parts: int = CURVE_PARTS) -> float:
-    """Return the area under P(target) over the share of units that are deleted or inserted, by the trapezoidal rule.
+def _key(name: str, unit: str) -> str:
+    """Return the name of a metric of one unit: deletion_auc -> deletion_frame_auc, sufficiency -> sufficiency_frame."""
+    curve, _, rest = name.partition("_")
+    return f"{curve}_{unit}_{rest}" if curve in ("deletion", "insertion") else f"{name}_{unit}"
 
-    order (N,): indices of the units; the first is deleted or inserted first. probabilities: a function from masks of
-    deleted units (k, N) bool to P(target) (k,). parts: number of points of the curve after the first.
+
+def measure(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torch.Tensor],
+            by_chance: bool = False) -> dict[str, float]:
+    """Return deletion_auc, insertion_auc and the values of `rationale_metrics` for an order of the units (N,).
+
+    probabilities: a function from masks of deleted units (k, N) bool to P(target) (k,). by_chance: whether the order is
+    random. The units that are left after N - k of them are then as random as the first k, so that the insertion curve
+    is the deletion curve read from its end.
     """
     size = len(order)
-    counts = torch.linspace(0, size, min(parts, size) + 1).round().long()  # (k,) units deleted at each point
+    counts = torch.linspace(0, size, min(CURVE_PARTS, size) + 1).round().long().tolist()  # units deleted at each point
+    tops = [max(1, round(share * size)) for share in TOP_SHARES]
+    points = {*counts, *tops}
+    points = torch.tensor(sorted(points | {size - point for point in points} if by_chance else points))  # (k,)
+    without = curve(order, probabilities, points)
+    alone = without.flip(0) if by_chance else curve(order, probabilities, points, insertion=True)
+    on_curve = torch.isin(points, torch.tensor(counts))
+    at_tops = torch.searchsorted(points, torch.tensor(tops))
+    return {
+        "deletion_auc": area_under(without[on_curve], points[on_curve]),
+        "insertion_auc": area_under(alone[on_curve], points[on_curve]),
+        **rationale_metrics(float(without[0]), without[at_tops], alone[at_tops]),
+    }
+
+
+def rationale_metrics(whole: float, without: torch.Tensor, alone: torch.Tensor) -> dict[str, float]:
+    """Return comprehensiveness, sufficiency, log-odds and AOPC of a map.
+
+    whole: P(target) of the clip. without, alone (5,): of the clip without its most important units, and of these units
+    alone, at each share of TOP_SHARES, but always at least one unit.
+
+    comprehensiveness: whole - without at the share TOP; high if the map's units are needed. sufficiency: whole - alone
+    at TOP; low if they are enough. aopc_comprehensiveness, aopc_sufficiency: their means over TOP_SHARES, the area over
+    the perturbation curve (DeYoung et al. 2020, after Samek et al. 2017). log_odds: log(without / whole) at TOP; low if
+    the units are needed (Shrikumar, Greenside and Kundaje, "Learning Important Features Through Propagating Activation
+    Differences", ICML 2017, in the form of the package time_interpret: Enguehard, "Learning Perturbations to Explain
+    Time Series Predictions", ICML 2023).
+    """
+    top = TOP_SHARES.index(TOP)
+    return {
+        "comprehensiveness": whole - float(without[top]), "sufficiency": whole - float(alone[top]),
+        "log_odds": math.log(max(float(without[top]), TINY) / max(whole, TINY)),
+        "aopc_comprehensiveness": whole - float(without.mean()), "aopc_sufficiency": whole - float(alone.mean()),
+    }
+
+
+def curve(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torch.Tensor], counts: torch.Tensor,
+          insertion: bool = False) -> torch.Tensor:
+    """Return P(target) when the first counts (k,) units of an order are deleted, or all others, for insertion: (k,).
+
+    order (N,): indices of the units; the first is deleted or inserted first. probabilities: see `measure`.
+    """
     ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(size)
+    ranks[order] = torch.arange(len(order))
     reached = ranks < counts[:, None]  # (k, N)
-    return float(torch.trapezoid(probabilities(~reached if insertion else reached), counts.double() / size))
+    return probabilities(~reached if insertion else reached)
+
+
+def area_under(values: torch.Tensor, counts: torch.Tensor) -> float:
+    """Return the area under P(target) (k,) over the share of units counts / N (k,), by the trapezoidal rule."""
+    return float(torch.trapezoid(values, counts.double() / int(counts[-1])))
 
 
 def patch_probabilities(sequences: Sequences, clip: torch.Tensor, empty: torch.Tensor, parts: torch.Tensor, patch: int,

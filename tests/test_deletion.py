@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from saliency.deletion import curve_area, deletion_metrics, descending, patch_probabilities, patch_sums
+from saliency.deletion import (
+    TOP_SHARES,
+    area_under,
+    curve,
+    deletion_metrics,
+    descending,
+    measure,
+    patch_probabilities,
+    patch_sums,
+)
 from saliency.fills import background
 from saliency.sequences import Sequences
 from tests.toys import MeanOfFrames, OneFrame
@@ -48,11 +57,66 @@ def test_area_by_hand():
         seen.append(deleted)
         return drop
 
-    order = torch.tensor([2, 0, 3, 1])
-    assert curve_area(order, probabilities, parts=2) == pytest.approx((0.75 + 0.375) / 2)
-    assert curve_area(order, probabilities, parts=2, insertion=True) == pytest.approx((0.75 + 0.375) / 2)
+    order, counts = torch.tensor([2, 0, 3, 1]), torch.tensor([0, 2, 4])
+    for insertion in (False, True):
+        values = curve(order, probabilities, counts, insertion)
+        assert area_under(values, counts) == pytest.approx((0.75 + 0.375) / 2)
     assert seen[0].int().tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]]
     assert seen[1].int().tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]]
+
+
+def kept_weight(deleted):
+    """A probability that every unit adds to in proportion to its number, 1 for all units and 0.01 for none."""
+    weights = torch.arange(1.0, deleted.shape[1] + 1).double()
+    return 0.01 + 0.99 * (~deleted * weights).sum(1) / weights.sum()
+
+
+def test_comprehensiveness_sufficiency_and_log_odds_by_hand():
+    """Ten units that weigh 1 to 10 of 55; the heaviest come first. The shares take 1, 1, 1, 2 and 5 of them."""
+    assert TOP_SHARES == (0.01, 0.05, 0.1, 0.2, 0.5)
+    found = measure(torch.arange(9, -1, -1), kept_weight)
+    top = 0.99 / 55 * torch.tensor([10, 10, 10, 10 + 9, 10 + 9 + 8 + 7 + 6.0])
+    assert found["comprehensiveness"] == pytest.approx(top[3].item())
+    assert found["sufficiency"] == pytest.approx(1 - 0.01 - top[3].item())
+    assert found["log_odds"] == pytest.approx(math.log(1 - top[3].item()))
+    assert found["aopc_comprehensiveness"] == pytest.approx(top.mean().item())
+    assert found["aopc_sufficiency"] == pytest.approx(1 - 0.01 - top.mean().item())
+    worst = measure(torch.arange(10), kept_weight)
+    assert worst["comprehensiveness"] == pytest.approx(0.99 * 3 / 55)
+    assert worst["sufficiency"] > found["sufficiency"] and worst["log_odds"] > found["log_odds"]
+
+
+def test_chance_reads_the_insertion_curve_from_the_end_of_the_deletion_curve():
+    order = torch.randperm(37, generator=torch.Generator().manual_seed(1))
+    chance, reverse = measure(order, kept_weight, by_chance=True), measure(order.flip(0), kept_weight)
+    for name in ("sufficiency", "aopc_sufficiency", "insertion_auc"):
+        assert chance[name] == pytest.approx(reverse[name])
+    for name in ("comprehensiveness", "log_odds", "deletion_auc"):
+        assert chance[name] == pytest.approx(measure(order, kept_weight)[name])
+
+
+def test_a_probability_of_zero_has_finite_log_odds():
+    found = measure(torch.arange(5), lambda deleted: 1.0 - deleted[:, 0].double())
+    assert found["log_odds"] == pytest.approx(math.log(1e-12)) and found["comprehensiveness"] == 1
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_the_metrics_of_a_map_are_those_of_clips_that_are_put_together_by_hand(independent):
+    torch.manual_seed(3)
+    model, clip = MeanOfFrames(), torch.randn(10, 3, 4, 4)
+    model.frames_independent = independent
+    ranks = torch.randperm(10)
+    row = deletion_metrics(model, clip, 1, {"map": ranks[:, None, None].expand(-1, 4, 4).double()}, patch=2)["map"]
+
+    def probability(gone):
+        with torch.no_grad():
+            shown = torch.where(gone[:, None, None, None], background(clip), clip)
+            return model(shown[None]).softmax(1)[0, 1].item()
+
+    whole, without, alone = (probability(gone) for gone in (ranks < 0, ranks >= 8, ranks < 8))
+    assert row["comprehensiveness_frame"] == pytest.approx(whole - without, abs=1e-6)
+    assert row["sufficiency_frame"] == pytest.approx(whole - alone, abs=1e-6)
+    assert row["log_odds_frame"] == pytest.approx(math.log(without / whole), abs=1e-5)
 
 
 def test_random_order_loses_its_evidence_at_any_time():
@@ -96,5 +160,5 @@ def test_sums_of_patches_and_order():
 def test_a_map_without_an_order_has_no_area():
     model = OneFrame().train()
     rows = deletion_metrics(model, clip_with_light(), 0, {"flat": torch.ones(8, 6, 6)}, patch=3)
-    assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 8
+    assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 18
     assert model.training and model.weight.requires_grad
