@@ -9,14 +9,15 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 import argparse
 
 import opts
-from saliency.methods import METHODS, check_method
+from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
 
 
 def build_parser():
     parser = opts.parser_for_trained_model(
         "Compute saliency maps per frame of the clips that a trained model classifies.", "results/frame_saliency")
     add = opts.add_saliency_options(parser, METHODS)
-    add("--compare", choices=tuple(METHODS), nargs="+", default=[], metavar="METHOD", help="measure these methods too")
+    add("--compare", choices=(*METHODS, ALL), nargs="+", default=[], metavar="METHOD", help="measure these methods "
+        f"too, and say which to trust; {ALL}: every method that explains the model, but for tsr, which --tsr adds")
     add("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur maps with a Gaussian, in pixels")
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
@@ -28,12 +29,17 @@ def build_parser():
         "second per clip")
     add("--no_when", action="store_false", dest="when", default=argparse.SUPPRESS, help="leave this out")
     add = parser.add_argument_group("how far to trust a map").add_argument
-    add("--deletion", action="store_true", help="compute deletion and insertion curves; takes minutes per clip")
+    add("--deletion", action="store_true", help="compute deletion and insertion curves, comprehensiveness, sufficiency "
+        "and log-odds; takes minutes per clip")
+    add("--robustness", action="store_true", help="compute infidelity and sensitivity to noise, which explains each "
+        "clip --robustness_draws more times; says for each clip how long that takes")
+    add("--robustness_draws", type=opts.positive_int, default=5, help="noisy copies of each clip")
     add("--sanity", action="store_true",
         help="compare with maps of the model with random weights; 10 to 15 times the work, for --sanity_clips")
     add("--sanity_clips", type=opts.positive_int, default=3, help="number of clips, the first of the run")
     add("--sanity_draws", type=opts.positive_int, default=3, help="number of random heads on the trained backbone")
-    parser.owners["--tsr_patch"]["deletion"] = "--deletion"
+    for name in ("deletion", "robustness"):
+        parser.owners["--tsr_patch"][name] = f"--{name}"
     for flag in ("--segment", "--shapley_pairs"):
         parser.owners[flag]["when"] = "--when"
     return parser
@@ -42,6 +48,7 @@ def build_parser():
 if __name__ == "__main__":
     opts.parse_early(build_parser())
 
+import time
 from functools import cache, partial
 
 import numpy as np
@@ -62,14 +69,16 @@ from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
-from saliency import deletion, sanity, summary
+from saliency import deletion, robustness, sanity, summary
 from saliency.averages import summarise
+from saliency.baselines import BASELINES
 from saliency.drawing import FrameLook, draw_frames
-from saliency.explain import explain, measure
+from saliency.explain import baseline_maps, explain, measure
 from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
+from saliency.trust import trust, trust_table
 from saliency.when import decide
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
@@ -100,11 +109,14 @@ def work(args):
 
 def check_model(args, model):
     """Raise ValueError if the model cannot offer what was asked for. Leave --when out, with a warning, if it cannot."""
+    apart = has_encoder(model) and getattr(model, "frames_independent", True)
+    if ALL in args.compare:
+        args.compare = [name for name in ALL_METHODS if apart or not METHODS[name].needs_encode]
     for name in chosen_methods(args)["methods"]:
         check_method(METHODS[name], model)
     if args.sanity:
         check_parts(model)
-    if args.when and not (has_encoder(model) and getattr(model, "frames_independent", True)):
+    if args.when and not apart:
         opts.warn("the model does not encode each frame by itself, so --when is left out")
         args.when = False
 
@@ -129,16 +141,15 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     frames, masks = content
     seen, pictures = predict(model, info, frames, args.target, clip.label), grey(frames)
     flow, target = optical_flow(pictures), info.classes[seen.target]
+    began = time.monotonic()
     found = explain(model, seen.tensor, seen.target, **chosen_methods(args))
+    seconds = time.monotonic() - began
     facts = facts_of(clip.name, clip.label, seen.predicted, target, float(seen.probabilities[seen.target]), args.score)
     result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
                         evidence=found.evidence if args.signed else {})
     rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
     decision = explain_decision(args, model, info, seen, result, rows) if args.when else None
-    if args.deletion:
-        ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
-        curves = deletion.deletion_metrics(model, seen.tensor, seen.target, ordered, args.tsr_patch, seed=args.seed)
-        rows = {name: row | curves.get(name, {}) for name, row in rows.items()}
+    rows = put_to_test(args, model, seen, result, found, rows, seconds)
     attention = None
     if cbam.has_attention(model):
         attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
@@ -161,6 +172,26 @@ def explain_decision(args, model, info, seen, result, rows):
         profiles["tsr"] = result.time_contribution
     rows[summary.WHEN] = decision.metrics(profiles)
     return decision
+
+
+def put_to_test(args, model, seen, result, found, rows, seconds):
+    """Return the rows of metrics.json with what --deletion and --robustness measure; seconds: what `explain` took."""
+    baselines = baseline_maps(result.frames, smooth=args.smooth, seed=args.seed)
+    difference = {"frame_difference": baselines["frame_difference"]}
+    tests, explained = [], (model, seen.tensor, seen.target)
+    if args.deletion:
+        ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()} | difference
+        tests.append(deletion.deletion_metrics(*explained, ordered, args.tsr_patch, seed=args.seed))
+    if args.robustness:
+        tqdm.write(f"--robustness explains the clip {args.robustness_draws} more times: about "
+                   f"{args.robustness_draws * seconds:.0f} seconds")
+        tests.append(robustness.robustness_metrics(
+            *explained, found.maps | difference | {"random": baselines["random"]}, found.evidence,
+            lambda clip: explain(model, clip, seen.target, **chosen_methods(args)).maps, args.score, args.tsr_patch,
+            args.robustness_draws, args.seed))
+    for measured in tests:
+        rows = {name: row | measured.get(name, {}) for name, row in rows.items()}
+    return rows
 
 
 def look_of(args, info):
@@ -194,6 +225,8 @@ def summarise_run(args, rows, checks):
     if decisions:
         content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(decisions.values()))}
         print(summary.when_table(content[summary.WHEN]["summary"]))
+    if len(over_clips.keys() - set(BASELINES)) > 1:
+        content["trust"] = trust(rows, checks.get("random_head"))
     content["findings"] = findings(content, args.method)
     write_json(folder / "metrics.json", content)
     write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
@@ -202,6 +235,8 @@ def summarise_run(args, rows, checks):
     if args.sanity:
         save_figures(summary.sanity_pictures(checks), folder, args.figure_format)
         print(summary.sanity_tables(checks))
+    if "trust" in content:
+        print("\n" + trust_table(content["trust"]))
     write_report(folder)
     print("\nWhat was found:\n" + "\n".join(f"- {finding['text']}" for finding in content["findings"]) + "\n")
 

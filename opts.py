@@ -21,7 +21,7 @@ from runtime import processes, threads
 from runtime.flags import LARGEST, add_declared, number
 from runtime.names import readable
 from runtime.sentences import shortened
-from saliency.methods import Method
+from saliency.methods import ALL, ALL_METHODS, Method
 from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
         parsed = super().parse_args(args, namespace)
         words = {str(word).partition("=")[0] for word in (sys.argv[1:] if args is None else args)}
         used = {name for name, value in vars(parsed).items() if value is True}
-        used |= {"gradient", getattr(parsed, "method", None), *getattr(parsed, "compare", ())}
+        compared = getattr(parsed, "compare", ())
+        used |= {"gradient", getattr(parsed, "method", None), *(ALL_METHODS if ALL in compared else compared)}
         for flag, owners in self.owners.items():
             if flag in words and not used & owners.keys():
                 self.error(f"{flag} belongs to {' and '.join(owners)}, but nothing here uses it; add "

@@ -25,7 +25,7 @@ INPUTS = {  # options that may name input files, and the words for another such 
     WEIGHTS: "other weights of the network",
     "backbone_weights": "other --backbone_weights", "pretrain_path": "another --pretrain_path",
 }
-EARLIER = {"duration": "model"}  # what earlier versions did that had no such option
+EARLIER = {"duration": "model", "robustness": False}  # what earlier versions did that had no such option
 MOST_TOLD = 4  # differences that a message names
 
 

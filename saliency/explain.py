@@ -79,7 +79,13 @@ def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, m
     if length is not None:
         maps = {name: values[:length] for name, values in maps.items()}
         frames, flow, masks = frames[:length], flow[:length - 1], None if masks is None else masks[:length]
-    baselines = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
-                 blur(frame_difference(frames), smooth))
-    maps = maps | dict(zip(BASELINES, baselines, strict=True))
+    maps = maps | baseline_maps(frames, mean_flow, smooth, seed)
     return {name: map_metrics(values, flow, masks) for name, values in maps.items()}
+
+
+def baseline_maps(frames: np.ndarray, mean_flow: np.ndarray | None = None, smooth: float = 0.0,
+                  seed: int = 0) -> dict[str, np.ndarray]:
+    """Return the baselines of saliency/baselines.py: {name: (T, H, W)}; arguments as in `measure`."""
+    maps = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
+            blur(frame_difference(frames), smooth))
+    return dict(zip(BASELINES, maps, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 from saliency.baselines import BASELINES
 from saliency.sanity import METRIC
+from saliency.trust import trusted
 
 HARDLY = 0.2  # a smaller loss by running backwards means that the order of the frames hardly matters
 
@@ -17,13 +18,14 @@ def findings(content: dict[str, Any], method: str) -> list[Finding]:
     """Return the findings of a run, the content of its metrics.json, about the maps of `method`.
 
     They say whether the map beats the baselines, where in time the saliency lies, whether its peaks show motion, what
-    suffices for the decision, and what a random head keeps. What the run did not measure is left out, but for the last.
+    suffices for the decision, which method passes the most tests, and what a random head keeps. What the run did not
+    measure is left out, but for the last.
     """
     summary = content.get("summary", {})
     own = {name: cell for name, cell in summary.get(method, {}).items() if _is_number(cell)}
     found = [_where(summary, method), _when(own, method), _peaks(own, method)]
     decisions = {name: cell for name, cell in content.get("when", {}).get("summary", {}).items() if _is_number(cell)}
-    found += [_enough(decisions), _order(decisions), _deletion(own, method), _sanity(content, method)]
+    found += [_enough(decisions), _order(decisions), _deletion(own, method), _trust(content), _sanity(content, method)]
     return [finding for finding in found if finding]
 
 
@@ -93,6 +95,11 @@ def _deletion(own: dict[str, Any], method: str) -> Finding | None:
     faster = "faster" if gain > 0 else "no faster"
     return _finding(f"The probability falls {faster} if the frames are deleted in the order of {method} than in random "
                     f"order (gain {gain:.3f}).", "comparison")
+
+
+def _trust(content: dict[str, Any]) -> Finding | None:
+    sentence = trusted(content["trust"]) if "trust" in content else None
+    return _finding(sentence, "comparison") if sentence else None
 
 
 def _sanity(content: dict[str, Any], method: str) -> Finding:

@@ -19,9 +19,15 @@ from saliency.tables import format_table
 TABLES = (  # the columns of each printed table; the rows are sorted by the first one
     ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share"),
     ("auc_mask_frame", "mass_accuracy_mask_frame", "rank_accuracy_mask_frame", "mask_share_frame",
-     "time_auroc_visible"),
+     "time_auroc_visible", "time_aup_visible", "time_aur_visible"),
     ("insertion_frame_auc", "deletion_frame_auc", "insertion_patch_auc", "deletion_patch_auc"),
     ("insertion_patch_gain", "deletion_patch_gain", "insertion_frame_gain", "deletion_frame_gain"),
+    ("comprehensiveness_frame", "sufficiency_frame", "log_odds_frame", "aopc_comprehensiveness_frame",
+     "aopc_sufficiency_frame"),
+    ("comprehensiveness_patch", "sufficiency_patch", "log_odds_patch", "aopc_comprehensiveness_patch",
+     "aopc_sufficiency_patch"),
+    ("max_sensitivity", "infidelity"),
+    ("sparseness", "time_sparseness"),
 )
 
 WHEN = "when"  # the row of a clip's metrics that saliency.when gives; the other rows are methods
@@ -96,6 +102,8 @@ def tables(summary: Summary, over: str = "clips") -> str:
     text = [format_table(rows, ["method", *some]) for some in columns if some]
     if "insertion_patch_gain" in known:
         text.append("gain: how much better the area is than that of random order, the row random; below 0 is worse")
+    if known & {"sufficiency_frame", "infidelity"}:
+        text.append("lower is better: sufficiency, log_odds, infidelity, max_sensitivity")
     baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
     text.append(f"mean [95 % bootstrap interval] over {over}{baselines}")
     return "\n\n".join(text)

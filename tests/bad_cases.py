@@ -126,7 +126,7 @@ EXPLAINING = [
 PIXELS = [
     ("--tsr --tsr_patch 0", "not a whole number from 1"),
     ("--tsr --tsr_step once", "--tsr_step"),
-    ("--tsr_patch=16", "--tsr_patch belongs to tsr and deletion, but nothing here uses it; add --tsr or --deletion"),
+    ("--tsr_patch=16", "--tsr_patch belongs to tsr and deletion and robustness, but nothing here uses it; add --tsr"),
     ("--no_when --segment 2", "--segment belongs to interval and shapley_frame and when, but nothing"),
     ("--tsr --tsr_tolerance -0.1", "--tsr_tolerance: -0.1 is not a number from 0"),
     ("--smooth 33", "--smooth 33.0 is more than the 32 pixels of a frame"),

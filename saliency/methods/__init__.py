@@ -123,6 +123,8 @@ METHODS = {
     "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
                   TSR_OPTIONS),
 }
+ALL = "all"  # stands for ALL_METHODS on the command line
+ALL_METHODS = tuple(name for name in METHODS if name != "tsr")  # which has a switch of its own and takes longer
 FEATURE_METHODS = {
     "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df", needs_encode=True),
     "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df", needs_encode=True),
