@@ -25,14 +25,23 @@ def freeze(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logi
     and Kjellström, "Interpreting video features: a comparison of 3D convolutional networks and convolutional LSTM
     networks", ACCV 2020.
     """
-    times = torch.arange(len(clip), device=clip.device)
-    starts = torch.arange(1 - frames, len(clip), device=clip.device)[:, None]  # (windows, 1)
-    frozen = (times >= starts) & (times < starts + frames)  # (windows, T)
-    shown = torch.where(frozen, (starts - 1).clamp_min(0), times)  # (windows, T), the frame that each step shows
+    frozen, shown = frozen_windows(len(clip), frames, clip.device)
     with untouched(model):
         sequences = Sequences(model, clip, target, score)
         parts = sequences.describe(clip)
-        drop = sequences.scores(parts, times[None]) - sequences.scores(parts, shown)  # (windows,)
+        whole = sequences.scores(parts, torch.arange(len(clip), device=clip.device)[None])  # (1,)
+        drop = whole - sequences.scores(parts, shown)  # (windows,)
     mean_drop = (frozen * drop[:, None]).sum(0) / frames  # (T,)
     evidence = mean_drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
     return Attribution(evidence.abs(), evidence)
+
+
+def frozen_windows(length: int, frames: int, device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which steps of a clip of `length` frames stand still, and the frame that each step shows.
+
+    Both are (windows, T), one row for each window of `frames` frames; every frame lies in `frames` of the windows.
+    """
+    times = torch.arange(length, device=device)
+    starts = torch.arange(1 - frames, length, device=device)[:, None]  # (windows, 1)
+    frozen = (times >= starts) & (times < starts + frames)
+    return frozen, torch.where(frozen, (starts - 1).clamp_min(0), times)
