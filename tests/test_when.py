@@ -10,6 +10,7 @@ import torch
 from tests.benchmarks.when import (
     SHORT,
     SHOWN,
+    TABLES,
     WHEN,
     Window,
     check_window,
@@ -126,5 +127,11 @@ def test_the_worst_position_of_the_windows_that_count():
     rows = [{"position": "first", "auroc": {"a": 0.9}, "random_head": {"a": 0.5}},
             {"position": "first", "auroc": {"a": 0.7}, "random_head": {"a": 0.7}},
             {"position": "last", "auroc": {"a": 0.6}, "random_head": {}}, {"position": "middle"}]
-    assert summarise(rows) == [{"method": "a", "first": pytest.approx(0.8), "last": 0.6, "worst": 0.6,
-                                "random head, first": pytest.approx(0.6), "random head, worst": pytest.approx(0.6)}]
+    auroc, areas = TABLES.values()
+    assert summarise(rows, auroc) == [{
+        "method": "a", "first": pytest.approx(0.8), "last": 0.6, "worst": 0.6,
+        "random head, first": pytest.approx(0.6), "random head, worst": pytest.approx(0.6)}]
+    assert summarise(rows, areas) == []  # rows of an earlier version have no areas
+    rows[2] |= {"aup": {"a": 0.4}, "aur": {"a": 0.3}}
+    assert summarise(rows, areas) == [{"method": "a", "AUP, last": 0.4, "AUP, worst": 0.4, "AUR, last": 0.3,
+                                       "AUR, worst": 0.3}]

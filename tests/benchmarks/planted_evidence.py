@@ -29,6 +29,8 @@ from saliency.methods import METHODS
 from saliency.tables import format_table
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
+SCORE = "time_auroc_visible"
+OTHERS = {"time_aup_visible": "area under precision (AUP)", "time_aur_visible": "area under recall (AUR)"}
 COMPARE = [name for name in METHODS if name != "tsr"]
 
 
@@ -95,14 +97,14 @@ def train(args, data, seed):
 
 
 def explain(args, position, persons, model, folder, compare):
-    """Explain held-out clips of one position, spread over persons and classes: {clip: {method: AUROC}}."""
+    """Explain held-out clips of one position, spread over persons and classes: {clip: {method: {metric: value}}}."""
     names = sorted(path.name for path in (args.workdir / "image_data").glob("*/*")
                    if any(path.name.startswith(f"person{int(person):02d}_") for person in persons))
     chosen = [names[round(i * (len(names) - 1) / max(1, args.clips - 1))] for i in range(args.clips)]
     frame_saliency.main([*model, "--result_path", str(folder), "--clips", *chosen, "--compare", *compare, "--tsr",
                          "--tsr_step", "time", "--tsr_fill", "background", "--no_overlay", "--no_when"])
     clips = json.loads((folder / "metrics.json").read_text())["clips"]
-    return {clip: {method: row["time_auroc_visible"] for method, row in clips[clip].items()} for clip in chosen}
+    return {clip: clips[clip] for clip in chosen}
 
 
 def main(argv=None):
@@ -114,7 +116,7 @@ def main(argv=None):
         **{persons[-args.held_out - 1]: "validation" for persons in everybody.values()},
         **{person: "testing" for persons in held_out.values() for person in persons},
     })
-    found = {position: {} for position in held_out}  # {position: {seed: {clip: {method: AUROC}}}}
+    found = {position: {} for position in held_out}  # {position: {seed: {clip: {method: {metric: value}}}}}
     for seed in args.seeds:
         model, compare = train(args, data, seed), args.compare if seed == args.seeds[0] else ["gradient"]
         for position, persons in held_out.items():
@@ -128,17 +130,23 @@ def main(argv=None):
     print(format_table(rows, ["method", *scores]))
     print("AUROC of the saliency per frame against the frames that show the person, mean over "
           f"{args.clips} clips [95 % interval]")
+    for metric, words in OTHERS.items():
+        own = {position: over_clips(list(seeds.values()), metric) for position, seeds in found.items()}
+        rows = [{"method": method} | {position: score.get(method) for position, score in own.items()}
+                for method in own["early"] if own["early"][method]["n"]]
+        print(f"\n{words} of the saliency per frame, of the same clips")
+        print(format_table(rows, ["method", *own]))
     short = [position for position in scores if not scores[position]["tsr"]["mean"] >= args.expected]
     print(f"TSR reaches {args.expected} in {len(scores) - len(short)} of {len(scores)} positions"
           + f", not with evidence {', '.join(short)}" * bool(short))
     return int(bool(short))
 
 
-def over_clips(seeds):
-    """[{clip: {method: AUROC}} of each seed] -> {method: summary over clips of each clip's mean over the seeds}."""
+def over_clips(seeds, metric=SCORE):
+    """[{clip: {method: row}} of each seed] -> {method: summary over clips of each clip's mean over the seeds}."""
     clips = []
     for clip, methods in seeds[0].items():
-        values = {method: [seed[clip].get(method) for seed in seeds] for method in methods}
+        values = {method: [seed[clip].get(method, {}).get(metric) for seed in seeds] for method in methods}
         values = {method: [value for value in some if value is not None] for method, some in values.items()}
         clips.append({method: sum(some) / len(some) if some else None for method, some in values.items()})
     return summarise(clips)

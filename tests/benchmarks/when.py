@@ -7,8 +7,9 @@ A window of 30 frames overlaps a passage by its first or last 10 frames, or hold
 is in its other frames (the ranges of 00sequences.txt say so). A window counts if the prediction is right because of
 the person: the probability of the predicted class falls by 0.3 or more when the visible frames become the background.
 Printed per method and position: the AUROC of the map's sum per frame against the frames that show the person, mean
-over the windows that count, beside the same figure of a model with a random head. The worst position is the figure
-that matters, because a fixed preference in time scores 1.00 in one position.
+over the windows that count, beside the same figure of a model with a random head; and the areas under precision and
+recall (Crabbé and van der Schaar 2021). The worst position is the figure that matters, because a fixed preference in
+time scores 1.00 in one position.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from saliency.baselines import frame_difference
 from saliency.explain import explain
 from saliency.fills import background
 from saliency.methods import METHODS
-from saliency.metrics import auc
+from saliency.metrics import auc, aup, aur
 from saliency.sanity import random_head_models
 from saliency.tables import format_table
 from saliency.when import Decision, decide
@@ -40,6 +41,10 @@ from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, r
 SHOWN = 10  # frames with the person in windows of the positions first and last
 SHORT = 22  # frames of a passage that fits into the middle of a window, with nobody before and after
 POSITIONS = ("first", "last", "middle")
+TABLES = {  # what is printed: {key of a row: prefix of its columns}
+    "AUROC of the sum per frame": {"auroc": "", "random_head": "random head, "},
+    "Area under precision (AUP) and recall (AUR) of the sum per frame": {"aup": "AUP, ", "aur": "AUR, "},
+}
 WHEN = "when"  # among the methods: the profiles of a decision
 
 
@@ -138,7 +143,8 @@ def explain_person(args, person, folder, methods, options):
                 explained[window.position] += 1
                 profiles = time_profiles(fast, seen.tensor, seen.target, methods, options)
                 profiles["frame_difference"] = frame_difference(clip).sum((1, 2))
-                row["auroc"] = {name: auc(values, window.visible) for name, values in profiles.items()}
+                for key, metric in (("auroc", auc), ("aup", aup), ("aur", aur)):
+                    row[key] = {name: metric(values, window.visible) for name, values in profiles.items()}
                 of_heads = [time_profiles(head, seen.tensor, seen.target, methods, options) for head in heads]
                 row["random_head"] = {name: finite_mean([auc(each[name], window.visible) for each in of_heads])
                                       for name in of_heads[0]} if heads else {}
@@ -146,13 +152,16 @@ def explain_person(args, person, folder, methods, options):
     return rows
 
 
-def summarise(rows: list[dict]) -> list[dict]:
-    """Return a row per method: the mean AUROC per position, the worst of them, and the same of random heads."""
-    table = []
-    counted = [row for row in rows if "auroc" in row]
-    for name in dict.fromkeys(name for row in counted for name in row["auroc"]):
+def summarise(rows: list[dict], kinds: dict[str, str]) -> list[dict]:
+    """Return a row per method: the mean of each kind of figure per position, and the worst of them.
+
+    kinds: {key of a row: prefix of its columns}; windows without the first of them are left out.
+    """
+    table, first = [], next(iter(kinds))
+    counted = [row for row in rows if first in row]
+    for name in dict.fromkeys(name for row in counted for name in row[first]):
         line = {"method": name}
-        for kind, prefix in (("auroc", ""), ("random_head", "random head, ")):
+        for kind, prefix in kinds.items():
             means = {}
             for position in POSITIONS:
                 values = [row[kind][name] for row in counted if row["position"] == position and name in row[kind]]
@@ -174,11 +183,13 @@ def print_table(rows):
     for label in sorted({row["label"] for row in rows}):
         some = [row for row in rows if row["label"] == label]
         print(f"  {label}: {len(some)}, {sum(row['right'] for row in some)}, {sum(row['counts'] for row in some)}")
-    table = summarise(rows)
-    columns = ["method", "worst", *POSITIONS, "random head, worst", *(f"random head, {name}" for name in POSITIONS)]
-    columns = [column for column in columns if any(column in line for line in table)]
-    print("\nAUROC of the sum per frame against the frames that show the person; frame_difference knows no model")
-    print(format_table(table, columns, sort_by="worst"))
+    for what, kinds in TABLES.items():
+        table = summarise(rows, kinds)
+        columns = ["method", *(prefix + name for prefix in kinds.values() for name in ("worst", *POSITIONS))]
+        columns = [column for column in columns if any(column in line for line in table)]
+        if table:
+            print(f"\n{what} against the frames that show the person; frame_difference knows no model")
+            print(format_table(table, columns))
 
 
 def build_parser():
