@@ -176,6 +176,8 @@ def explain_decision(args, model, info, seen, result, rows):
 
 def put_to_test(args, model, seen, result, found, rows, seconds):
     """Return the rows of metrics.json with what --deletion and --robustness measure; seconds: what `explain` took."""
+    if not (args.deletion or args.robustness):
+        return rows
     baselines = baseline_maps(result.frames, smooth=args.smooth, seed=args.seed)
     difference = {"frame_difference": baselines["frame_difference"]}
     tests, explained = [], (model, seen.tensor, seen.target)

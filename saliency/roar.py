@@ -71,7 +71,7 @@ TRAINING = Training()
 
 
 class Removal(NamedTuple):
-    """What the order of one method does to held-out clips: a confusion matrix (true, predicted) per share of frames.
+    """Confusion matrices (true, predicted) of held-out clips without the frames of one method, one per share of frames.
 
     retrained: of models whose training clips lack the frames too. kept: of the model that was explained.
     """
@@ -237,8 +237,8 @@ def sentences(tables: Sequence[dict]) -> list[str]:
         elif max(values) < 0:
             verdict = "removes what a retrained model can do without"
         found.append(f"{name} {verdict}: on average over the shares, the accuracy is {abs(np.mean(values)):.3f} "
-                     f"{'below' if np.mean(values) > 0 else 'above'} that of random order ({-max(values):+.3f} to "
-                     f"{-min(values):+.3f} over the seeds).")
+                     f"{'below' if np.mean(values) > 0 else 'above'} that of random order ({0 - max(values):+.3f} to "
+                     f"{0 - min(values):+.3f} over the seeds).")
     both = [name for name in tables[0] if all(name in names for names in beats.values())]
     found.append(f"In every seed below both random order and frame difference: {', '.join(both) or 'no method'}."
                  + " ROAR does not tell the methods from chance here." * (not both))

@@ -96,6 +96,9 @@ SMALLER = {
     "PATH --saliency 3": "--saliency 1 --compare gradient",
     "--sample_size 120 --saliency": "--saliency 1 --compare gradient",
     "tests.benchmarks.when ": "--clips 1 --drop -1 --methods freeze gradient",
+    "tests.benchmarks.roar": "--videos data/raw_dataset/kth_data --backbone squeezenet1_1 --backbone_weights none "
+                             "--sample_size 32 --epochs 1 --seeds 1 --shares 0.5 --methods gradient --workers 1",
+    "--compare all": "--resume_path snapshots/run/best.pth --compare freeze grad_cam --robustness_draws 1 --no_when",
     "tests.benchmarks.when_speed": "--passes 1 --repeats 1",
     "tests.benchmarks.short_clips": "--frames 1 30 --model snapshots/run/best.pth",
     "tests.benchmarks.long_videos": "--lengths 100",
