@@ -110,7 +110,11 @@ def trusted(found: dict) -> str | None:
     methods = [row for row in found["rows"] if row["method"] not in BASELINES and row["tests"]]
     if len(methods) < 2:
         return None
-    best, beside = methods[0], [row for row in found["rows"] if row["method"] in ("random", "frame_difference")]
+    best = methods[0]
+    if not best["passed"]:
+        return (f"None of {len(methods)} methods passes a test against the baselines; {best['method']} comes first, "
+                f"with a mean margin of {best['mean_margin']:.3f}.")
+    beside = [row for row in found["rows"] if row["method"] in ("random", "frame_difference")]
     others = " and ".join(f"{row['method'].replace('_', ' ')} passes {row['passed']}" for row in beside)
     text = (f"Of {len(methods)} methods, {best['method']} comes first: it passes {best['passed']} of {best['tests']} "
             "tests")

@@ -149,6 +149,6 @@ def test_deletion_takes_the_positive_part_first(data_set, trained, tmp_path, mon
     use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--deletion", "--method", NAME,
         *["--signed"] * signed)
     result = ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz")
-    assert set(seen) == {"gradient", NAME}
+    assert set(seen) == {"gradient", NAME, "frame_difference"}
     np.testing.assert_array_equal(seen["gradient"], result.maps["gradient"])
     np.testing.assert_array_equal(seen[NAME], result.evidence[NAME].clip(min=0) if signed else result.maps[NAME])

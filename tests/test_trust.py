@@ -87,6 +87,8 @@ def test_the_text_has_the_rule_the_baselines_and_every_test():
     sentence = "Of 2 methods, sharp comes first: it passes 2 of 2 tests; frame difference passes 0 and random passes 0."
     assert trusted(found) == sentence
     assert {"text": sentence, "section": "comparison"} in findings({"trust": found}, "sharp")
+    assert trusted(trust(clips_of(**BASES, one=row(0.8), two=row(0.6)))) == (
+        "None of 2 methods passes a test against the baselines; one comes first, with a mean margin of -0.100.")
 
 
 def test_all_stands_for_every_method_that_explains_the_model():
@@ -111,7 +113,7 @@ def test_methods_are_compared_and_put_to_test(data_set, trained, tmp_path, capsy
     assert "explains the clip 1 more times: about" in printed and RULE in printed
     assert printed.index(RULE) < printed.index("What was found")
     sentences = [finding["text"] for finding in content["findings"]]
-    assert any(text.startswith("Of 3 methods, ") for text in sentences)
+    assert any(text.startswith(("Of 3 methods, ", "None of 3 methods ")) for text in sentences)
     with pytest.raises(SystemExit):
         use("frame_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--no_overlay", "--no_when", "--compare",
             *COMPARED, "--deletion")  # the folder holds results with --robustness
