@@ -10,7 +10,7 @@ from saliency.sanity import METRIC
 
 HARDLY = 0.2  # a smaller loss by running backwards means that the order of the frames hardly matters
 
-Finding = dict[str, str]  # {"text": a sentence, "section": "comparison", "clips" or "sanity"}
+Finding = dict[str, str]  # {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion"}
 
 
 def findings(content: dict[str, Any], method: str) -> list[Finding]:
@@ -82,8 +82,9 @@ def _order(decisions: dict[str, Any]) -> Finding | None:
         return None
     lost = decisions["order_effect"]["mean"]
     hardly = "hardly matters" if abs(lost) < HARDLY else "matters"
-    return _finding(f"The order of the frames {hardly}: a clip that runs backwards loses {lost:.0%} of the score.",
-                    "clips")
+    change = "loses" if lost >= 0 else "gains"
+    return _finding(f"The order of the frames {hardly}: a clip that runs backwards {change} {abs(lost):.0%} of the "
+                    "score.", "clips")
 
 
 def _deletion(own: dict[str, Any], method: str) -> Finding | None:
@@ -92,7 +93,7 @@ def _deletion(own: dict[str, Any], method: str) -> Finding | None:
     gain = own["deletion_frame_gain"]["mean"]
     faster = "faster" if gain > 0 else "no faster"
     return _finding(f"The probability falls {faster} if the frames are deleted in the order of {method} than in random "
-                    f"order (gain {gain:.3f}).", "comparison")
+                    f"order (gain {gain:.3f}).", "deletion")
 
 
 def _sanity(content: dict[str, Any], method: str) -> Finding:
