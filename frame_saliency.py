@@ -15,7 +15,7 @@ from saliency.methods import METHODS, check_method
 def build_parser():
     parser = opts.parser_for_trained_model(
         "Compute saliency maps per frame of the clips that a trained model classifies.", "results/frame_saliency")
-    add = opts.add_saliency_options(parser, METHODS)
+    add = opts.add_saliency_options(parser, METHODS, several_targets=True)
     add("--compare", choices=tuple(METHODS), nargs="+", default=[], metavar="METHOD", help="measure these methods too")
     add("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur maps with a Gaussian, in pixels")
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
@@ -79,7 +79,7 @@ def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
-    opts.check_target(args, info.classes)
+    opts.check_target(args, info.classes, ("predicted", "label", "all"))
     if args.smooth > info.sample_size:
         raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     if args.signed and not METHODS[args.method].signed:
@@ -128,15 +128,13 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     """Compute all results of one clip and write them into `folder`; content: its frames and masks."""
     frames, masks = content
     seen, pictures = predict(model, info, frames, args.target, clip.label), grey(frames)
-    flow, target = optical_flow(pictures), info.classes[seen.target]
-    found = explain(model, seen.tensor, seen.target, **chosen_methods(args))
-    facts = facts_of(clip.name, clip.label, seen.predicted, target, float(seen.probabilities[seen.target]), args.score)
-    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
-                        evidence=found.evidence if args.signed else {})
-    rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
+    flow = optical_flow(pictures)
+    result, *others = [explain_class(args, model, info, clip, seen, target, pictures, flow) for target in seen.targets]
+    result.others = others
+    rows = measure(result.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
     decision = explain_decision(args, model, info, seen, result, rows) if args.when else None
     if args.deletion:
-        ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
+        ordered = result.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()}
         curves = deletion.deletion_metrics(model, seen.tensor, seen.target, ordered, args.tsr_patch, seed=args.seed)
         rows = {name: row | curves.get(name, {}) for name, row in rows.items()}
     attention = None
@@ -144,10 +142,19 @@ def explain_clip(args, model, info, centre, clip, content, folder):
         attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
     result.write(folder / "saliency.npz")
     write_json(folder / "metrics.json", rows)
-    title = title_of(facts, seen.probabilities.max())
-    tqdm.write(title)
+    title, *more = [title_of(each.facts, seen.probabilities.max()) for each in (result, *others)]
+    tqdm.write("\n".join([title, *more]))
     overlay = None if args.no_overlay else partial(write_video, fps=8)
-    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay)
+    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay, more)
+
+
+def explain_class(args, model, info, clip, seen, target, pictures, flow):
+    """Return the result of one explained class, whose index is `target`. Metrics and decision are of the first one."""
+    found = explain(model, seen.tensor, target, **chosen_methods(args))
+    facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
+                     args.score)
+    return ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
+                      evidence=found.evidence if args.signed else {})
 
 
 def explain_decision(args, model, info, seen, result, rows):

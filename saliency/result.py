@@ -172,12 +172,12 @@ def facts_of(clip: str, label: str | None, predicted: str, target: str, probabil
 def title_of(facts: dict[str, str | float], highest: float) -> str:
     """Return the title of a clip's figures. highest: probability of the predicted class.
 
-    The title names the explained class if it is not the predicted one.
+    The title names the predicted class and the explained class.
     """
-    title = f"{facts['clip']}: {facts['label'] or 'no label'}, predicted {facts['predicted']} ({highest:.2f})"
+    title, predicted = f"{facts['clip']}: {facts['label'] or 'no label'}", f"{facts['predicted']} ({highest:.2f})"
     if facts["target"] == facts["predicted"]:
-        return title
-    return f"{title}, explained: {facts['target']} ({facts['probability']:.2f})"
+        return f"{title}, predicted and explained: {predicted}"
+    return f"{title}, predicted {predicted}, explained: {facts['target']} ({facts['probability']:.2f})"
 
 
 def save_figure(figure: Figure, path: Path) -> None:
