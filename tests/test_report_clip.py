@@ -48,6 +48,9 @@ def path(results, tmp_path_factory):
     for method, gain in (("gradient", 0.25), ("random", 0.0)):
         content["summary"][method] |= summarise([{"deletion_frame_gain": gain, "deletion_frame_auc": 0.5 - gain}] * 2)
     write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
+    recipe = read_json(folder / "opts.json")
+    write_json(folder / "opts.json", recipe | {"options": recipe["options"] | {
+        "tsr_step": "time", "target": ["predicted", "running"]}})
     features = folder.with_name("feature_saliency")
     save_features(features / "walking" / "a walk" / "saliency.npz", 8)
     write_json(features / "opts.json", {"inputs": read_json(folder / "opts.json")["inputs"]})
@@ -161,6 +164,15 @@ def test_the_answers(page, results):
     assert page.texts("#top_features")[0].count("frame ") == 11
     choose_class(page, "running")
     assert "strongest in frame 7" in page.texts("#answers dd")[0] and "first class" in page.texts("#answers dd")[1]
+
+
+def test_the_head_says_what_was_masked_and_explained(page):
+    """With --tsr_step time TSR masks no patches; one clip has no interval."""
+    switch(page, "#close")
+    head = page.texts("#facts")[0]
+    assert "gradient, TSR (frames only, fill background)" in head and "patch 10" not in head
+    assert "logit of the predicted class, then class running" in head
+    assert "(1 clip, no interval)" in page.texts("#bars_caption")[0]
 
 
 def test_deletion_has_its_place(page):

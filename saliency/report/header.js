@@ -28,7 +28,7 @@ function runFacts(data) {
     Model: [option.model, option.resume_path].filter(Boolean).join(", "),
     Data: option.video?.length ? data : [data, option.annotation_path].filter(Boolean).join(", "),
     Explained: option.score && `${option.score} of ${[option.target].flat().map(targetText).join(", then ")}`,
-    Method: [option.method, option.tsr && tsrText(option)].filter(Boolean).join(", "),
+    Method: [option.method, (option.tsr || option.method === "tsr") && tsrText(option)].filter(Boolean).join(", "),
     [`${words(mainMethod ?? "")} ${metricName(mainMetric)}`]: interval(run.summary[mainMethod]?.[mainMetric]),
     Versions: Object.entries(versions).map(pair => pair.join(" ")).join(", "),
     Commit: run.recipe.commit?.slice(0, 12),
