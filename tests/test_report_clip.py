@@ -115,16 +115,17 @@ def test_the_explained_class_can_be_switched(page, results):
 
 def test_sums_for_and_against_are_in_the_chart(page, results):
     evidence = results[0].evidence["gradient"]
-    assert page.run("return document.getElementById('lead').value") == NAME
+    (select,) = page.all("select#about")
+    assert page.run("return arguments[0].selectedOptions[0].textContent", select) == "Gradient, evidence"
     for side, sums in (("for", evidence.clip(min=0)), ("against", -evidence.clip(max=0))):
         bars = [float(bar.get_attribute("height")) for bar in page.all(f"#timeline rect.{side}")]
         largest = evidence.clip(min=0).sum((1, 2)).max()
         np.testing.assert_allclose(bars, sums.sum((1, 2)) / largest, atol=1e-3)
     assert "sum for walking" in page.texts("#legend")[0] and "sum against walking" in page.texts("#legend")[0]
-    page.choose("#lead", "gradient")
+    page.choose("#about", "gradient")
     page.until(lambda: page.all("#panel[aria-busy=false]"))
     assert not page.all("#timeline rect.for")
-    page.choose("#lead", NAME)
+    page.choose("#about", NAME)
 
 
 def test_scales_are_marked_while_they_are_active(page, results):
@@ -158,6 +159,7 @@ def test_the_answers(page, results):
     evidence = results[0].evidence["gradient"]
     share = evidence.clip(min=0).sum() / np.abs(evidence).sum()
     assert answers["For or against?"].startswith(f"{share:.0%} of the sum is for walking (red)")
+    assert answers["For or against?"].endswith(f"The two together give {float(f'{evidence.sum():.3g}'):g}.")
     assert answers["Which features?"].startswith("Features ") and "of 500" in answers["Which features?"]
     assert "0.600 is due to the classifier" in answers["How far to trust it?"]
     assert "0.250 more than random order" in answers["How far to trust it?"]
@@ -173,6 +175,14 @@ def test_the_head_says_what_was_masked_and_explained(page):
     assert "gradient, TSR (frames only, fill background)" in head and "patch 10" not in head
     assert "logit of the predicted class, then class running" in head
     assert "(1 clip, no interval)" in page.texts("#bars_caption")[0]
+
+
+def test_a_map_that_is_0_everywhere_says_so(page, results):
+    """The maps of the gradient of two classes are equal if the scores of the classes add up to 0."""
+    assert not any("0 everywhere" in text for text in page.texts(".unit"))
+    page.run("state.line.others[1].maps[0].totals.fill(0)")
+    choose_class(page, "walking minus running")
+    assert page.texts(".unit")[0].endswith("; 0 everywhere")
 
 
 def test_deletion_has_its_place(page):

@@ -1,6 +1,8 @@
 """The page of a run: one file that asks for nothing, and nothing from the data becomes markup."""
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,14 @@ def test_the_page_is_one_file_that_asks_for_nothing(run):
     assert text.replace("http://www.w3.org/2000/svg", "").count("http") == 1  # the policy's http-equiv
     assert "default-src 'none'" in text
     assert EVIL not in text and text.count("<script") == text.count("</script>") == 2
+
+
+def test_each_id_of_the_page_is_there_once():
+    html = Path(report.__file__).with_name("page.html").read_text()
+    ids = re.findall(r' id="(\w+)"', html)
+    assert len(ids) > 50 and len(ids) == len(set(ids))
+    scripts = "".join(path.read_text() for path in Path(report.__file__).parent.glob("*.js"))
+    assert set(re.findall(r'get\("(\w+)"\)', scripts)) <= set(ids)
 
 
 def test_a_map_has_the_scale_of_its_clip():

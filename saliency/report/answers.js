@@ -39,7 +39,7 @@ function whichSide(map, shown) {
   const [favour, against] = [sum(map.for), sum(map.against)], all = favour + against;
   if (!all) return `The map is 0 everywhere for ${shown.name}.`;
   return `${percent(favour / all)} of the sum is ${map.sides[1]} (red), ${percent(against / all)} is ${map.sides[0]} `
-    + "(blue).";
+    + `(blue). The two together give ${amount(favour - against)}.`;
 }
 
 function whichFeatures(features) {

@@ -29,14 +29,14 @@ function chosenClasses(line) {
 function offerLead({maps}) {
   const names = maps.map(map => map.name), method = run.recipe.options?.method;
   const usual = [`${method}, evidence`, method, names[0]].find(name => names.includes(name));
-  const before = get("lead").value;
-  get("lead").replaceChildren(...options(names.map(name => [name, words(name)])));
-  get("lead").value = names.includes(before) ? before : usual ?? "";
-  get("lead_label").hidden = names.length < 2;
+  const before = get("about").value;
+  get("about").replaceChildren(...options(names.map(name => [name, words(name)])));
+  get("about").value = names.includes(before) ? before : usual ?? "";
+  get("about_label").hidden = names.length < 2;
 }
 
 // Returns the map that the charts and the answers are about, or undefined if the clip has no map.
-const leadMap = ({maps}) => maps.find(map => map.name === get("lead").value);
+const leadMap = ({maps}) => maps.find(map => map.name === get("about").value);
 
 // Returns the number, from 0, of the largest of `values`; values that are null count as 0.
 const largestPlace = values => values.reduce((best, value, place) => (value ?? 0) > (values[best] ?? 0) ? place : best, 0);

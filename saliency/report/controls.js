@@ -38,7 +38,7 @@ function connectControls() {
   for (const name of ["log", "per_frame"]) {
     get(name).addEventListener("change", () => { showClip(); showFrame(state.frame); });
   }
-  for (const name of ["explained", "lead"]) get(name).addEventListener("change", changeChoice);
+  for (const name of ["explained", "about"]) get(name).addEventListener("change", changeChoice);
   get("to_peak").addEventListener("click", () => showFrame(peakFrame()));
   get("to_motion").addEventListener("click", () => showFrame(largestPlace(flowOf(state.line).totals)));
 }

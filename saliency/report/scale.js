@@ -63,7 +63,8 @@ function sidesOf(map) {
 function scaleText(map) {
   const end = map.beyond ? `; the scale ends at the ${run.percentile}th percentile of the ${
     isPerFrame() && map.ends ? "frame" : "clip"}` : "";
-  return `${map.unit || "value of the map"}${end}`;
+  const empty = map.totals && !sum(map.totals) ? "; 0 everywhere" : "";
+  return `${map.unit || "value of the map"}${end}${empty}`;
 }
 
 // Marks the maps whose scale is not the usual one, and says what that means.
