@@ -1,5 +1,6 @@
 """The page of a run: one file that asks for nothing, and nothing from the data becomes markup."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from saliency.report import page as report
 from saliency.report.page import write_report
 from saliency.report.pictures import QUALITIES, compress, grey_levels, scale_of, sheet_of
+from saliency.result import ClipResult
 from tests.report_data import EVIL, make_run
 
 
@@ -70,6 +72,22 @@ def test_pages_of_many_clips_have_a_largest_size(clips, largest):
     """In MB, with the third that base64 adds."""
     assert 0 < report.allowed_bytes(clips) * clips * 4 / 3 <= largest * 1e6
     assert report.allowed_bytes(clips) <= report.allowed_bytes(max(clips // 2, 1))
+
+
+def test_numbers_that_are_not_finite_do_not_stop_the_page(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(3, 8, 8))
+    maps[0, 0, 0], maps[1, 0, 0], maps[2] = np.nan, np.inf, 0
+    facts = {"clip": "a", "target": "up", "probability": np.nan}
+    frames = np.zeros((3, 8, 8), np.uint8)
+    result = ClipResult(facts, frames=frames, maps={"gradient": np.abs(maps)}, evidence={"gradient": maps})
+    result.others = [ClipResult(facts | {"target": "down"}, frames=frames, maps={"gradient": np.abs(maps)},
+                                evidence={"gradient": maps})]
+    (tmp_path / "up" / "a").mkdir(parents=True)
+    result.write(tmp_path / "up" / "a" / "saliency.npz")
+    line, run = map(json.loads, write_report(tmp_path).read_text().partition('id="data">')[2]
+                    .partition("</script>")[0].splitlines())
+    assert run["problems"] == [] and line["others"][0]["probability"] is None
+    assert line["maps"][0]["totals"] == [None, None, 0] and line["maps"][1]["against"][2] == 0
 
 
 def test_without_results_the_error_says_what_to_do(tmp_path):

@@ -32,7 +32,7 @@ def clip_part(result: ClipResult, allowed: int, quality: int) -> tuple[dict[str,
     if result.frames is None:
         raise ValueError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
     frames = result.frames  # (T, H, W)
-    classes = [{"name": str(each.facts.get("target", "")), "probability": each.facts.get("probability"),
+    classes = [{"name": str(each.facts.get("target", "")), "probability": _fact(each.facts.get("probability")),
                 "time_contribution": numbers(each.time_contribution), "maps": _maps(each)}
                for each in (result, *result.others)]
     _share_limits(classes)
@@ -77,12 +77,13 @@ def _share_limits(classes: list[dict[str, Any]]) -> None:
 
 def _difference(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Return the maps of the first class minus those of another class, as a class of their own."""
-    before = {each["name"]: each for each in other["maps"]}
-    return {"name": f"{first['name']} minus {other['name']}", "probability": None, "time_contribution": None, "maps": [
-        {"name": each["name"], "unit": f"{first['name']} minus {other['name']}", "signed": True,
-         "values": each["values"] - before[each["name"]]["values"],
-         "sides": [f"more for {other['name']}", f"more for {first['name']}"]}
-        for each in first["maps"] if each["name"] in before]}
+    name = f"{first['name']} minus {other['name']}"
+    own = {each["name"]: each["values"] for each in other["maps"]}
+    with np.errstate(invalid="ignore"):  # inf minus inf is NaN, which counts as 0
+        maps = [{"name": each["name"], "unit": name, "values": each["values"] - own[each["name"]], "signed": True,
+                 "sides": [f"more for {other['name']}", f"more for {first['name']}"]}
+                for each in first["maps"] if each["name"] in own]
+    return {"name": name, "probability": None, "time_contribution": None, "maps": maps}
 
 
 def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
@@ -92,9 +93,14 @@ def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
     best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
     over = next((name for name in values if name != "flow"), None)
     picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
-    facts = {name: value if isinstance(value, str) else number(value) for name, value in result.facts.items()}
+    facts = {name: _fact(value) for name, value in result.facts.items()}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
                     "shape": frames.shape}
+
+
+def _fact(value: str | float | None) -> str | float | None:
+    """Return a fact for JSON: a text as it is, a number with four digits, None if it is not finite or missing."""
+    return value if value is None or isinstance(value, str) else number(value)
 
 
 def _finish(entry: Map) -> np.ndarray:
