@@ -33,6 +33,11 @@ def _is_number(cell: Any) -> bool:
     return mean is not None and mean == mean
 
 
+def _counted(clips: int) -> str:
+    """Return a number of clips in words."""
+    return "1 clip" if clips == 1 else f"{clips} clips"
+
+
 def _finding(text: str, section: str) -> Finding:
     return {"text": text, "section": section}
 
@@ -62,7 +67,7 @@ def _peaks(own: dict[str, Any], method: str) -> Finding | None:
         return None
     cell = own["peak_frame_moves"]
     still = cell["n"] - round(cell["mean"] * cell["n"])
-    clips = "1 clip" if cell["n"] == 1 else f"{cell['n']} clips"
+    clips = _counted(cell["n"])
     return _finding(f"In {still} of {clips}, nothing moves in the frame with the most saliency of {method}.", "clips")
 
 
@@ -73,7 +78,7 @@ def _enough(decisions: dict[str, Any]) -> Finding | None:
             "with the background in all others")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
-        text += f", and standing still for {cell['mean']:.1f} frames destroys the decision in {cell['n']} clips"
+        text += f", and standing still for {cell['mean']:.1f} frames destroys the decision in {_counted(cell['n'])}"
     return _finding(text + ".", "clips")
 
 

@@ -162,7 +162,8 @@ def test_the_answers(page, results):
     assert answers["For or against?"].endswith(f"The two together give {float(f'{evidence.sum():.3g}'):g}.")
     assert answers["Which features?"].startswith("Features ") and "of 500" in answers["Which features?"]
     assert "0.600 is due to the classifier" in answers["How far to trust it?"]
-    assert "0.250 more than random order" in answers["How far to trust it?"]
+    assert "random order: 0.250 by frame; above 0 is good" in answers["How far to trust it?"]
+    assert "a rank correlation of 0.600 with" in answers["How far to trust it?"]
     assert page.texts("#top_features")[0].count("frame ") == 11
     choose_class(page, "running")
     assert "strongest in frame 7" in page.texts("#answers dd")[0] and "first class" in page.texts("#answers dd")[1]
@@ -183,6 +184,13 @@ def test_a_map_that_is_0_everywhere_says_so(page, results):
     page.run("state.line.others[1].maps[0].totals.fill(0)")
     choose_class(page, "walking minus running")
     assert page.texts(".unit")[0].endswith("; 0 everywhere")
+
+
+def test_a_failure_is_told_and_leaves_the_panel_usable(page):
+    page.run("state.line = {...state.line, others: [], maps: [{}]}")
+    page.choose("#explained", "running")
+    page.until(lambda: page.all("#panel[aria-busy=false]"))
+    assert page.texts("#clip_problem")[0].startswith("The pictures of this clip cannot be shown: ")
 
 
 def test_deletion_has_its_place(page):

@@ -17,11 +17,12 @@ function halfRange(values) {
   return best;
 }
 
-function whichFrames(map) {
+function whichFrames(map, when) {
   const [first, last] = halfRange(map.totals).map(frame => frame + 1), peak = largestPlace(map.totals) + 1;
   if (!sum(map.totals)) return `${words(map.name)} is 0 in all frames.`;
   const range = first === last ? `Frame ${first} holds` : `Frames ${first} to ${last} hold`;
-  return `${words(map.name)} is strongest in frame ${peak}. ${range} half of it, of ${state.length} frames.`;
+  return `${words(map.name)} is strongest in frame ${peak}. ${range} half of it, of ${state.length} frames. `
+    + (when?.sentences[0] ?? "");
 }
 
 function whichPixels(own) {
@@ -50,11 +51,13 @@ function whichFeatures(features) {
 }
 
 function howFar(method) {
-  const head = run.random_head[method]?.difference, gain = run.summary[method]?.deletion_frame_gain;
-  const deletion = typeof gain?.mean === "number"
-    ? ` Deleting frames in its order lowers the probability by ${number(gain.mean)} more than random order.` : "";
-  if (typeof head?.mean !== "number") return `Maps of random weights were not compared (--sanity).${deletion}`;
-  return `Of the AUC, ${number(head.mean)} is due to the classifier; the rest remains with a random head.${deletion}`;
+  const {difference, correlation} = run.random_head[method] ?? {}, own = run.summary[method] ?? {};
+  const gains = ["frame", "patch"].filter(unit => typeof own[`deletion_${unit}_gain`]?.mean === "number")
+    .map(unit => `${number(own[`deletion_${unit}_gain`].mean)} by ${unit}`);
+  const deletion = gains.length ? ` Gain of deletion over random order: ${gains.join(", ")}; above 0 is good.` : "";
+  if (typeof difference?.mean !== "number") return `Maps of random weights were not compared (--sanity).${deletion}`;
+  return `Of the AUC over the run, ${number(difference.mean)} is due to the classifier; the rest remains with a random `
+    + `head, whose map has a rank correlation of ${number(correlation?.mean)} with this one.${deletion}`;
 }
 
 // Fills the list of questions and answers for the shown class.
@@ -64,7 +67,7 @@ function showAnswers(line, shown) {
   if (!map) return;
   const method = map.name.replace(/, evidence$/, ""), own = run.metrics[state.clip.clip]?.[method] ?? {};
   const first = shown.name === state.clip.target;
-  const answers = {"Which frames?": whichFrames(map), "Which pixels?": first ? whichPixels(own)
+  const answers = {"Which frames?": whichFrames(map, first ? line.when : null), "Which pixels?": first ? whichPixels(own)
     : "The metrics are those of the first class; the maps show the pixels.",
   "For or against?": whichSide(map, shown), "Which features?": whichFeatures(line.features),
   "How far to trust it?": howFar(method)};

@@ -26,10 +26,9 @@ async function openClip(clip) {
   stop();
   state.clip = clip;
   if (!panel.open) panel.showModal();
-  panel.setAttribute("aria-busy", "true");
   describeClip(clip);
   drawClipMetrics(clip);
-  try {
+  await whileBusy(async () => {
     const line = JSON.parse(lines[run.clips.indexOf(clip)]);
     const [length, height, width] = clip.shape;
     offerClasses(line);
@@ -40,12 +39,21 @@ async function openClip(clip) {
     Object.assign(state, {line, length, height, width, frames});
     showClip();
     showFrame(peakFrame());
+  });
+}
+
+// Marks the panel as busy until `work` has ended. If it fails, the panel says why, unless another clip is open by then.
+async function whileBusy(work) {
+  const {clip} = state;
+  panel.setAttribute("aria-busy", "true");
+  try {
+    await work();
   } catch (error) {
     if (state.clip !== clip) return;
     get("maps").replaceChildren();
     get("clip_problem").textContent = `The pictures of this clip cannot be shown: ${error.message}`;
   }
-  panel.setAttribute("aria-busy", "false");
+  if (state.clip === clip) panel.setAttribute("aria-busy", "false");
 }
 
 const flowOf = line => line.maps.find(map => map.name === "flow");
@@ -91,12 +99,12 @@ function peakFrame() {
 async function changeChoice() {
   const {clip, line} = state;
   if (!line) return;
-  panel.setAttribute("aria-busy", "true");
-  await decodeMaps(line, clip.shape);
-  if (state.clip !== clip) return;
-  showClip();
-  showFrame(state.frame);
-  panel.setAttribute("aria-busy", "false");
+  await whileBusy(async () => {
+    await decodeMaps(line, clip.shape);
+    if (state.clip !== clip) return;
+    showClip();
+    showFrame(state.frame);
+  });
 }
 
 // Shows a frame of every map, and marks it in the charts over time.
