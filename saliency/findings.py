@@ -10,7 +10,8 @@ from saliency.sanity import METRIC
 
 HARDLY = 0.2  # a smaller loss by running backwards means that the order of the frames hardly matters
 
-Finding = dict[str, str]  # {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion"}
+# {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart}
+Finding = dict[str, str]
 
 
 def findings(content: dict[str, Any], method: str) -> list[Finding]:
@@ -38,8 +39,8 @@ def _counted(clips: int) -> str:
     return "1 clip" if clips == 1 else f"{clips} clips"
 
 
-def _finding(text: str, section: str) -> Finding:
-    return {"text": text, "section": section}
+def _finding(text: str, section: str, metric: str | None = None) -> Finding:
+    return {"text": text, "section": section} | ({} if metric is None else {"metric": metric})
 
 
 def _where(summary: dict[str, Any], method: str) -> Finding | None:
@@ -51,7 +52,7 @@ def _where(summary: dict[str, Any], method: str) -> Finding | None:
     beats = "beats" if scores[method] > baselines[best] else "does not beat"
     return _finding(f"The map of {method} {beats} the best baseline in agreement with the optical flow: AUC "
                     f"{scores[method]:.3f}, and {baselines[best]:.3f} for {best.replace('_', ' ')}, which knows no "
-                    "model.", "comparison")
+                    "model.", "comparison", METRIC)
 
 
 def _when(own: dict[str, Any], method: str) -> Finding | None:
@@ -59,7 +60,7 @@ def _when(own: dict[str, Any], method: str) -> Finding | None:
         return None
     share = own["last_quarter_share"]["mean"]
     return _finding(f"The last quarter of the clips holds {share:.0%} of the saliency of {method}; 25% would be even "
-                    "over time.", "comparison")
+                    "over time.", "comparison", "last_quarter_share")
 
 
 def _peaks(own: dict[str, Any], method: str) -> Finding | None:

@@ -7,8 +7,11 @@ const SANITY = {trained: "AUC, trained", random_head: "AUC, random head", differ
 
 function describeFindings() {
   get("findings_part").hidden = !run.findings.length;
-  get("findings").append(...run.findings.map(({text, section}) =>
-    el("li", {}, ...withFlags(text), " ", el("a", {href: `#${SECTIONS[section]}`}, "Figures"))));
+  get("findings").append(...run.findings.map(({text, section, metric}) => {
+    const link = el("a", {href: `#${SECTIONS[section]}`}, "Figures");
+    link.addEventListener("click", () => metric && showMetric(metric));
+    return el("li", {}, ...withFlags(text), " ", link);
+  }));
 }
 
 function describeSanity() {
