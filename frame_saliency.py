@@ -15,7 +15,7 @@ from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
 def build_parser():
     parser = opts.parser_for_trained_model(
         "Compute saliency maps per frame of the clips that a trained model classifies.", "results/frame_saliency")
-    add = opts.add_saliency_options(parser, METHODS)
+    add = opts.add_saliency_options(parser, METHODS, several_targets=True)
     add("--compare", choices=(*METHODS, ALL), nargs="+", default=[], metavar="METHOD", help="measure these methods "
         f"too, and say which to trust; {ALL}: every method that explains the model, but for tsr, which --tsr adds")
     add("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur maps with a Gaussian, in pixels")
@@ -88,7 +88,7 @@ def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
-    opts.check_target(args, info.classes)
+    opts.check_target(args, info.classes, ("predicted", "label", "all"))
     if args.smooth > info.sample_size:
         raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     if args.signed and not METHODS[args.method].signed:
@@ -140,14 +140,12 @@ def explain_clip(args, model, info, centre, clip, content, folder):
     """Compute all results of one clip and write them into `folder`; content: its frames and masks."""
     frames, masks = content
     seen, pictures = predict(model, info, frames, args.target, clip.label), grey(frames)
-    flow, target = optical_flow(pictures), info.classes[seen.target]
-    began = time.monotonic()
-    found = explain(model, seen.tensor, seen.target, **chosen_methods(args))
-    seconds = time.monotonic() - began
-    facts = facts_of(clip.name, clip.label, seen.predicted, target, float(seen.probabilities[seen.target]), args.score)
-    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
-                        evidence=found.evidence if args.signed else {})
-    rows = measure(found.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
+    flow, began = optical_flow(pictures), time.monotonic()
+    explained = [explain_class(args, model, info, clip, seen, target, pictures, flow) for target in seen.targets]
+    seconds = (time.monotonic() - began) / len(explained)
+    (result, found), *others = explained
+    result.others = [other for other, _ in others]
+    rows = measure(result.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
     decision = explain_decision(args, model, info, seen, result, rows) if args.when else None
     rows = put_to_test(args, model, seen, result, found, rows, seconds)
     attention = None
@@ -155,10 +153,20 @@ def explain_clip(args, model, info, centre, clip, content, folder):
         attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
     result.write(folder / "saliency.npz")
     write_json(folder / "metrics.json", rows)
-    title = title_of(facts, seen.probabilities.max())
-    tqdm.write(title)
+    title, *more = [title_of(each.facts, seen.probabilities.max()) for each in (result, *result.others)]
+    tqdm.write("\n".join([title, *more]))
     overlay = None if args.no_overlay else partial(write_video, fps=8)
-    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay)
+    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay, more)
+
+
+def explain_class(args, model, info, clip, seen, target, pictures, flow):
+    """Return the result of one explained class, whose index is `target`, and its Explanation."""
+    found = explain(model, seen.tensor, target, **chosen_methods(args))
+    facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
+                     args.score)
+    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
+                        evidence=found.evidence if args.signed else {})
+    return result, found
 
 
 def explain_decision(args, model, info, seen, result, rows):

@@ -18,7 +18,7 @@ from data.datasets import DATASETS
 from model.normalisation import MEANS, NORMALISATION
 from model.registry import LAYOUTS, MODELS, is_own_model
 from runtime import processes, threads
-from runtime.flags import LARGEST, add_declared, number
+from runtime.flags import LARGEST, OneOrMore, add_declared, number
 from runtime.names import readable
 from runtime.sentences import shortened
 from saliency.methods import ALL, ALL_METHODS, Method
@@ -152,7 +152,7 @@ def add_dataset(parser, *flags, several=()):
 
 
 def as_list(value):
-    """Return the value of a flag that takes a list; its default from the data set is a single path."""
+    """Return the value of a flag that takes a list as a list, also if it is a single value, such as a default."""
     return value if isinstance(value, list) else [value]
 
 
@@ -216,13 +216,15 @@ def parser_for_trained_model(description, result_path):
     return parser
 
 
-def add_saliency_options(parser, methods: dict[str, Method]):
+def add_saliency_options(parser, methods: dict[str, Method], several_targets=False):
     """Add what both saliency scripts ask for and the flags that the methods declare.
 
     Returns the add_argument of the group of maps, for further options.
     """
     add = parser.add_argument_group("what is explained").add_argument
-    add("--target", default="predicted", metavar="predicted|label|CLASS", help="class whose score is explained")
+    several = {"nargs": "+", "action": OneOrMore} if several_targets else {}
+    add("--target", default="predicted", metavar=f"predicted|label{'|all' if several else ''}|CLASS", **several,
+        help="class whose score is explained" + "; of several, or all, each one, with their difference" * bool(several))
     add("--score", choices=SCORES, default="logit", help="score of the class: before or after the softmax")
     add_map = parser.add_argument_group("maps").add_argument
     lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
@@ -275,11 +277,12 @@ def clip_choice(args):
     return {keyword: getattr(args, name) for keyword, name in names.items()} | {"whole": args.duration == "full"}
 
 
-def check_target(args, classes):
-    """Raise ValueError if --target cannot be explained."""
-    if args.target == "label" and args.video:
-        raise ValueError("--target label was given, but clips of --video have no label; name the class, or give "
-                         "predicted")
-    if args.target not in ("predicted", "label", *classes):
-        raise ValueError(f"--target {args.target}: the model knows {', '.join(classes)}; give one of them, predicted "
-                         "or label")
+def check_target(args, classes, words=("predicted", "label")):
+    """Raise ValueError if --target, one or several, cannot be explained. words: those that stand for classes."""
+    for target in as_list(args.target):
+        if target == "label" and args.video:
+            raise ValueError("--target label was given, but clips of --video have no label; name the class, or give "
+                             "predicted")
+        if target not in (*words, *classes):
+            raise ValueError(f"--target {target}: the model knows {', '.join(classes)}; give one of them, "
+                             f"{', '.join(words[:-1])} or {words[-1]}")

@@ -1,5 +1,6 @@
 """The prediction of a trained model for one clip."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +14,14 @@ from runtime.sentences import shortened
 
 
 class Prediction(NamedTuple):
-    """The clip as the model reads it, its features and probabilities, and the class that is explained."""
+    """The clip as the model reads it, its features and probabilities, and the classes that are explained."""
 
     tensor: torch.Tensor  # (T, C, H, W), normalised
     features: torch.Tensor | None  # (T, D); None if the model has no encode
     probabilities: np.ndarray  # (classes,)
     predicted: str  # the name of the most probable class
-    target: int  # the index of the explained class
+    target: int  # the index of the explained class, or of the first one
+    targets: tuple[int, ...]  # the indices of all explained classes
 
 
 def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
@@ -33,11 +35,11 @@ def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target: str = "predicted",
+def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target: str | Sequence[str] = "predicted",
             label: str | None = None) -> Prediction:
     """Classify a clip, given as frames (T, H, W, 3) uint8 RGB of the size that the model reads.
 
-    target: the class to be explained: "predicted", "label" (the true class, given as `label`) or the name of a class.
+    target: the class to be explained, or several: see `explained_classes`. label: the name of the true class.
     Raises ValueError if a score is not finite, or if the model cannot read as many frames as the clip has.
     """
     weight = next(model.parameters(), None)
@@ -54,6 +56,23 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
         raise ValueError("the model's scores are not finite; check its weights, or train it again")
     probabilities = scores.softmax(0).cpu().numpy()
     predicted = info.classes[int(probabilities.argmax())]
-    explained = {"predicted": predicted, "label": label}.get(target, target)
+    explained = explained_classes(target, info.classes, predicted, label)
     features = None if features is None else features[0]
-    return Prediction(tensor, features, probabilities, predicted, info.classes.index(explained))
+    return Prediction(tensor, features, probabilities, predicted, explained[0], explained)
+
+
+def explained_classes(target: str | Sequence[str], classes: Sequence[str], predicted: str,
+                      label: str | None = None) -> tuple[int, ...]:
+    """Return the indices of the classes to be explained, each once, in the order of `target`.
+
+    target: the name of a class, "predicted", "label" (the true class, given as `label`) or "all" (the predicted class,
+    then all others), or several of these. ValueError if a class is unknown.
+    """
+    words = {"predicted": [predicted], "label": [label]} | ({} if "all" in classes else {"all": [predicted, *classes]})
+    targets = [target] if isinstance(target, str) else target
+    names = dict.fromkeys(name for each in targets for name in words.get(each, [each]))
+    unknown = [name for name in names if name not in classes]
+    if unknown or not names:
+        raise ValueError(f"{unknown[0] if unknown else 'no class'} was given as the target, but the model knows "
+                         f"{', '.join(classes)}; give one of them")
+    return tuple(classes.index(name) for name in names)

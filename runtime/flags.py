@@ -21,6 +21,13 @@ def number(convert: Callable[[str], Any], least: float, most: float, complaint: 
     return parse
 
 
+class OneOrMore(argparse.Action):
+    """Keeps a single value as a text and several values as a list, so that recipes of earlier runs stay valid."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
+
+
 def add_declared(group: argparse._ArgumentGroup, options: tuple[Option, ...]) -> None:
     """Add a flag for each option that a registry declares."""
     for option in options:

@@ -4,11 +4,13 @@
     draw_features(result, title, folder, FeatureLook("gradient"), flow_total)
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from saliency import figures
 from saliency.result import ClipResult, save_figures
@@ -46,20 +48,24 @@ class FeatureLook:
 
 
 def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, decision: Decision | None = None,
-                attention: np.ndarray | None = None, write_video: VideoWriter | None = None) -> None:
+                attention: np.ndarray | None = None, write_video: VideoWriter | None = None,
+                other_titles: Sequence[str] = ()) -> None:
     """Write time.png and frames.png of one clip into `folder`, and what else there is to draw.
 
     decision: drawn as when.png. attention (T, H, W): that of CBAM's last block, drawn as attention.png. write_video:
-    writes overlay.mp4; None for no such video.
+    writes overlay.mp4; None for no such video. other_titles: the titles of result.others, the further explained
+    classes; each has time_CLASS.png, frames_CLASS.png, and difference_CLASS.png, the maps of the first class minus its
+    own.
     """
-    shown, label, heading = result.maps[look.shown or look.method], look.shown or look.method, "saliency"
-    line, line_name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
-    if look.signed:
-        shown = line = result.evidence[look.method]
-        label, heading = f"evidence for {result.facts['target']}", look.method
-        line_name = f"{look.method}, {label}"
-    drawn = {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
-             "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
+    shown = _shown_map(result, look)
+    drawn = _class_pictures(result, title, look)
+    for number, (other, own_title) in enumerate(zip(result.others, other_titles, strict=True), 2):
+        name, both = _file_part(other.facts["target"]), f"{result.facts['target']} minus {other.facts['target']}"
+        name = f"{name}_{number}" if f"time_{name}" in drawn else name
+        drawn |= {f"{kind}_{name}": figure for kind, figure in _class_pictures(other, own_title, look).items()}
+        heading = f"{result.facts['clip']}: {look.shown or look.method}, {both}"
+        drawn[f"difference_{name}"] = figures.frame_grid(
+            result.frames, shown - _shown_map(other, look), result.flow, heading, both, "difference")
     if decision is not None:
         drawn["when"] = when_figure(result.frames, decision, look.classes, title)
     if attention is not None:
@@ -69,6 +75,27 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
     save_figures(drawn, folder, look.kind)
     if write_video:
         write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2))
+
+
+def _shown_map(result: ClipResult, look: FrameLook) -> np.ndarray:
+    """Return the map (T, H, W) that stands beside the frames."""
+    return result.evidence[look.method] if look.signed else result.maps[look.shown or look.method]
+
+
+def _class_pictures(result: ClipResult, title: str, look: FrameLook) -> dict[str, Figure]:
+    """Return the pictures of one explained class: {"time": the time strip, "frames": the grid of frames}."""
+    shown, label, heading = _shown_map(result, look), look.shown or look.method, "saliency"
+    line, line_name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
+    if look.signed:
+        line, label, heading = shown, f"evidence for {result.facts['target']}", look.method
+        line_name = f"{look.method}, {label}"
+    return {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
+            "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
+
+
+def _file_part(name: str) -> str:
+    """Return the name of a class as a part of the name of a file: only letters, digits, dots and hyphens."""
+    return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
 def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLook, flow_total: np.ndarray) -> None:

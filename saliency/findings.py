@@ -11,7 +11,8 @@ from saliency.trust import trusted
 
 HARDLY = 0.2  # a smaller loss by running backwards means that the order of the frames hardly matters
 
-Finding = dict[str, str]  # {"text": a sentence, "section": "comparison", "clips" or "sanity"}
+# {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart}
+Finding = dict[str, str]
 
 
 def findings(content: dict[str, Any], method: str) -> list[Finding]:
@@ -35,8 +36,13 @@ def _is_number(cell: Any) -> bool:
     return mean is not None and mean == mean
 
 
-def _finding(text: str, section: str) -> Finding:
-    return {"text": text, "section": section}
+def _counted(clips: int) -> str:
+    """Return a number of clips in words."""
+    return "1 clip" if clips == 1 else f"{clips} clips"
+
+
+def _finding(text: str, section: str, metric: str | None = None) -> Finding:
+    return {"text": text, "section": section} | ({} if metric is None else {"metric": metric})
 
 
 def _where(summary: dict[str, Any], method: str) -> Finding | None:
@@ -48,7 +54,7 @@ def _where(summary: dict[str, Any], method: str) -> Finding | None:
     beats = "beats" if scores[method] > baselines[best] else "does not beat"
     return _finding(f"The map of {method} {beats} the best baseline in agreement with the optical flow: AUC "
                     f"{scores[method]:.3f}, and {baselines[best]:.3f} for {best.replace('_', ' ')}, which knows no "
-                    "model.", "comparison")
+                    "model.", "comparison", METRIC)
 
 
 def _when(own: dict[str, Any], method: str) -> Finding | None:
@@ -56,7 +62,7 @@ def _when(own: dict[str, Any], method: str) -> Finding | None:
         return None
     share = own["last_quarter_share"]["mean"]
     return _finding(f"The last quarter of the clips holds {share:.0%} of the saliency of {method}; 25% would be even "
-                    "over time.", "comparison")
+                    "over time.", "comparison", "last_quarter_share")
 
 
 def _peaks(own: dict[str, Any], method: str) -> Finding | None:
@@ -64,7 +70,7 @@ def _peaks(own: dict[str, Any], method: str) -> Finding | None:
         return None
     cell = own["peak_frame_moves"]
     still = cell["n"] - round(cell["mean"] * cell["n"])
-    clips = "1 clip" if cell["n"] == 1 else f"{cell['n']} clips"
+    clips = _counted(cell["n"])
     return _finding(f"In {still} of {clips}, nothing moves in the frame with the most saliency of {method}.", "clips")
 
 
@@ -75,7 +81,7 @@ def _enough(decisions: dict[str, Any]) -> Finding | None:
             "with the background in all others")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
-        text += f", and standing still for {cell['mean']:.1f} frames destroys the decision in {cell['n']} clips"
+        text += f", and standing still for {cell['mean']:.1f} frames destroys the decision in {_counted(cell['n'])}"
     return _finding(text + ".", "clips")
 
 
@@ -84,8 +90,9 @@ def _order(decisions: dict[str, Any]) -> Finding | None:
         return None
     lost = decisions["order_effect"]["mean"]
     hardly = "hardly matters" if abs(lost) < HARDLY else "matters"
-    return _finding(f"The order of the frames {hardly}: a clip that runs backwards loses {lost:.0%} of the score.",
-                    "clips")
+    change = "loses" if lost >= 0 else "gains"
+    return _finding(f"The order of the frames {hardly}: a clip that runs backwards {change} {abs(lost):.0%} of the "
+                    "score.", "clips")
 
 
 def _deletion(own: dict[str, Any], method: str) -> Finding | None:
@@ -94,7 +101,7 @@ def _deletion(own: dict[str, Any], method: str) -> Finding | None:
     gain = own["deletion_frame_gain"]["mean"]
     faster = "faster" if gain > 0 else "no faster"
     return _finding(f"The probability falls {faster} if the frames are deleted in the order of {method} than in random "
-                    f"order (gain {gain:.3f}).", "comparison")
+                    f"order (gain {gain:.3f}).", "deletion")
 
 
 def _trust(content: dict[str, Any]) -> Finding | None:

@@ -13,6 +13,10 @@ Keys of the file:
     shapley, shapley_error (D,)               Shapley values of features over the clip, and standard errors
     clip, label, predicted, target, score, probability, METHOD_FACT               one value each
 
+With several names for --target, for the second, third ... explained class:
+
+    class2_KEY, class3_KEY ...                the maps, signed maps, results of TSR and facts of this class, as above
+
 With --when (saliency/when), for T frames in P groups:
 
     when_shapley, when_shapley_error (P,)     Shapley values of the groups, in units of the score, and standard errors
@@ -28,6 +32,7 @@ Files that earlier versions wrote have no key `maps`; their maps are recognised 
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -39,6 +44,7 @@ from saliency.figures import encode_figure
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
 WHEN = "when_"  # prefix of the arrays and facts of saliency.when
+CLASS = "class{}_"  # prefix of all that belongs to the second explained class, the third, and so on
 ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta", "shapley", "shapley_error")
 INPUTS = ("frames", "features", "flow")
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile, zlib.error)
@@ -49,7 +55,8 @@ class ClipResult:
     """The results for one explained clip. Either `frames` or `features` is None, the other is the explained input.
 
     facts: {name: text or number}. maps: {method: array}. evidence: {method: signed array}. arrays: {name: array}. The
-    docstring of this module lists names and shapes.
+    docstring of this module lists names and shapes. others: the results for further explained classes of the same clip,
+    with the same frames and flow and without others of their own.
     """
 
     facts: dict[str, str | float]
@@ -59,6 +66,7 @@ class ClipResult:
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    others: list["ClipResult"] = field(default_factory=list)
 
     @property
     def time_contribution(self) -> np.ndarray | None:
@@ -67,12 +75,15 @@ class ClipResult:
 
     def write(self, path: Path) -> None:
         """Write saliency.npz."""
-        inputs = {name: getattr(self, name) for name in INPUTS}
-        np.savez_compressed(
-            path, **{name: values for name, values in inputs.items() if values is not None}, **self.maps,
-            **{EVIDENCE + name: values for name, values in self.evidence.items()}, **self.arrays, **self.facts,
-            **{MAPS: np.array(list(self.maps), dtype=str)},
-        )
+        content = {name: getattr(self, name) for name in INPUTS if getattr(self, name) is not None} | self._content()
+        for number, other in enumerate(self.others, 2):
+            content |= {CLASS.format(number) + name: values for name, values in other._content().items()}
+        np.savez_compressed(path, **content)
+
+    def _content(self) -> dict[str, Any]:
+        """Return what saliency.npz holds of the explained class: all but the inputs."""
+        evidence = {EVIDENCE + name: values for name, values in self.evidence.items()}
+        return self.maps | evidence | self.arrays | self.facts | {MAPS: np.array(list(self.maps), dtype=str)}
 
     @classmethod
     def read(cls, path: Path) -> "ClipResult":
@@ -83,22 +94,38 @@ class ClipResult:
         except UNREADABLE as error:
             raise ValueError(f"{path} cannot be read ({error}); compute it again") from error
         inputs = {name: content.pop(name, None) for name in INPUTS}
-        shape = _input_shape(path, inputs["frames"], inputs["features"])
-        facts = _take(content, [name for name, values in content.items() if values.ndim == 0])
-        evidence = _take(content, [name for name in content if name.startswith(EVIDENCE)])
-        arrays = _take(content, [name for name in content if name in ARRAYS or name.startswith(WHEN)])
-        methods = content.pop(MAPS).tolist() if MAPS in content else list(content)
-        maps = {name: content[name] for name in methods if name in content and content[name].shape == shape
-                and np.issubdtype(content[name].dtype, np.floating)}
-        if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != shape[:1]:
-            del arrays[CONTRIBUTION]
-        if not _is_decision(arrays, shape[0]):
-            arrays = {name: values for name, values in arrays.items() if not name.startswith(WHEN)}
-        return cls(
-            {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()},
-            **inputs, maps=maps, arrays=arrays,
-            evidence={name.removeprefix(EVIDENCE): values for name, values in evidence.items()},
-        )
+        shape, others = _input_shape(path, inputs["frames"], inputs["features"]), []
+        while further := [name for name in content if name.startswith(CLASS.format(len(others) + 2))]:
+            prefix = CLASS.format(len(others) + 2)
+            others.append({name.removeprefix(prefix): values for name, values in _take(content, further).items()})
+        return cls(**inputs, **_parts(content, shape), others=[cls(**inputs, **_parts(own, shape)) for own in others])
+
+
+def _parts(content: dict[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, dict]:
+    """Return the parts of a ClipResult for one explained class: its facts, maps, evidence and arrays.
+
+    content: what saliency.npz holds, without the inputs. shape: of the explained input, which maps have too.
+    """
+    facts = _take(content, [name for name, values in content.items() if values.ndim == 0])
+    evidence = _take(content, [name for name in content if name.startswith(EVIDENCE)])
+    arrays = _take(content, [name for name in content if name in ARRAYS or name.startswith(WHEN)])
+    methods = content.pop(MAPS).tolist() if MAPS in content else list(content)
+    maps = {name: content[name] for name in methods if name in content and _is_map(content[name], shape)}
+    if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != shape[:1]:
+        del arrays[CONTRIBUTION]
+    if not _is_decision(arrays, shape[0]):
+        arrays = {name: values for name, values in arrays.items() if not name.startswith(WHEN)}
+    return {
+        "facts": {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()},
+        "maps": maps, "arrays": arrays,
+        "evidence": {name.removeprefix(EVIDENCE): values for name, values in evidence.items()
+                     if _is_map(values, shape)},
+    }
+
+
+def _is_map(values: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Return whether an array can be a map of an input of this shape."""
+    return values.shape == shape and np.issubdtype(values.dtype, np.floating)
 
 
 def _is_decision(arrays: dict[str, np.ndarray], length: int) -> bool:
@@ -145,12 +172,12 @@ def facts_of(clip: str, label: str | None, predicted: str, target: str, probabil
 def title_of(facts: dict[str, str | float], highest: float) -> str:
     """Return the title of a clip's figures. highest: probability of the predicted class.
 
-    The title names the explained class if it is not the predicted one.
+    The title names the predicted class and the explained class.
     """
-    title = f"{facts['clip']}: {facts['label'] or 'no label'}, predicted {facts['predicted']} ({highest:.2f})"
+    title, predicted = f"{facts['clip']}: {facts['label'] or 'no label'}", f"{facts['predicted']} ({highest:.2f})"
     if facts["target"] == facts["predicted"]:
-        return title
-    return f"{title}, explained: {facts['target']} ({facts['probability']:.2f})"
+        return f"{title}, predicted and explained: {predicted}"
+    return f"{title}, predicted {predicted}, explained: {facts['target']} ({facts['probability']:.2f})"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

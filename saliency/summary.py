@@ -105,7 +105,9 @@ def tables(summary: Summary, over: str = "clips") -> str:
     if known & {"sufficiency_frame", "infidelity"}:
         text.append("lower is better: sufficiency, log_odds, infidelity, max_sensitivity")
     baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
-    text.append(f"mean [95 % bootstrap interval] over {over}{baselines}")
+    several = any(cell["n"] > 1 for metrics in summary.values() for cell in metrics.values())
+    what = "mean [95 % bootstrap interval]" if several else "a single value has no interval; mean"
+    text.append(f"{what} over {over}{baselines}")
     return "\n\n".join(text)
 
 

@@ -101,6 +101,8 @@ SMALLER = {
     "--compare all": "--resume_path snapshots/run/best.pth --compare freeze grad_cam --robustness_draws 1 --no_when",
     "tests.benchmarks.when_speed": "--passes 1 --repeats 1",
     "tests.benchmarks.short_clips": "--frames 1 30 --model snapshots/run/best.pth",
+    "tests.benchmarks.page": "--clips 2 --frames 4 --size 32 --repeats 1",
+    "--target all": "--no_when",
     "tests.benchmarks.long_videos": "--lengths 100",
     "tests.benchmarks.class_pointing": "--methods freeze gradient_x_input",
     "tests.benchmarks.vanishing": "--seeds 1 --epochs 1 --training_size 100 --testing_size 20",

@@ -8,8 +8,10 @@ import pytest
 
 from data.video import read_masks, read_video
 from runtime.files import read_json
+from saliency import drawing
 from saliency.gradient import drawn_map, frame_gradient
 from saliency.metrics import auc
+from saliency.result import ClipResult
 from saliency.when import decide
 from tests.runs import as_seen, bytes_of, data_options, refused, run_command, saved, table, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE
@@ -148,3 +150,22 @@ def test_results_are_plain_json_even_where_nothing_moves(own_data_set, trained, 
     use("frame_saliency", own_data_set, trained, tmp_path / "out", "--clips", CLIP, "--no_overlay", "--tsr")
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())["summary"]
     assert summary["gradient"]["auc_flow_frame"] == {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1}
+
+
+def test_tsr_as_the_method_needs_no_other_flag(data_set, trained, tmp_path, capsys):
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--no_when", "--method", "tsr",
+        "--tsr_step", "time")
+    assert "tsr" in saved(tmp_path / "walking" / CLIP)
+    printed = capsys.readouterr().out
+    assert "explained: " in printed and "The map of tsr" not in printed  # it has no AUC: each frame is constant
+    assert "a single value has no interval; mean over clips" in printed
+
+
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad", "tsr"])
+def test_the_line_below_the_frames_is_named_after_the_method(method, monkeypatch, tmp_path):
+    maps, drawn = {name: np.ones((2, 8, 8)) for name in ("gradient", "smoothgrad", "tsr")}, {}
+    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    result = ClipResult({"target": "up"}, frames=np.zeros((2, 8, 8), np.uint8), flow=np.zeros((1, 8, 8)), maps=maps)
+    drawing.draw_frames(result, "", tmp_path, drawing.FrameLook(method))
+    (legend,) = [text.get_text() for text in drawn["time"].legends[0].texts]
+    assert legend.startswith(f"sum of {'|dS/dx|' if method == 'gradient' else method}, share of the largest")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.prediction import predict
+from model.prediction import explained_classes, predict
 
 INFO = SimpleNamespace(classes=["running", "walking"], mean=[0.5] * 3, std=[0.5] * 3, sample_duration=2, sample_size=4)
 FRAMES = np.zeros((2, 4, 4, 3), np.uint8)
@@ -49,3 +49,21 @@ def test_a_network_of_a_fixed_length_says_so_of_other_clips():
 def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="the model's scores are not finite"):
         predict(Model(np.nan), INFO, FRAMES)
+
+
+@pytest.mark.parametrize(("target", "indices"), [
+    ("predicted", (1,)), (["predicted", "label", "b"], (1, 2)), ("all", (1, 0, 2)), (["c", "all"], (2, 1, 0)),
+    (["a", "a"], (0,)),
+])
+def test_the_classes_to_be_explained(target, indices):
+    assert explained_classes(target, ["a", "b", "c"], predicted="b", label="c") == indices
+
+
+def test_a_class_named_all_is_only_itself():
+    assert explained_classes("all", ["all", "b"], predicted="b") == (0,)
+
+
+@pytest.mark.parametrize(("target", "given"), [("flying", "flying"), (["a", "label"], "None"), ([], "no class")])
+def test_an_unknown_class_is_refused(target, given):
+    with pytest.raises(ValueError, match=f"{given} was given as the target, but the model knows a, b; give one"):
+        explained_classes(target, ["a", "b"], predicted="a")

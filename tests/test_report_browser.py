@@ -69,6 +69,8 @@ def test_findings_come_first_and_lead_to_their_figures(page):
         item.find_element("css selector", "a").click()
         target = page.run("return document.querySelector(location.hash)")
         assert target.is_displayed() and target.tag_name == "h2"
+        if "last quarter" in item.text:
+            assert page.texts("#bars_caption strong") == ["Share of saliency in the last quarter of the clip"]
     assert page.texts("#random_head thead th")[1:] == ["Gradient"]
     assert page.texts("#random_head td")[0] == "0.600 [0.500, 0.700]"
     assert page.texts("#sanity_sentences li") == [EVIL] and not page.all("#no_sanity")[0].is_displayed()
@@ -182,15 +184,14 @@ def test_a_result_without_metrics_and_options_is_shown(browser, tmp_path):
     assert page.texts("#maps strong") == ["Frame"] and browser.get_log("browser") == []
 
 
-def test_a_hundred_clips_stay_small_and_are_read_when_they_are_opened(browser, tmp_path):
-    """The page opens fast because it parses no line of a clip before that clip is opened."""
-    arrays = stand_in_maps(walk(length=30, size=120))
+def test_many_clips_are_read_when_they_are_opened(browser, tmp_path):
+    """The page opens fast because it parses no line of a clip before that clip is opened (tests/benchmarks/page.py)."""
+    arrays = stand_in_maps(walk(length=20, size=80))
     first = save_clip(tmp_path, "walk", arrays)
-    for number in range(1, 100):
+    for number in range(1, 20):
         (tmp_path / f"class/copy{number:03}").mkdir()
         (tmp_path / f"class/copy{number:03}/saliency.npz").symlink_to(first)
     path = write_report(tmp_path)
-    assert path.stat().st_size < 60e6
     counting = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": """
         window.parsed = 0;
         const parse = JSON.parse;
@@ -198,10 +199,10 @@ def test_a_hundred_clips_stay_small_and_are_read_when_they_are_opened(browser, t
     """})
     page = Page(browser, path)
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", counting)
-    assert len(page.all(".card")) == 100
+    assert len(page.all(".card")) == 20
     at_first = page.run("return window.parsed")
     assert 0 < at_first < 0.05 * path.stat().st_size
     page.all(".card")[0].click()
     page.until(lambda: page.all("#panel[aria-busy=false]"))
     line = page.run("return window.parsed") - at_first
-    assert 0.005 * path.stat().st_size < line < 0.02 * path.stat().st_size
+    assert 0.03 * path.stat().st_size < line < 0.06 * path.stat().st_size

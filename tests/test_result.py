@@ -157,4 +157,4 @@ def test_the_title_of_a_clip():
                      "score": "logit"}
     assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75), explained: running (0.25)"
     facts = facts_of("b", None, "running", "running", 0.731, "logit")
-    assert title_of(facts, 0.731) == "b: no label, predicted running (0.73)"
+    assert title_of(facts, 0.731) == "b: no label, predicted and explained: running (0.73)"

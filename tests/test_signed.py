@@ -12,6 +12,7 @@ from saliency import drawing, figures
 from saliency.fills import background
 from saliency.methods import METHODS, attribute
 from saliency.report import page as report
+from saliency.report.pictures import grey_levels
 from saliency.result import ClipResult
 from tests.drawn import drawn_images
 from tests.runs import as_seen, data_options, refused, use
@@ -128,9 +129,12 @@ def test_the_page_shows_evidence_on_a_scale_of_its_own(explained):
     assert shown["signed"] and not maps[NAME]["signed"]
     assert shown["limit"] == pytest.approx(figures.colour_limit(evidence))
     assert shown["unit"] == "positive values are evidence for running, negative against"
-    levels = report._levels(evidence)
+    levels = grey_levels(evidence, shown["peaks"], signed=True)
     assert (levels[evidence >= shown["limit"]] == 255).all() and (levels[evidence <= -shown["limit"]] == 1).all()
     assert (levels[evidence == 0] == 128).all()
+    assert shown["sides"] == ["against running", "for running"]
+    parts = evidence.clip(min=0).sum((1, 2)), -evidence.clip(max=0).sum((1, 2))
+    np.testing.assert_allclose([shown["for"], shown["against"]], parts, rtol=1e-3)
 
 
 @pytest.mark.parametrize("more", [[], *(["--method", name] for name in METHODS if name not in SIGNED)])

@@ -43,6 +43,13 @@ function drawComparison() {
     + (chance === undefined ? "" : ` The dotted line marks chance, ${chance}.`));
 }
 
+// Shows a metric in the chart, if the run has it.
+function showMetric(name) {
+  if (![...get("metric").options].some(option => option.value === name)) return;
+  get("metric").value = name;
+  drawComparison();
+}
+
 function describeMethods() {
   const names = [...new Set(methods.flatMap(method => Object.keys(run.summary[method] ?? {})))];
   get("comparison").hidden = !names.length;

@@ -34,5 +34,11 @@ function connectControls() {
   get("time").addEventListener("input", () => showFrame(get("time").value - 1));
   get("speed").addEventListener("change", () => state.timer !== null && play());
   get("outline").addEventListener("change", () => showFrame(state.frame));
-  get("opacity").addEventListener("input", () => { setWeights(); showFrame(state.frame); });
+  get("opacity").addEventListener("input", () => showFrame(state.frame));
+  for (const name of ["log", "per_frame"]) {
+    get(name).addEventListener("change", () => { showClip(); showFrame(state.frame); });
+  }
+  for (const name of ["explained", "about"]) get(name).addEventListener("change", changeChoice);
+  get("to_peak").addEventListener("click", () => showFrame(peakFrame()));
+  get("to_motion").addEventListener("click", () => showFrame(largestPlace(flowOf(state.line).totals)));
 }

@@ -1,13 +1,17 @@
 // Shows what was found, with links to the figures behind it, and the comparison with random weights.
 
-const SECTIONS = {comparison: "methods_title", clips: "clips_title", sanity: "sanity_title"};
+const SECTIONS = {comparison: "methods_title", clips: "clips_title", sanity: "sanity_title",
+  deletion: "deletion_title"};
 const SANITY = {trained: "AUC, trained", random_head: "AUC, random head", difference: "Difference",
   correlation: "Correlation over the clip", within_frames: "Correlation within frames"};
 
 function describeFindings() {
   get("findings_part").hidden = !run.findings.length;
-  get("findings").append(...run.findings.map(({text, section}) =>
-    el("li", {}, `${text} `, el("a", {href: `#${SECTIONS[section]}`}, "Figures"))));
+  get("findings").append(...run.findings.map(({text, section, metric}) => {
+    const link = el("a", {href: `#${SECTIONS[section]}`}, "Figures");
+    link.addEventListener("click", () => metric && showMetric(metric));
+    return el("li", {}, ...withFlags(text), " ", link);
+  }));
 }
 
 function describeSanity() {

@@ -17,15 +17,18 @@ function tsrText(option) {
   return `TSR (${[...masked, `fill ${option.tsr_fill}`].join(", ")})`;
 }
 
+// Returns the words for a value of --target.
+const targetText = target => ["predicted", "label"].includes(target) ? `the ${target} class`
+  : target === "all" ? "the predicted class, then all others" : `class ${target}`;
+
 // Returns {name: text} of the facts about the run; a fact that is unknown has no text.
 function runFacts(data) {
   const option = run.recipe.options ?? {}, versions = run.recipe.versions ?? {};
   return {
     Model: [option.model, option.resume_path].filter(Boolean).join(", "),
     Data: option.video?.length ? data : [data, option.annotation_path].filter(Boolean).join(", "),
-    Explained: option.score && `${option.score} of ${
-      ["predicted", "label"].includes(option.target) ? `the ${option.target} class` : `class ${option.target}`}`,
-    Method: [option.method, option.tsr && tsrText(option)].filter(Boolean).join(", "),
+    Explained: option.score && `${option.score} of ${[option.target].flat().map(targetText).join(", then ")}`,
+    Method: [option.method, (option.tsr || option.method === "tsr") && tsrText(option)].filter(Boolean).join(", "),
     [`${words(mainMethod ?? "")} ${metricName(mainMetric)}`]: interval(run.summary[mainMethod]?.[mainMetric]),
     Versions: Object.entries(versions).map(pair => pair.join(" ")).join(", "),
     Commit: run.recipe.commit?.slice(0, 12),

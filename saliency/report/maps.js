@@ -1,4 +1,4 @@
-// Reads the pictures of a clip, colours its maps, and draws them over the frames.
+// Reads the pictures of a clip, and draws its maps over the frames.
 
 const OUTLINE = [86, 180, 233];
 
@@ -18,51 +18,28 @@ async function decode(sheet, count, width, height) {
   return levels;
 }
 
-const paletteName = map => map.signed ? "diverging" : "heat";
-const paletteOf = map => palettes[paletteName(map)];
-
-function scaleBar(map) {
-  const ramp = el("span", {className: "ramp"}), stops = run.colours[paletteName(map)];
-  ramp.style.background = `linear-gradient(to right, ${stops.filter((_, place) => place % 15 === 0).join(", ")})`;
-  return el("span", {className: "scale"}, map.signed ? amount(-map.limit) : "0", ramp, amount(map.limit));
-}
-
-function scaleText(map) {
-  const end = map.beyond ? `; the scale ends at the ${run.percentile}th percentile of the clip` : "";
-  return `${map.unit || "value of the map"}${end}`;
-}
-
 // Adds a canvas with a caption to the panel and returns it with the map. The frames themselves have no map.
 function figure(map, title, width, height) {
   const canvas = el("canvas", {width, height, role: "img"});
-  const caption = map ? [scaleBar(map), el("span", {className: "unit"}, scaleText(map))] : [];
+  const [bar, writeScale] = map ? scaleBar(map) : [];
+  const caption = map ? [bar, ...sidesOf(map), el("span", {className: "unit"}, scaleText(map))] : [];
   get("maps").append(el("figure", {}, canvas, el("figcaption", {}, el("strong", {}, title), ...caption)));
-  return {...map, title, canvas, context: canvas.getContext("2d")};
-}
-
-// Sets the share of the map's colour at each grey level; the rest is the frame. At full opacity the share is 1 at every
-// level. At a lower opacity the share is larger where the map is stronger.
-function setWeights() {
-  const opacity = get("opacity").value / 100;
-  for (const map of state.maps) {
-    map.weights = Array.from({length: 256}, (_, level) => Math.min(1, 2 * opacity)
-      * (map.signed ? Math.abs(level - 128) / 127 : level / 255) ** (1.5 * (1 - opacity)));
-  }
+  return {...map, title, canvas, context: canvas.getContext("2d"), writeScale};
 }
 
 // Returns the picture of a frame under a map, or of the frame alone if the map has no levels.
 function frameImage(map, frame) {
   const {width, height, frames, flow} = state, size = width * height, start = frame * size;
-  const image = new ImageData(width, height), palette = map.levels && paletteOf(map);
+  const image = new ImageData(width, height), {colours, weights} = map.levels ? colouring(map, frame) : {};
   const outlined = get("outline").checked && map.levels && map !== flow && flow?.count > frame;
-  const fast = outlined ? 255 / flow.limit : Infinity;  // This is the level of 1 pixel per frame.
+  const fast = outlined ? 255 * Math.sqrt(1 / flow.peaks[frame]) : Infinity;  // the level of 1 pixel per frame
   for (let pixel = 0; pixel < size; pixel++) {
-    const at = start + pixel, grey = frames[at], level = map.levels?.[at], weight = map.levels ? map.weights[level] : 0;
+    const at = start + pixel, grey = frames[at], level = map.levels?.[at], weight = map.levels ? weights[level] : 0;
     const edge = fast < 255 && flow.levels[at] > fast && (flow.levels[at - 1] <= fast || flow.levels[at + 1] <= fast
       || flow.levels[at - width] <= fast || flow.levels[at + width] <= fast);
     for (let channel = 0; channel < 3; channel++) {
       image.data[4 * pixel + channel] = edge ? OUTLINE[channel]
-        : weight ? grey + weight * (palette[level][channel] - grey) : grey;
+        : weight ? grey + weight * (colours[level][channel] - grey) : grey;
     }
     image.data[4 * pixel + 3] = 255;
   }

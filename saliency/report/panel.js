@@ -4,9 +4,9 @@ const panel = get("panel");
 const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "shape", "thumbnail", "thumbnail_frame",
   "thumbnail_map"];
 
-// The open clip, the number of the frame that is shown (from 0), the maps with their canvases, the cursors and bars of
-// the charts over time, and the timer of the player.
-const state = {clip: null, frame: 0, length: 0, maps: [], cursors: [], bars: [], timer: null};
+// The open clip and its line, the number of the frame that is shown (from 0), the maps with their canvases, the cursors
+// and bars of the charts over time, and the timer of the player.
+const state = {clip: null, line: null, frame: 0, length: 0, maps: [], cursors: [], bars: [], timer: null};
 
 function describeClip(clip) {
   get("clip_name").textContent = clip.clip ?? "no name";
@@ -26,44 +26,85 @@ async function openClip(clip) {
   stop();
   state.clip = clip;
   if (!panel.open) panel.showModal();
-  panel.setAttribute("aria-busy", "true");
   describeClip(clip);
   drawClipMetrics(clip);
-  try {
+  await whileBusy(async () => {
     const line = JSON.parse(lines[run.clips.indexOf(clip)]);
     const [length, height, width] = clip.shape;
-    const decoded = await Promise.all([decode(line.frames, length, width, height),
-      ...line.maps.map(map => decode(map.sheet, map.count, width, height))]);
-    const features = await Promise.all((line.features?.maps ?? []).map(map => decode(map.sheet, 1, length, map.rows)));
+    offerClasses(line);
+    const frames = await decode(line.frames, length, width, height);
+    for (const map of line.features?.maps ?? []) map.levels = await decode(map.sheet, 1, length, map.rows);
+    await decodeMaps(line, clip.shape);
     if (state.clip !== clip) return;
-    showClip(line, decoded, features);
+    Object.assign(state, {line, length, height, width, frames});
+    showClip();
+    showFrame(peakFrame());
+  });
+}
+
+// Marks the panel as busy until `work` has ended. If it fails, the panel says why, unless another clip is open by then.
+async function whileBusy(work) {
+  const {clip} = state;
+  panel.setAttribute("aria-busy", "true");
+  try {
+    await work();
   } catch (error) {
     if (state.clip !== clip) return;
     get("maps").replaceChildren();
     get("clip_problem").textContent = `The pictures of this clip cannot be shown: ${error.message}`;
   }
-  panel.setAttribute("aria-busy", "false");
+  if (state.clip === clip) panel.setAttribute("aria-busy", "false");
 }
 
-// Shows the line of a clip. The other arguments hold the grey levels of its frames and maps, and of its features.
-function showClip(line, [frames, ...levels], features) {
-  const [length, height, width] = state.clip.shape;
-  Object.assign(state, {length, height, width, frames, cursors: [], bars: []});
+const flowOf = line => line.maps.find(map => map.name === "flow");
+
+// Decodes the maps of the chosen classes, unless that was done before.
+async function decodeMaps(line, [, height, width]) {
+  const maps = [...chosenClasses(line).flatMap(each => each.maps), flowOf(line)].filter(Boolean);
+  await Promise.all(maps.map(async map => { map.levels ??= await decode(map.sheet, map.count, width, height); }));
+}
+
+// Shows the maps and charts of the open clip for the chosen classes.
+function showClip() {
+  const {line, width, height} = state, chosen = chosenClasses(line), flow = flowOf(line);
+  const several = classesOf(line).length > 1;
+  Object.assign(state, {cursors: [], bars: []});
   get("maps").replaceChildren();
-  state.maps = [figure(null, "Frame", width, height),
-    ...line.maps.map((map, place) => ({...figure(map, words(map.name), width, height), levels: levels[place]}))];
+  state.maps = [figure(null, "Frame", width, height)];
+  for (const each of chosen) {
+    const title = map => several ? `${words(map.name)}, ${each.name}` : words(map.name);
+    state.maps.push(...each.maps.map(map => figure(map, title(map), width, height)));
+  }
+  if (flow) state.maps.push(figure(flow, words(flow.name), width, height));
   state.flow = state.maps.find(map => map.name === "flow");
   get("outline_label").hidden = !state.flow || state.flow.limit <= 1;
-  get("time").max = length;
-  const [first] = line.maps.filter(map => map.name !== "flow");
-  const flow = line.maps.find(map => map.name === "flow");
-  const series = [first && [`Sum of ${first.name}`, first.totals], flow && ["Sum of optical flow", flow.totals]];
-  timeline(get("timeline"), [["frames", filmStrip()], ...chart(get("legend"), line.time_contribution, series)]);
+  get("time").max = state.length;
+  get("to_motion").hidden = !flow;
+  offerLead(chosen[0]);
+  showAnswers(line, chosen[0]);
+  showOverTime(chosen[0], flow);
   showWhen(line.when);
   get("features").hidden = !line.features;
-  if (line.features) showFeatures(line.features, features, flow);
-  setWeights();
-  showFrame(Math.min(state.clip.thumbnail_frame - 1, length - 1));
+  if (line.features) showFeatures(line.features, flow);
+  markScale();
+}
+
+// Returns the number, from 0, of the frame with the most saliency, or with the most motion if the clip has no map.
+function peakFrame() {
+  const map = leadMap(chosenClasses(state.line)[0]);
+  return map ? largestPlace(map.totals) : state.clip.thumbnail_frame - 1;
+}
+
+// Shows the clip again after another choice of class or map, at the same frame.
+async function changeChoice() {
+  const {clip, line} = state;
+  if (!line) return;
+  await whileBusy(async () => {
+    await decodeMaps(line, clip.shape);
+    if (state.clip !== clip) return;
+    showClip();
+    showFrame(state.frame);
+  });
 }
 
 // Shows a frame of every map, and marks it in the charts over time.
@@ -75,6 +116,7 @@ function showFrame(frame) {
     map.canvas.setAttribute("aria-label", `${map.title}, ${text.toLowerCase()}${drawn ? "" : ": none"}`);
     if (drawn) map.context.putImageData(frameImage(map, state.frame), 0, 0);
     else map.context.clearRect(0, 0, state.width, state.height);
+    map.writeScale?.(state.frame);
   }
   get("time").value = state.frame + 1;
   get("time").setAttribute("aria-valuetext", text);

@@ -4,6 +4,7 @@ connectControls();
 describeRun();
 describeFindings();
 describeSanity();
+describeDeletion();
 describeMethods();
 describeFeatures();
 describeGallery();

@@ -9,6 +9,14 @@ const METRICS = {
   time_spearman_flow: "Spearman correlation of frame totals with flow",
   time_auroc_visible: "AUROC of frame totals for frames that show the person",
   last_quarter_share: "Share of saliency in the last quarter of the clip",
+  deletion_frame_gain: "Gain over random order, frames deleted",
+  deletion_patch_gain: "Gain over random order, patches deleted",
+  insertion_frame_gain: "Gain over random order, frames inserted",
+  insertion_patch_gain: "Gain over random order, patches inserted",
+  deletion_frame_auc: "Area under the curve, frames deleted",
+  deletion_patch_auc: "Area under the curve, patches deleted",
+  insertion_frame_auc: "Area under the curve, frames inserted",
+  insertion_patch_auc: "Area under the curve, patches inserted",
   peak_frame_moves: "Share of clips where something moves in the frame with the most saliency",
 };
 
@@ -48,6 +56,9 @@ function interval(cell) {
   const range = typeof cell.low === "number" ? ` [${number(cell.low)}, ${number(cell.high)}]` : "";
   return number(cell.mean) + range + (cell.n_nan ? `, ${cell.n_nan} undefined` : "");
 }
+
+// Returns a text as a list of texts and elements, in which flags such as --sanity are code.
+const withFlags = text => text.split(/(--\w+)/).map(part => part.startsWith("--") ? el("code", {}, part) : part);
 
 // Returns what the cells of a summary are: means with intervals, or the values of a single clip.
 function sample(cells) {

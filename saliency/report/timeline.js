@@ -37,6 +37,32 @@ function chart(legend, contribution, series) {
   return [["share, 0 to 1", svg]];
 }
 
+// Returns a row for `timeline` with the totals of a signed map, and adds its colours to the legend.
+function sidesChart(legend, map) {
+  const largest = Math.max(...map.for, ...map.against) || 1, text = `${words(map.name)}, sums per frame`;
+  const svg = svgElement("svg", {viewBox: `0 -1 ${state.length} 2`, preserveAspectRatio: "none", class: "chart",
+    role: "img", "aria-label": `${text}: ${map.sides[1]} upwards, ${map.sides[0]} downwards. Click a frame to show it.`});
+  for (const [side, up] of [["for", true], ["against", false]]) {
+    svg.append(...map[side].map((value, frame) => svgElement("rect", {x: frame + 0.12, width: 0.76,
+      y: up ? -value / largest : 0, height: value / largest, class: side})));
+  }
+  svg.append(svgElement("line", {x1: 0, x2: state.length, y1: 0, y2: 0, class: "zero"}));
+  legend.append(...["for", "against"].map((side, place) => el("span", {}, el("i", {className: `key_${side}`}),
+    `sum ${map.sides[1 - place]}`)));
+  return [`sum, ±${amount(largest)}`, svg];
+}
+
+// Fills the charts over time with the totals of the leading map of a class, and of the flow.
+function showOverTime(shown, flow) {
+  const map = leadMap(shown), legend = get("legend");
+  const series = [map && [`Sum of ${map.name}`, map.totals], flow && ["Sum of optical flow", flow.totals]];
+  legend.replaceChildren();
+  const rows = chart(legend, shown.time_contribution, series);
+  if (map?.for && map.sides) rows.push(sidesChart(legend, map));
+  get("time_class").textContent = `, class ${shown.name}`;
+  timeline(get("timeline"), [["frames", filmStrip()], ...rows]);
+}
+
 // Fills a container with rows [label, node] above an axis of frames. A click or a drag shows the frame under it.
 function timeline(container, rows) {
   const cursor = el("div", {className: "cursor"}), axis = el("div", {className: "row axis", "aria-hidden": "true"});

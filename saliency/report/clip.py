@@ -1,0 +1,171 @@
+"""The part of a clip on the page: its pictures, the scales and totals of its maps, and when the model decided."""
+
+from typing import Any
+
+import numpy as np
+
+from saliency.figures import colour_limit, feature_order, overlay
+from saliency.methods import FEATURE_METHODS, METHODS
+from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
+from saliency.result import WHEN, ClipResult
+from saliency.when.decision import SPANS
+
+UNITS = {name: method.line for name, method in METHODS.items()} | {
+    "gradient": "|dS/dx|, change of the score per unit of the normalised input",
+    "tsr": "time contribution times patch contribution, 0 to 1",
+    "flow": "pixels per frame",
+}
+FEATURE_UNITS = {name: method.line for name, method in FEATURE_METHODS.items()} | {"tsr": "0 to 1, no unit"}
+FRAMES_ONLY = "time contribution, 0 to 1"  # the unit of TSR with --tsr_step time, which masks no patches
+EVIDENCE = ", evidence"  # what follows the name of a method in the name of its signed map
+TOP_FEATURES = 10  # features that the page names
+
+Map = dict[str, Any]  # a map as the page reads it: name, unit, values, scales and totals
+
+
+def clip_part(result: ClipResult, allowed: int, quality: int) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Return what the gallery shows of a clip, the clip's line with pictures, and the quality of the pictures.
+
+    The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first.
+    ValueError if the result has no frames.
+    """
+    if result.frames is None:
+        raise ValueError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
+    frames = result.frames  # (T, H, W)
+    classes = [{"name": str(each.facts.get("target", "")), "probability": _fact(each.facts.get("probability")),
+                "time_contribution": numbers(each.time_contribution), "maps": _maps(each)}
+               for each in (result, *result.others)]
+    _share_limits(classes)
+    first, *others = classes
+    others += [_difference(first, other) for other in others]
+    if result.flow is not None and result.flow.shape == (len(frames) - 1, *frames.shape[1:]) and result.flow.size:
+        first["maps"].append({"name": "flow", "unit": UNITS["flow"], "values": result.flow})
+    about = _card(result, first["maps"])
+    drawn = [each for part in (first, *others) for each in part["maps"]]
+    sheets = [sheet_of(frames), *map(_finish, drawn)]
+    (sheet, *own), quality = compress(sheets, allowed, quality)
+    for each, address in zip(drawn, own, strict=True):
+        each["sheet"] = address
+    return about, {"frames": sheet, "maps": first["maps"], "time_contribution": first["time_contribution"],
+                   "others": others, "when": _when(result)}, quality
+
+
+def _maps(result: ClipResult) -> list[Map]:
+    """Return the maps of an explained class, those of the gradient and of TSR first, then the signed ones."""
+    order = sorted(result.maps, key=lambda name: (name != "gradient", name != "tsr"))
+    target = result.facts.get("target", "the explained class")
+    maps = [{"name": name, "unit": _unit(name, result), "values": result.maps[name]} for name in order]
+    return maps + [{"name": name + EVIDENCE, "values": values, "signed": True,
+                    "unit": f"positive values are evidence for {target}, negative against",
+                    "sides": [f"against {target}", f"for {target}"]} for name, values in result.evidence.items()]
+
+
+def _unit(name: str, result: ClipResult) -> str:
+    """Return what the values of a map are. TSR without any change by a patch is the time contribution alone."""
+    patches = result.arrays.get("patch_delta")
+    return FRAMES_ONLY if name == "tsr" and patches is not None and not patches.any() else UNITS.get(name, "")
+
+
+def _share_limits(classes: list[dict[str, Any]]) -> None:
+    """Give the maps of a method the same end of the colour scale in all classes, so that they can be compared."""
+    limits = {}
+    for each in (each for part in classes for each in part["maps"]):
+        limits[each["name"]] = max(limits.get(each["name"], 0), colour_limit(each["values"]))
+    for each in (each for part in classes for each in part["maps"]):
+        each["limit"] = limits[each["name"]]
+
+
+def _difference(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the maps of the first class minus those of another class, as a class of their own."""
+    name = f"{first['name']} minus {other['name']}"
+    own = {each["name"]: each["values"] for each in other["maps"]}
+    with np.errstate(invalid="ignore"):  # inf minus inf is NaN, which counts as 0
+        maps = [{"name": each["name"], "unit": name, "values": each["values"] - own[each["name"]], "signed": True,
+                 "sides": [f"more for {other['name']}", f"more for {first['name']}"]}
+                for each in first["maps"] if each["name"] in own]
+    return {"name": name, "probability": None, "time_contribution": None, "maps": maps}
+
+
+def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
+    """Return the facts of a clip and its thumbnail, the frame with the most motion under the first map."""
+    frames, values = result.frames, {each["name"]: each["values"] for each in maps}
+    motion = values.get("flow", next(iter(values.values()), frames.astype(float)))
+    best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
+    over = next((name for name in values if name != "flow"), None)
+    picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
+    facts = {name: _fact(value) for name, value in result.facts.items()}
+    return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
+                    "shape": frames.shape}
+
+
+def _fact(value: str | float | None) -> str | float | None:
+    """Return a fact for JSON: a text as it is, a number with four digits, None if it is not finite or missing."""
+    return value if value is None or isinstance(value, str) else number(value)
+
+
+def _finish(entry: Map) -> np.ndarray:
+    """Replace the values of a map by its scales and totals, and return its sheet of grey levels."""
+    values = entry.pop("values")
+    entry |= {"count": len(values), "totals": totals(values)}
+    entry |= scale_of(values, entry.get("signed", False), entry.get("limit"))
+    if entry["signed"]:
+        entry |= {"for": totals(np.maximum(values, 0)), "against": totals(np.minimum(values, 0))}
+    return sheet_of(grey_levels(values, entry["peaks"], entry["signed"]))
+
+
+def totals(values: np.ndarray) -> list[float | None]:
+    """Return the sum of the magnitudes of a map (T, ...) over each frame, as a list of T numbers."""
+    return numbers(np.abs(values).reshape(len(values), -1).sum(1, dtype=np.float64))
+
+
+def _when(result: ClipResult) -> dict[str, Any] | None:
+    """Return the decision of a clip (saliency.when), or None if the file has none, as with --no_when."""
+    arrays = {name.removeprefix(WHEN): values for name, values in result.arrays.items() if name.startswith(WHEN)}
+    if not arrays:
+        return None
+
+    def whole_number(name):
+        value = result.facts.get(WHEN + name)
+        return int(value) if isinstance(value, float) and 0 < value < 1e9 else None
+
+    padded, shorter, empty = (arrays[f"prefix_{kind}"] for kind in ("padded", "shorter", "empty"))
+    predicted = padded[-1].argmax()  # the last prefix is the whole clip
+    return {
+        "values": numbers(arrays["shapley"]), "errors": numbers(arrays["shapley_error"]),
+        "segment": whole_number("segment") or 1,
+        "spans": [[label, whole_number(f"{name}_first"), whole_number(f"{name}_last")]
+                  for name, label in SPANS.items()],
+        "padded": numbers(padded[:, predicted]), "shorter": numbers(shorter[:, predicted]),
+        "empty": number(empty[predicted]), "decided": whole_number("decided"),
+        "sentences": arrays["sentences"].tolist(),
+    }
+
+
+def feature_part(result: ClipResult, length: int) -> dict[str, Any]:
+    """Return the feature part of a clip's line. ValueError if the result has no map of `length` frames.
+
+    A heat map has a row per feature, the one with the largest total on top, and a column per frame. "top" names the
+    first features: [number, share of the sum over all features, frame of the largest magnitude from 1].
+    """
+    maps = result.maps if result.features is not None and len(result.features) == length else {}
+    if not maps:
+        raise ValueError(f"The file holds no map (T, D) of the {length} frames; compute it again with "
+                         "feature_saliency.py")
+    first = next(iter(maps.values()))  # (T, D)
+    order, magnitude = feature_order(first), np.nan_to_num(np.abs(first))
+    shares = magnitude.sum(0) / (magnitude.sum() or 1)  # (D,)
+    return {
+        "count": first.shape[1],
+        "top": [[int(place), number(shares[place]), int(magnitude[:, place].argmax()) + 1]
+                for place in order[:TOP_FEATURES]],
+        "maps": [_heat_map(name, values, order) for name, values in maps.items()],
+        "totals": totals(first), "time_contribution": numbers(result.time_contribution),
+    }
+
+
+def _heat_map(name: str, values: np.ndarray, order: np.ndarray) -> Map:
+    """Return a map of features (T, D) as a picture with a row per feature in `order` and a column per frame."""
+    limit, signed = colour_limit(values), bool((values < 0).any())
+    levels = grey_levels(values[:, order], np.full(len(values), limit), signed)
+    return {"name": name, "unit": FEATURE_UNITS.get(name, ""), "limit": limit, "signed": signed, "rows": len(order),
+            "beyond": bool((np.abs(values) > limit).any()), "sheet": encode(levels.T, ".png")}

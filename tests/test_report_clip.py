@@ -1,0 +1,236 @@
+"""The panel of a clip in a real browser: explained classes, signed maps, scales, the opening frame and the answers."""
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from runtime.files import read_json, write_json
+from saliency.averages import summarise
+from saliency.figures import DIVERGING, HEAT, colour_limit
+from saliency.findings import findings
+from saliency.report.page import write_report
+from saliency.result import ClipResult, facts_of
+from tests.browser import Page
+from tests.report_data import save_features, save_metrics, stand_in_maps, walk
+
+NAME = "gradient, evidence"
+PEAK = 6  # the number, from 0, of the frame with the most saliency
+
+
+def signed_maps(seed):
+    """Return a signed map (8, 32, 32) that is strong in one frame and a thousand times fainter in the others."""
+    random = np.random.default_rng(seed)
+    return random.normal(0.2, 1, (8, 32, 32)) * np.where(np.arange(8) == PEAK, 1, 1e-3)[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Two explained classes of one clip."""
+    arrays, made = stand_in_maps(walk()), []
+    for seed, target in enumerate(["walking", "running"]):
+        evidence = signed_maps(seed)
+        made.append(ClipResult(facts_of("a walk", "walking", "walking", target, 0.9 - 0.8 * seed, "logit"),
+                               frames=arrays["frames"], flow=arrays["flow"], maps={"gradient": np.abs(evidence)},
+                               evidence={"gradient": evidence}))
+    made[0].others = made[1:]
+    return made
+
+
+@pytest.fixture(scope="module")
+def path(results, tmp_path_factory):
+    """The page of the clip, with deletion results and with features."""
+    folder = tmp_path_factory.mktemp("clip") / "frame_saliency"
+    (folder / "walking" / "a walk").mkdir(parents=True)
+    results[0].write(folder / "walking" / "a walk" / "saliency.npz")
+    arrays = stand_in_maps(walk())
+    save_metrics(folder, {"a walk": arrays})
+    content = read_json(folder / "metrics.json")
+    for method, gain in (("gradient", 0.25), ("random", 0.0)):
+        content["summary"][method] |= summarise([{"deletion_frame_gain": gain, "deletion_frame_auc": 0.5 - gain}] * 2)
+    write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
+    recipe = read_json(folder / "opts.json")
+    write_json(folder / "opts.json", recipe | {"options": recipe["options"] | {
+        "tsr_step": "time", "target": ["predicted", "running"]}})
+    features = folder.with_name("feature_saliency")
+    save_features(features / "walking" / "a walk" / "saliency.npz", 8)
+    write_json(features / "opts.json", {"inputs": read_json(folder / "opts.json")["inputs"]})
+    return write_report(folder)
+
+
+@pytest.fixture
+def page(browser, path):
+    """The page with the panel of the clip open; it may not complain."""
+    page = Page(browser, path)
+    page.open("a walk")
+    yield page
+    assert browser.get_log("browser") == []
+
+
+def switch(page, css):
+    page.run("document.querySelector(arguments[0]).click()", css)
+
+
+def choose_class(page, name):
+    page.choose("#explained", name)
+    page.until(lambda: page.all("#panel[aria-busy=false]"))
+
+
+def shown(page, place, values, limit):
+    """Assert that a picture shows the values (H, W) at full opacity, on a scale that ends at `limit`."""
+    share = np.clip(values / limit, -1, 1)
+    expected = 255 * colormaps[DIVERGING](0.5 + 0.5 * share)[..., :3]
+    assert np.abs(page.pixels(place) - expected).mean() < 8  # what JPEG costs, on noise
+
+
+def test_a_clip_opens_at_its_most_salient_frame(page):
+    assert page.frame() == PEAK + 1
+    switch(page, "#to_motion")
+    flow = stand_in_maps(walk())["flow"].sum((1, 2))
+    assert page.frame() == flow.argmax() + 1
+    switch(page, "#to_peak")
+    assert page.frame() == PEAK + 1
+
+
+def test_the_explained_class_can_be_switched(page, results):
+    titles = page.texts("#maps strong")
+    assert titles == ["Frame", "Gradient, walking", "Gradient, evidence, walking", "Optical flow"]
+    assert "walking (probability 0.900)" in page.texts("#explained")[0]
+    page.choose("#opacity", 100)
+    limit = max(colour_limit(each.evidence["gradient"]) for each in results)
+    for name, result in zip(("walking", "running"), results, strict=True):
+        choose_class(page, name)
+        shown(page, 2, result.evidence["gradient"][PEAK], limit)
+        assert page.frame() == PEAK + 1 and page.texts("#time_class") == [f", class {name}"]
+        assert page.texts(".sides span")[:2] == [f"blue: against {name}", f"red: for {name}"]
+    choose_class(page, "walking minus running")
+    difference = results[0].evidence["gradient"] - results[1].evidence["gradient"]
+    shown(page, 2, difference[PEAK], colour_limit(difference))
+    assert page.texts(".sides span")[:2] == ["blue: more for running", "red: more for walking"]
+    choose_class(page, "side by side")
+    assert [text for text in page.texts("#maps strong") if "evidence" in text] == [
+        f"Gradient, evidence, {name}" for name in ("walking", "running", "walking minus running")]
+    choose_class(page, "walking")
+    page.choose("#opacity", 60)
+
+
+def test_sums_for_and_against_are_in_the_chart(page, results):
+    evidence = results[0].evidence["gradient"]
+    (select,) = page.all("select#about")
+    assert page.run("return arguments[0].selectedOptions[0].textContent", select) == "Gradient, evidence"
+    for side, sums in (("for", evidence.clip(min=0)), ("against", -evidence.clip(max=0))):
+        bars = [float(bar.get_attribute("height")) for bar in page.all(f"#timeline rect.{side}")]
+        largest = evidence.clip(min=0).sum((1, 2)).max()
+        np.testing.assert_allclose(bars, sums.sum((1, 2)) / largest, atol=1e-3)
+    assert "sum for walking" in page.texts("#legend")[0] and "sum against walking" in page.texts("#legend")[0]
+    page.choose("#about", "gradient")
+    page.until(lambda: page.all("#panel[aria-busy=false]"))
+    assert not page.all("#timeline rect.for")
+    page.choose("#about", NAME)
+
+
+def test_scales_are_marked_while_they_are_active(page, results):
+    page.choose("#opacity", 100)
+    page.choose("#time", 2)
+    faint, values = results[0].evidence["gradient"][1], np.abs(results[0].evidence["gradient"][1])
+    limit = max(colour_limit(each.evidence["gradient"]) for each in results)
+    assert not page.all("#scale_note")[0].is_displayed()
+    shown(page, 2, faint, limit)
+    switch(page, "#per_frame")
+    assert page.texts("#scale_note") == ["Scale of each frame: colours of different frames cannot be compared."]
+    shown(page, 2, faint, colour_limit(faint))
+    assert float(page.texts(".scale .high")[1]) == pytest.approx(colour_limit(faint), rel=1e-2)
+    switch(page, "#log")
+    assert "Logarithmic scale: faint values look stronger" in page.texts("#scale_note")[0]
+    share = np.log1p(100 * np.clip(values / colour_limit(values), 0, 1)) / np.log1p(100)
+    expected = 255 * colormaps[HEAT](share)[..., :3]
+    assert np.abs(page.pixels(1) - expected).mean() < 8
+    assert page.run("return getComputedStyle(document.querySelectorAll('#maps canvas')[1]).borderStyle") == "dashed"
+    for name in ("#log", "#per_frame"):
+        switch(page, name)
+    assert not page.all("#scale_note")[0].is_displayed() and not page.all(".other_scale")
+    page.choose("#opacity", 60)
+
+
+def test_the_answers(page, results):
+    answers = dict(zip(page.texts("#answers dt"), page.texts("#answers dd"), strict=True))
+    assert answers["Which frames?"] == (
+        "Gradient, evidence is strongest in frame 7. Frame 7 holds half of it, of 8 frames.")
+    assert "AUC against the optical flow" in answers["Which pixels?"]
+    evidence = results[0].evidence["gradient"]
+    share = evidence.clip(min=0).sum() / np.abs(evidence).sum()
+    assert answers["For or against?"].startswith(f"{share:.0%} of the sum is for walking (red)")
+    assert answers["For or against?"].endswith(f"The two together give {float(f'{evidence.sum():.3g}'):g}.")
+    assert answers["Which features?"].startswith("Features ") and "of 500" in answers["Which features?"]
+    assert "0.600 is due to the classifier" in answers["How far to trust it?"]
+    assert "random order: 0.250 by frame; above 0 is good" in answers["How far to trust it?"]
+    assert "a rank correlation of 0.600 with" in answers["How far to trust it?"]
+    assert page.texts("#top_features")[0].count("frame ") == 11
+    choose_class(page, "running")
+    assert "strongest in frame 7" in page.texts("#answers dd")[0] and "first class" in page.texts("#answers dd")[1]
+
+
+def test_the_head_says_what_was_masked_and_explained(page):
+    """With --tsr_step time TSR masks no patches; one clip has no interval."""
+    switch(page, "#close")
+    head = page.texts("#facts")[0]
+    assert "gradient, TSR (frames only, fill background)" in head and "patch 10" not in head
+    assert "logit of the predicted class, then class running" in head
+    assert "(1 clip, no interval)" in page.texts("#bars_caption")[0]
+
+
+def test_a_map_that_is_0_everywhere_says_so(page, results):
+    """The maps of the gradient of two classes are equal if the scores of the classes add up to 0."""
+    assert not any("0 everywhere" in text for text in page.texts(".unit"))
+    page.run("state.line.others[1].maps[0].totals.fill(0)")
+    choose_class(page, "walking minus running")
+    assert page.texts(".unit")[0].endswith("; 0 everywhere")
+
+
+def test_a_failure_is_told_and_leaves_the_panel_usable(page):
+    page.run("state.line = {...state.line, others: [], maps: [{}]}")
+    page.choose("#explained", "running")
+    page.until(lambda: page.all("#panel[aria-busy=false]"))
+    assert page.texts("#clip_problem")[0].startswith("The pictures of this clip cannot be shown: ")
+
+
+def test_deletion_has_its_place(page):
+    switch(page, "#close")
+    assert page.texts("#deletion thead th")[1:] == ["Gradient", "Random\nbaseline"]
+    assert page.texts("#deletion tbody th") == ["Gain over random order, frames deleted",
+                                                "Area under the curve, frames deleted"]
+    assert page.texts("#deletion td")[0] == "0.250 [0.250, 0.250]"
+    (finding,) = [item for item in page.all("#findings li") if "deleted" in item.text]
+    finding.find_element("css selector", "a").click()
+    assert page.run("return location.hash") == "#deletion_title"
+    assert page.all("#deletion_title")[0].is_displayed() and not page.all("#no_deletion")[0].is_displayed()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_window(page, scheme):
+    """With all classes side by side and on both other scales."""
+    choose_class(page, "side by side")
+    for name in ("#log", "#per_frame"):
+        switch(page, name)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    for width in (360, 800, 3840):
+        page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                     {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+        for node in ("document.documentElement", "document.getElementById('panel')"):
+            assert page.run(f"return {node}.scrollWidth <= {node}.clientWidth")
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_new_controls_work_by_keyboard(page):
+    keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+    page.run("document.getElementById('log').focus()")
+    page.press(keys.SPACE)
+    assert page.all("#scale_note")[0].is_displayed() and page.texts("#play") == ["Play"]
+    page.press(keys.ARROW_LEFT)
+    assert page.frame() == PEAK
+    page.press(keys.SPACE)
+    page.run("document.getElementById('explained').focus()")
+    page.press(keys.ARROW_DOWN)
+    page.until(lambda: page.texts("#time_class") == [", class running"])
+    assert page.frame() == PEAK
