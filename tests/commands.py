@@ -54,6 +54,7 @@ REPLACED = {
     " --use_cuda --gpu 0": "",
     " --use_cuda": "",
     "torchrun --nproc_per_node=4": "torchrun --standalone --nproc_per_node=2",
+    "OTHER_VIDEOS/walking/person03_walking_d1_uncomp.avi": "walk.avi",
     # two commands that are the same when they are small
     " --burners 0 --rounds 1 --frames 4 --size 64 --time_limit 15": "",
     # options that follow others in such a way that none can be appended
@@ -98,7 +99,8 @@ SMALLER = {
     "tests.benchmarks.when ": "--clips 1 --drop -1 --methods freeze gradient",
     "tests.benchmarks.roar": "--videos data/raw_dataset/kth_data --backbone squeezenet1_1 --backbone_weights none "
                              "--sample_size 32 --epochs 1 --seeds 1 --shares 0.5 --methods gradient --workers 1",
-    "--compare all": "--resume_path snapshots/run/best.pth --compare freeze grad_cam --robustness_draws 1 --no_when",
+    "--compare all": "--resume_path snapshots/run/best.pth --smoothgrad_samples 2 --path_points 2 --tsr_patch 16 "
+                     "--robustness_draws 1 --no_when",
     "tests.benchmarks.when_speed": "--passes 1 --repeats 1",
     "tests.benchmarks.short_clips": "--frames 1 30 --model snapshots/run/best.pth",
     "tests.benchmarks.page": "--clips 2 --frames 4 --size 32 --repeats 1",
