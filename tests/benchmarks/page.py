@@ -93,7 +93,7 @@ def opened(browser, path, clips):
 def main():
     args = build_parser().parse_args()
     print("clips | size | written | memory | opened | a clip")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as stack:
         try:
             browser = stack.enter_context(chromium(Path(folder) / "profile"))
         except pytest.skip.Exception as missing:
