@@ -73,9 +73,10 @@ def written(folder):
     queue = context.Queue()
     process = context.Process(target=write, args=(folder, queue))
     process.start()
-    found = queue.get()
     process.join()
-    return found
+    if process.exitcode:
+        sys.exit(f"the process that writes the page ended with status {process.exitcode}")
+    return queue.get()
 
 
 def opened(browser, path, clips):
