@@ -58,7 +58,8 @@ def work(args):
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes)
-    check_method(FEATURE_METHODS[args.method], model)
+    for name in {args.method, args.tsr_base or args.method}:
+        check_method(FEATURE_METHODS[name], model)
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
     work_on = partial(explain_clip, args, folded(model), info)
@@ -73,7 +74,7 @@ def explain_clip(args, model, info, clip, frames, folder):
     """Compute all results of one clip and write them into `folder`."""
     seen = predict(model, info, frames, args.target, clip.label)
     methods = list(dict.fromkeys(["gradient", args.method, *(["tsr"] if args.tsr else [])]))
-    options = {name: opts.method_options(args, FEATURE_METHODS[name]) for name in methods}
+    options = opts.options_of_methods(args, FEATURE_METHODS, methods)
     found = explain(model, seen.tensor, seen.target, methods, args.score, options=options, registry=FEATURE_METHODS)
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[seen.target],
                      float(seen.probabilities[seen.target]), args.score)

@@ -48,7 +48,8 @@ class Parser(argparse.ArgumentParser):
         words = {str(word).partition("=")[0] for word in (sys.argv[1:] if args is None else args)}
         used = {name for name, value in vars(parsed).items() if value is True}
         compared = getattr(parsed, "compare", ())
-        used |= {"gradient", getattr(parsed, "method", None), *(ALL_METHODS if ALL in compared else compared)}
+        used |= {getattr(parsed, name, None) for name in ("method", "tsr_base")}
+        used |= {"gradient", *(ALL_METHODS if ALL in compared else compared)}
         for flag, owners in self.owners.items():
             if flag in words and not used & owners.keys():
                 self.error(f"{flag} belongs to {' and '.join(owners)}, but nothing here uses it; add "
@@ -245,6 +246,15 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
 def method_options(args, method: Method):
     """Return the keyword arguments of a method, as given on the command line."""
     return {option.name: getattr(args, option.destination) for option in method.options}
+
+
+def options_of_methods(args, methods: dict[str, Method], names):
+    """Return {name: keyword arguments} of the methods with these names. TSR gets its base, and the base's options."""
+    options = {name: method_options(args, methods[name]) for name in names}
+    if "base" in options.get("tsr", {}):
+        base = args.tsr_base or (args.method if methods[args.method].sequences else "gradient")
+        options["tsr"] |= {"base": base, "base_options": method_options(args, methods[base])}
+    return options
 
 
 def given(args, names):

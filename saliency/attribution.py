@@ -12,12 +12,12 @@ class Attribution:
     map: for frames (T, H, W), not negative, larger means more important; for features (T, D), signed.
     evidence: for frames (T, H, W), signed, positive where the input raises the score of the explained class, or None if
     the method has no sign; for features None, because the map is signed already.
-    facts: numbers that the method states about itself, such as a completeness gap.
+    facts: what the method states about itself: numbers, such as a completeness gap, or the name of TSR's base.
     arrays: further results that are saved with the map, such as TSR's time contribution. For a padded clip,
     those with a row per true frame get zeros for the padding.
     """
 
     map: torch.Tensor
     evidence: torch.Tensor | None = None
-    facts: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, float | str] = field(default_factory=dict)
     arrays: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency import figures
-from saliency.result import ClipResult, save_figures
+from saliency.result import ClipResult, rescaled_name, save_figures
 from saliency.when.decision import Decision
 from saliency.when.figure import feature_figure, when_figure
 
@@ -107,7 +107,8 @@ def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLoo
     drawn = {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
              "profile": figures.feature_profile(relevance, flow_total, title, name)}
     if "tsr" in result.maps:
-        drawn["features_tsr"] = figures.feature_heatmap(result.maps["tsr"], title, result.time_contribution, "TSR")
+        drawn["features_tsr"] = figures.feature_heatmap(result.maps["tsr"], title, result.time_contribution,
+                                                        rescaled_name(result.facts.get("tsr_base")))
     if "shapley" in result.arrays:
         drawn["features_shapley"] = feature_figure(result.arrays["shapley"], result.arrays["shapley_error"], title)
     save_figures(drawn, folder, look.kind)

@@ -21,14 +21,14 @@ class Explanation(NamedTuple):
     """The results of several methods for one clip, as numpy arrays.
 
     maps: {method: (T, H, W), not negative, or (T, D) for features}. evidence: {method: signed map}, for the methods
-    that have one. arrays: {name: further result of a method}. facts: {"METHOD_FACT": number}.
+    that have one. arrays: {name: further result of a method}. facts: {"METHOD_FACT": number or text}.
     See saliency.attribution.Attribution.
     """
 
     maps: dict[str, np.ndarray]
     evidence: dict[str, np.ndarray]
     arrays: dict[str, np.ndarray]
-    facts: dict[str, float]
+    facts: dict[str, float | str]
 
 
 def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",

@@ -10,6 +10,7 @@ Keys of the file:
     METHOD                                    the map of a method; the key `maps` lists the methods
     evidence_METHOD                           its signed map, positive where the input raises the score
     time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns)       results of TSR
+    tsr_base                                  text: the method that TSR rescales, if it is not the gradient
     shapley, shapley_error (D,)               Shapley values of features over the clip, and standard errors
     clip, label, predicted, target, score, probability, METHOD_FACT               one value each
 
@@ -178,6 +179,11 @@ def title_of(facts: dict[str, str | float], highest: float) -> str:
     if facts["target"] == facts["predicted"]:
         return f"{title}, predicted and explained: {predicted}"
     return f"{title}, predicted {predicted}, explained: {facts['target']} ({facts['probability']:.2f})"
+
+
+def rescaled_name(base: str | None) -> str:
+    """Return the name of a map of TSR: "TSR" over the gradient, or "TSR of BASE"."""
+    return f"TSR of {base.replace('_', ' ')}" if base else "TSR"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -7,8 +7,11 @@ import pytest
 
 from runtime.files import read_json
 from saliency.gradient import feature_gradient
+from saliency.methods import FEATURE_METHODS, attribute
+from saliency.report.clip import feature_part
+from saliency.result import ClipResult
 from saliency.when import EncodedClip
-from tests.runs import as_seen, saved, use
+from tests.runs import as_seen, refused, saved, use
 from tests.tiny_data import CLIP, DURATION
 
 
@@ -58,3 +61,28 @@ def test_feature_saliency_goes_on_and_follows_the_label(data_set, trained, liste
     use("feature_saliency", data_set, trained, folder, "--target", "label", "--clips", "person22_running_d1_1",
         "--overwrite")
     assert saved(folder / "running" / "person22_running_d1_1")["target"] == "running"
+
+
+@pytest.mark.parametrize(("flags", "base", "options"), [
+    (["--method", "integrated_gradients", "--path_points", 3], "integrated_gradients", {"points": 3}),
+    (["--tsr_base", "lrp", "--lrp_epsilon", 0.1], "lrp", {"epsilon": 0.1}),
+    (["--method", "smoothgrad", "--smoothgrad_samples", 2, "--tsr_base", "gradient"], None, {}),
+], ids=["method", "tsr_base", "gradient"])
+def test_tsr_rescales_the_method_and_says_so(data_set, trained, tmp_path, flags, base, options):
+    """The base is that of --tsr_base, or that of --method; over the gradient the files are those of earlier versions."""
+    use("feature_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--target", "running", "--tsr", *flags)
+    model, info, clip = as_seen(data_set, trained)
+    path = tmp_path / "walking" / CLIP / "saliency.npz"
+    target, arrays = info.classes.index("running"), saved(path.parent)
+    expected = attribute(FEATURE_METHODS["tsr"], model, clip, target, base=base, base_options=options).map
+    np.testing.assert_allclose(arrays["tsr"], expected, atol=2e-3)
+    assert arrays.get("tsr_base") == base and (path.parent / "features_tsr.png").is_file()
+    units = {each["name"]: each["unit"] for each in feature_part(ClipResult.read(path), DURATION)["maps"]}
+    assert units["tsr"] == (f"TSR of {base.replace('_', ' ')}, 0 to 1, no unit" if base else "0 to 1, no unit")
+
+
+def test_lrp_of_a_probability_is_refused_in_one_line(data_set, trained, tmp_path, capsys):
+    line = refused(capsys, "feature_saliency", "--annotation_path", data_set.annotation, "--video_path",
+                   data_set.images, "--resume_path", trained / "best.pth", "--result_path", tmp_path / "new", "--tsr",
+                   "--tsr_base", "lrp", "--score", "probability")
+    assert "give logit" in line

@@ -27,7 +27,9 @@ class Method(NamedTuple):
 
     place: the function, "package.module:name". line: description and source, for --help and the report page. options:
     the function's keyword arguments, which become flags. signed: whether its Attribution has evidence for and against.
-    needs_encode: whether it works only for models with `encode` and `classify`.
+    needs_encode: whether it works only for models with `encode` and `classify`. heads: the names of the heads for which
+    it is defined, empty if it is for every model. sequences: for methods of features, the function that attributes
+    batches of sequences ("package.module:name", saliency/methods/sequences.py), with which TSR masks their features.
     """
 
     place: str
@@ -35,6 +37,8 @@ class Method(NamedTuple):
     options: tuple[Option, ...] = ()
     signed: bool = False
     needs_encode: bool = False
+    heads: tuple[str, ...] = ()
+    sequences: str = ""
 
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
@@ -55,7 +59,23 @@ def check_method(method: Method, model: torch.nn.Module) -> None:
         others = ", ".join(name for name, other in METHODS.items() if not other.needs_encode)
         raise ValueError(f"{type(model).__name__} has no encode and classify, which {function} needs to tell the "
                          f"features of the frames; methods of pixels that explain such a model: {others}")
+    if method.heads:
+        check_head(model, method.place.partition(":")[2].removeprefix("feature_"), method.heads)
 
+
+def check_head(model: torch.nn.Module, method: str, heads: tuple[str, ...] | None = None) -> None:
+    """Raise ValueError unless the model is a CNN-LSTM of this project with one of the heads, by default RULED_HEADS."""
+    heads, config = heads or RULED_HEADS, getattr(model, "config", None)
+    head = config.get("head") if isinstance(config, dict) else None
+    if head not in heads:
+        found = f"the head {head}" if head else f"the head of {type(model).__name__}"
+        raise ValueError(f"the rules of {method} are not defined for {found}; they are for the heads "
+                         f"{', '.join(heads)}")
+
+
+RULED_HEADS = ("change", "lstm", "bilstm", "gru", "cell_attention", "attention", "tcn", "mean")
+FEATURE_BASES = ("gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "gradient_shap", "occlusion",
+                 "deep_lift", "lrp")
 
 SMOOTHGRAD_OPTIONS = (
     Option("samples", int, 25, "noisy copies of the clip", "smoothgrad_samples", least=1),
@@ -63,15 +83,24 @@ SMOOTHGRAD_OPTIONS = (
            "smoothgrad_noise", least=0),
 )
 PATH_OPTIONS = (Option("points", int, 32, "points on the path from the background", "path_points", least=1),)
-FEATURE_TSR_OPTIONS = (
+SHAP_OPTIONS = (Option("samples", int, 32, "random baselines, each with a point on the path from it", "shap_samples",
+                       least=1),)
+LRP_OPTIONS = (Option("epsilon", float, 1e-3, "added to the magnitude of every sum before it is divided by",
+                      "lrp_epsilon", least=0),)
+MASK_OPTIONS = (
     Option("quantile", float, 0.55, "patches or features are masked only in frames whose time contribution lies above "
            "this quantile; 0.55 selects the upper 45 percent of the frames", "tsr_quantile", least=0, most=1),
     Option("fill", str, "background", "values that replace a masked part; background is the median over the clip",
            "tsr_fill", choices=tuple(FILLS)),
 )
+FEATURE_TSR_OPTIONS = (
+    *MASK_OPTIONS,
+    Option("base", str, None, "method that is rescaled; default: that of --method, or the gradient", "tsr_base",
+           choices=FEATURE_BASES),
+)
 TSR_OPTIONS = (
     Option("patch", int, 10, "side of a patch in pixels", "tsr_patch", least=1),
-    *FEATURE_TSR_OPTIONS,
+    *MASK_OPTIONS,
     Option("step", str, "full", "full: mask frames, then patches; time: mask frames only", "tsr_step",
            choices=("full", "time")),
     Option("tolerance", float, 1e-3, "largest error of the fast computation, relative to the largest change of the "
@@ -100,6 +129,8 @@ METHODS = {
                                       "SmoothGrad times the difference from the background", SMOOTHGRAD_OPTIONS, True),
     "integrated_gradients": Method("saliency.methods.integrated_gradients:integrated_gradients",
                                    "path from the background (Sundararajan et al. 2017)", PATH_OPTIONS, True),
+    "gradient_shap": Method("saliency.methods.gradient_shap:gradient_shap", "paths from the clip standing still at "
+                            "random frames (Lundberg and Lee 2017; Erion et al. 2021)", SHAP_OPTIONS, True),
     "grad_cam": Method(
         "saliency.methods.grad_cam:grad_cam", "weighted channels of the last feature map (Selvaraju et al. 2017)",
         (Option("layer", str, None, "name of the module whose output is weighted; default: the last one before the "
@@ -126,15 +157,30 @@ METHODS = {
 ALL = "all"  # stands for ALL_METHODS on the command line
 ALL_METHODS = tuple(name for name in METHODS if name != "tsr")  # which has a switch of its own and takes longer
 FEATURE_METHODS = {
-    "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df", needs_encode=True),
-    "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df", needs_encode=True),
+    "gradient": Method("saliency.methods.gradient:feature_gradient", "dS/df", needs_encode=True,
+                       sequences="saliency.methods.gradient:gradient_of_sequences"),
+    "gradient_x_input": Method("saliency.methods.gradient:feature_gradient_x_input", "f dS/df", needs_encode=True,
+                               sequences="saliency.methods.gradient:gradient_x_input_of_sequences"),
     "smoothgrad": Method("saliency.methods.smoothgrad:feature_smoothgrad", "mean dS/df of noisy features",
-                         SMOOTHGRAD_OPTIONS, needs_encode=True),
-    "integrated_gradients": Method("saliency.methods.integrated_gradients:feature_integrated_gradients",
-                                   "path from the features' median over the clip", PATH_OPTIONS, needs_encode=True),
+                         SMOOTHGRAD_OPTIONS, needs_encode=True,
+                         sequences="saliency.methods.smoothgrad:smoothgrad_of_sequences"),
+    "integrated_gradients": Method(
+        "saliency.methods.integrated_gradients:feature_integrated_gradients",
+        "path from the features' median over the clip", PATH_OPTIONS, needs_encode=True,
+        sequences="saliency.methods.integrated_gradients:integrated_gradients_of_sequences"),
+    "gradient_shap": Method("saliency.methods.gradient_shap:feature_gradient_shap",
+                            "paths from the features of random frames, held over the clip (Erion et al. 2021)",
+                            SHAP_OPTIONS, needs_encode=True,
+                            sequences="saliency.methods.gradient_shap:gradient_shap_of_sequences"),
     "occlusion": Method("saliency.methods.occlusion:feature_occlusion",
-                        "drop of S when a feature of a frame becomes its median over the clip", needs_encode=True),
-    "tsr": Method("saliency.methods.rescaling:feature_tsr",
-                  "temporal saliency rescaling of the gradient (Ismail et al. 2020)", FEATURE_TSR_OPTIONS,
-                  needs_encode=True),
+                        "drop of S when a feature of a frame becomes its median over the clip", needs_encode=True,
+                        sequences="saliency.methods.occlusion:occlusion_of_sequences"),
+    "deep_lift": Method("saliency.methods.deep_lift:feature_deep_lift", "difference of S from that of the features' "
+                        "median, by the rescale rule (Shrikumar et al. 2017)", needs_encode=True, heads=RULED_HEADS,
+                        sequences="saliency.methods.deep_lift:deep_lift_of_sequences"),
+    "lrp": Method("saliency.methods.lrp:feature_lrp", "relevance of S through the layers of the head (Arras et al. "
+                  "2017)", LRP_OPTIONS, needs_encode=True, heads=RULED_HEADS,
+                  sequences="saliency.methods.lrp:lrp_of_sequences"),
+    "tsr": Method("saliency.methods.rescaling:feature_tsr", "temporal saliency rescaling of the gradient, or of "
+                  "another method (Ismail et al. 2020)", FEATURE_TSR_OPTIONS, needs_encode=True),
 }

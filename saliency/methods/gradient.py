@@ -1,5 +1,8 @@
 """The gradient of the score, and the gradient times the input."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -35,6 +38,18 @@ def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: s
 def feature_gradient_x_input(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
     """Compute f dS/df, (T, D)."""
     return Attribution(gradients.feature_gradient(model, clip, target, score) * clip_features(model, clip))
+
+
+def gradient_of_sequences(model: nn.Module, features: torch.Tensor, target: int,
+                          score: str = "logit") -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the Relevance (saliency/methods/sequences.py) dS/df."""
+    return partial(gradients.head_gradient, model, target=target, score=score)
+
+
+def gradient_x_input_of_sequences(model: nn.Module, features: torch.Tensor, target: int,
+                                  score: str = "logit") -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the Relevance f dS/df, in which f is the sequence itself."""
+    return lambda sequences: sequences * gradients.head_gradient(model, sequences, target, score)
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ from torch import nn
 from model.contract import class_scores
 from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.gradient import frame_gradient, head_gradient, untouched
-from saliency.methods.gradient import clip_features, signed
+from saliency.gradient import frame_gradient, untouched
+from saliency.methods.gradient import signed
+from saliency.methods.sequences import Relevance, explain_features, mean_gradient_at
 from saliency.scores import target_score
 
 POINTS = 32
@@ -40,9 +41,17 @@ def feature_integrated_gradients(model: nn.Module, clip: torch.Tensor, target: i
 
     They sum to the difference of the scores at the two ends, up to the error of the midpoint rule.
     """
-    features = clip_features(model, clip)
-    difference = features - background(features)
+    return explain_features(integrated_gradients_of_sequences, model, clip, target, score, points=points)
+
+
+def integrated_gradients_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit",
+                                      points: int = POINTS) -> Relevance:
+    """Return the integrated gradients of each sequence; the paths begin at the median of the clip's features."""
+    baseline = background(features)  # (D,)
     shares = (torch.arange(points, device=features.device) + 0.5) / points
-    with untouched(model):
-        path = background(features) + shares.to(features.dtype).view(-1, 1, 1) * difference  # (points, T, D)
-        return Attribution(head_gradient(model, path, target, score).mean(0) * difference)
+    shares = shares.to(features.dtype).view(-1, 1, 1)
+
+    def path(sequences):
+        return baseline + shares * (sequences - baseline)[:, None]  # (n, points, T, D)
+
+    return lambda sequences: (sequences - baseline) * mean_gradient_at(model, target, score, path, points, sequences)

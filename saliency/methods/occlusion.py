@@ -11,7 +11,7 @@ from torch import nn
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
-from saliency.methods.gradient import clip_features
+from saliency.methods.sequences import Relevance, explain_features
 from saliency.sequences import Sequences
 from saliency.tsr.patches import patch_boxes
 
@@ -55,16 +55,22 @@ def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: st
     return Attribution(evidence.clamp_min(0), evidence)
 
 
-@torch.no_grad()
 def feature_occlusion(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
     """Compute the drop of the score for each replaced feature of each frame, (T, D), signed."""
-    features = clip_features(model, clip)
+    return explain_features(occlusion_of_sequences, model, clip, target, score)
+
+
+def occlusion_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Relevance:
+    """Return the drops of the score of each sequence; a replaced feature gets its median over the clip."""
     empty = background(features)  # (D,)
-    with untouched(model):
-        whole = score_of(model, features[None], target, score)
-        result = torch.empty_like(features)
-        for t in range(len(features)):
-            sequences = features.repeat(features.shape[1], 1, 1)  # (D, T, D)
+
+    @torch.no_grad()
+    def drops(sequence):  # (T, D) -> (T, D)
+        whole, result = score_of(model, sequence[None], target, score), torch.empty_like(sequence)
+        for t in range(len(sequence)):
+            sequences = sequence.repeat(sequence.shape[1], 1, 1)  # (D, T, D)
             sequences[:, t].diagonal().copy_(empty)  # sequence d has feature d replaced
             result[t] = whole - score_of(model, sequences, target, score)
-    return Attribution(result)
+        return result
+
+    return lambda sequences: torch.stack([drops(sequence) for sequence in sequences])

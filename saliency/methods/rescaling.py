@@ -22,9 +22,11 @@ def tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
 
 
 def feature_tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", **options) -> Attribution:
-    """Compute TSR of |dS/df|, with the options of saliency.tsr.feature_rescaling. The map (T, D) lies in 0..1.
+    """Compute TSR of features, with the options of saliency.tsr.feature_rescaling. The map (T, D) lies in 0..1.
 
-    The array is time_contribution (T,).
+    The array is time_contribution (T,). facts["base"]: the method that is rescaled, if it is not the gradient.
     """
     result = feature_rescaling(model, clip_features(model, clip), target, score=score, **options)
-    return Attribution(result.tsr, arrays={"time_contribution": result.time_contribution})
+    base = options.get("base") or "gradient"
+    facts = {"base": base} if base != "gradient" else {}
+    return Attribution(result.tsr, None, facts, {"time_contribution": result.time_contribution})

@@ -1,12 +1,15 @@
 """SmoothGrad: the mean gradient over noisy copies of the input (Smilkov et al. 2017)."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
 from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.gradient import drawn_map, frame_gradient, head_gradient, untouched
-from saliency.methods.gradient import clip_features, signed
+from saliency.gradient import drawn_map, frame_gradient
+from saliency.methods.gradient import signed
+from saliency.methods.sequences import Relevance, explain_features, mean_gradient_at
 
 SAMPLES = 25
 NOISE = 0.25
@@ -43,8 +46,14 @@ def smoothgrad_x_difference(model: nn.Module, clip: torch.Tensor, target: int, s
 def feature_smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", samples: int = SAMPLES,
                        noise: float = NOISE, seed: int = 0) -> Attribution:
     """Compute the mean gradient over noisy copies of the features, (T, D). The options are those of `mean_gradient`."""
-    features, generator = clip_features(model, clip), torch.Generator().manual_seed(seed)
+    return explain_features(smoothgrad_of_sequences, model, clip, target, score, samples=samples, noise=noise,
+                            seed=seed)
+
+
+def smoothgrad_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit",
+                            samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> Relevance:
+    """Return the mean gradient over noisy copies of each sequence; all sequences get the noise of the clip."""
+    generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(samples, *features.shape, generator=generator, dtype=features.dtype).to(features.device)
-    with untouched(model):
-        copies = features + noise * (features.max() - features.min()) * drawn  # (samples, T, D)
-        return Attribution(head_gradient(model, copies, target, score).mean(0))
+    added = noise * (features.max() - features.min()) * drawn  # (samples, T, D)
+    return partial(mean_gradient_at, model, target, score, lambda sequences: sequences[:, None] + added, samples)

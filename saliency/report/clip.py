@@ -7,7 +7,7 @@ import numpy as np
 from saliency.figures import colour_limit, feature_order, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
-from saliency.result import WHEN, ClipResult
+from saliency.result import WHEN, ClipResult, rescaled_name
 from saliency.when.decision import SPANS
 
 UNITS = {name: method.line for name, method in METHODS.items()} | {
@@ -153,19 +153,20 @@ def feature_part(result: ClipResult, length: int) -> dict[str, Any]:
                          "feature_saliency.py")
     first = next(iter(maps.values()))  # (T, D)
     order, magnitude = feature_order(first), np.nan_to_num(np.abs(first))
-    shares = magnitude.sum(0) / (magnitude.sum() or 1)  # (D,)
+    shares, base = magnitude.sum(0) / (magnitude.sum() or 1), result.facts.get("tsr_base")  # shares (D,)
+    units = FEATURE_UNITS | ({"tsr": f"{rescaled_name(base)}, 0 to 1, no unit"} if base else {})
     return {
         "count": first.shape[1],
         "top": [[int(place), number(shares[place]), int(magnitude[:, place].argmax()) + 1]
                 for place in order[:TOP_FEATURES]],
-        "maps": [_heat_map(name, values, order) for name, values in maps.items()],
+        "maps": [_heat_map(name, values, order, units.get(name, "")) for name, values in maps.items()],
         "totals": totals(first), "time_contribution": numbers(result.time_contribution),
     }
 
 
-def _heat_map(name: str, values: np.ndarray, order: np.ndarray) -> Map:
+def _heat_map(name: str, values: np.ndarray, order: np.ndarray, unit: str) -> Map:
     """Return a map of features (T, D) as a picture with a row per feature in `order` and a column per frame."""
     limit, signed = colour_limit(values), bool((values < 0).any())
     levels = grey_levels(values[:, order], np.full(len(values), limit), signed)
-    return {"name": name, "unit": FEATURE_UNITS.get(name, ""), "limit": limit, "signed": signed, "rows": len(order),
+    return {"name": name, "unit": unit, "limit": limit, "signed": signed, "rows": len(order),
             "beyond": bool((np.abs(values) > limit).any()), "sheet": encode(levels.T, ".png")}

@@ -1,0 +1,46 @@
+"""DeepLIFT through the head: the difference of the score from that of a reference, distributed over the features.
+
+The reference shows, in all frames, the median of the features over the clip. saliency/propagation/rules.py has the
+rescale rule and the rule for products. Every nonlinear function is seen at its two ends only, the reference and the
+clip, so one pass replaces the many points of integrated gradients. Source: Shrikumar, Greenside and Kundaje, "Learning
+Important Features Through Propagating Activation Differences", ICML 2017.
+"""
+
+import torch
+from torch import nn
+
+from saliency.attribution import Attribution
+from saliency.fills import background
+from saliency.gradient import with_gradients
+from saliency.methods import check_head
+from saliency.methods.sequences import BATCH, Relevance, explain_features
+from saliency.propagation import DifferenceRules, Pair, class_scores_by
+from saliency.scores import target_score
+
+
+def feature_deep_lift(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
+    """Compute the contributions (T, D) of the features, which sum to S(clip) - S(reference).
+
+    ValueError if the rules are not defined for the head.
+    """
+    return explain_features(deep_lift_of_sequences, model, clip, target, score)
+
+
+def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Relevance:
+    """Return the contributions of each sequence; the reference is that of the clip."""
+    check_head(model, "deep_lift")
+    reference, rules = background(features).expand_as(features)[None], DifferenceRules()  # (1, T, D)
+
+    def relevance(sequences):
+        found = []
+        for part in sequences.split(BATCH):
+            with with_gradients(model):
+                part = part.detach().clone().requires_grad_(True)
+                scores = class_scores_by(rules, model, Pair(part, reference))
+                if score == "probability":
+                    scores = rules.softmax(scores, -1)
+            slopes = torch.autograd.grad(target_score(scores.value, target).sum(), part)[0]
+            found.append((part.detach() - reference) * slopes)
+        return torch.cat(found)
+
+    return relevance
