@@ -69,7 +69,7 @@ def test_feature_saliency_goes_on_and_follows_the_label(data_set, trained, liste
     (["--method", "smoothgrad", "--smoothgrad_samples", 2, "--tsr_base", "gradient"], None, {}),
 ], ids=["method", "tsr_base", "gradient"])
 def test_tsr_rescales_the_method_and_says_so(data_set, trained, tmp_path, flags, base, options):
-    """The base is that of --tsr_base, or that of --method; over the gradient the files are those of earlier versions."""
+    """The base is that of --tsr_base, or that of --method; over the gradient, nothing in the files is new."""
     use("feature_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--target", "running", "--tsr", *flags)
     model, info, clip = as_seen(data_set, trained)
     path = tmp_path / "walking" / CLIP / "saliency.npz"

@@ -1,15 +1,11 @@
 """The gradient of the score, and the gradient times the input."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import nn
 
-from model.checks import check_clip
-from model.contract import encode_clips, frames_are_independent
 from saliency import gradient as gradients
 from saliency.attribution import Attribution
+from saliency.methods.sequences import MeanGradient, clip_features
 
 
 def gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
@@ -40,26 +36,17 @@ def feature_gradient_x_input(model: nn.Module, clip: torch.Tensor, target: int, 
     return Attribution(gradients.feature_gradient(model, clip, target, score) * clip_features(model, clip))
 
 
-def gradient_of_sequences(model: nn.Module, features: torch.Tensor, target: int,
-                          score: str = "logit") -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the Relevance (saliency/methods/sequences.py) dS/df."""
-    return partial(gradients.head_gradient, model, target=target, score=score)
+def gradient_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> MeanGradient:
+    """Return the Relevance dS/df (saliency/methods/sequences.py)."""
+    return MeanGradient(model, target, score, itself)
 
 
 def gradient_x_input_of_sequences(model: nn.Module, features: torch.Tensor, target: int,
-                                  score: str = "logit") -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the Relevance f dS/df, in which f is the sequence itself."""
-    return lambda sequences: sequences * gradients.head_gradient(model, sequences, target, score)
+                                  score: str = "logit") -> MeanGradient:
+    """Return the Relevance f dS/df, in which f is the sequence."""
+    return MeanGradient(model, target, score, itself, factors=itself)
 
 
-@torch.no_grad()
-def clip_features(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
-    """Return the features of a clip: (T, C, H, W) -> (T, D).
-
-    Frames are encoded together unless the model states that they are independent.
-    """
-    check_clip(clip)
-    with gradients.untouched(model):
-        if frames_are_independent(model, clip):
-            return gradients.encode_frames(model, clip)
-        return encode_clips(model, clip[None])[0]
+def itself(sequences: torch.Tensor) -> torch.Tensor:
+    """Return the sequences as their only points, (N, T, D) -> (N, 1, T, D)."""
+    return sequences[:, None]

@@ -19,7 +19,7 @@ from torch import nn
 from saliency.attribution import Attribution
 from saliency.gradient import frame_gradient, untouched
 from saliency.methods.gradient import signed
-from saliency.methods.sequences import Relevance, explain_features, mean_gradient_at
+from saliency.methods.sequences import MeanGradient, explain_features
 from saliency.sequences import Sequences
 
 SAMPLES = 32
@@ -79,7 +79,7 @@ def feature_gradient_shap(model: nn.Module, clip: torch.Tensor, target: int, sco
 
 
 def gradient_shap_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit",
-                               samples: int = SAMPLES, seed: int = 0) -> Relevance:
+                               samples: int = SAMPLES, seed: int = 0) -> MeanGradient:
     """Return the expected gradients of each sequence; the baselines are drawn from the frames of the clip."""
     shown, places = draw(len(features), samples, seed)
     baselines = features[shown.to(features.device)][:, None]  # (samples, 1, D)
@@ -91,4 +91,4 @@ def gradient_shap_of_sequences(model: nn.Module, features: torch.Tensor, target:
     def points(sequences):
         return baselines + places * differences(sequences)
 
-    return lambda sequences: mean_gradient_at(model, target, score, points, samples, sequences, differences)
+    return MeanGradient(model, target, score, points, samples, differences)

@@ -8,7 +8,7 @@ from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import frame_gradient, untouched
 from saliency.methods.gradient import signed
-from saliency.methods.sequences import Relevance, explain_features, mean_gradient_at
+from saliency.methods.sequences import MeanGradient, explain_features
 from saliency.scores import target_score
 
 POINTS = 32
@@ -45,7 +45,7 @@ def feature_integrated_gradients(model: nn.Module, clip: torch.Tensor, target: i
 
 
 def integrated_gradients_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit",
-                                      points: int = POINTS) -> Relevance:
+                                      points: int = POINTS) -> MeanGradient:
     """Return the integrated gradients of each sequence; the paths begin at the median of the clip's features."""
     baseline = background(features)  # (D,)
     shares = (torch.arange(points, device=features.device) + 0.5) / points
@@ -54,4 +54,4 @@ def integrated_gradients_of_sequences(model: nn.Module, features: torch.Tensor, 
     def path(sequences):
         return baseline + shares * (sequences - baseline)[:, None]  # (n, points, T, D)
 
-    return lambda sequences: (sequences - baseline) * mean_gradient_at(model, target, score, path, points, sequences)
+    return MeanGradient(model, target, score, path, points, lambda sequences: (sequences - baseline)[:, None])

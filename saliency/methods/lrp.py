@@ -17,8 +17,7 @@ from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched, with_gradients
 from saliency.methods import check_head
-from saliency.methods.gradient import clip_features
-from saliency.methods.sequences import BATCH, Relevance
+from saliency.methods.sequences import BATCH, Relevance, clip_features
 from saliency.propagation import RelevanceRules, class_scores_by
 
 EPSILON = 1e-3

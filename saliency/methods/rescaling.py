@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from saliency.attribution import Attribution
-from saliency.methods.gradient import clip_features
+from saliency.methods.sequences import clip_features
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 
 

@@ -10,17 +10,32 @@ the sequence and nothing else.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from model.checks import check_clip
+from model.contract import encode_clips, frames_are_independent
 from saliency.attribution import Attribution
-from saliency.gradient import head_gradient, untouched
-from saliency.methods.gradient import clip_features
+from saliency.gradient import encode_frames, head_gradient, untouched
 
 BATCH = 512  # sequences that go through the head at a time
 
 Relevance = Callable[[torch.Tensor], torch.Tensor]  # sequences (N, T, D) -> signed attributions (N, T, D)
+
+
+@torch.no_grad()
+def clip_features(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
+    """Return the features of a clip: (T, C, H, W) -> (T, D).
+
+    Frames are encoded together unless the model states that they are independent.
+    """
+    check_clip(clip)
+    with untouched(model):
+        if frames_are_independent(model, clip):
+            return encode_frames(model, clip)
+        return encode_clips(model, clip[None])[0]
 
 
 def explain_features(prepare: Callable[..., Relevance], model: nn.Module, clip: torch.Tensor, target: int, score: str,
@@ -31,17 +46,33 @@ def explain_features(prepare: Callable[..., Relevance], model: nn.Module, clip: 
         return Attribution(prepare(model, features, target, score, **options)(features[None])[0])
 
 
-def mean_gradient_at(model: nn.Module, target: int, score: str, points: Callable[[torch.Tensor], torch.Tensor],
-                     count: int, sequences: torch.Tensor,
-                     factors: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
-    """Return the mean gradient over the points that belong to each sequence: (N, T, D) -> (N, T, D).
+@dataclass(frozen=True)
+class MeanGradient:
+    """The Relevance of methods that take the mean of gradients, each times a factor, at points that a sequence gives.
 
-    points: (n, T, D) -> (n, count, T, D), the points at which the gradient of each sequence is taken. factors: likewise
-    the factor of each gradient, or None for 1.
+    points: (n, T, D) -> (n, count, T, D), the points of each sequence. factors: likewise the factors of the gradients,
+    (n, count, T, D), or (n, 1, T, D) if they are the same at all points; None for 1. Both treat each number of a
+    sequence by itself, so that a mask of one feature changes these numbers of the points and factors alone.
     """
-    means = []
-    for part in sequences.split(max(1, BATCH // count)):
-        gradients = head_gradient(model, points(part).flatten(0, 1), target, score)  # (n * count, T, D)
-        gradients = gradients.unflatten(0, (len(part), count))
-        means.append((gradients if factors is None else gradients * factors(part)).mean(1))
-    return torch.cat(means)
+
+    model: nn.Module
+    target: int
+    score: str
+    points: Callable[[torch.Tensor], torch.Tensor]
+    count: int = 1
+    factors: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def __call__(self, sequences: torch.Tensor) -> torch.Tensor:
+        """Return the attributions of sequences, (N, T, D) -> (N, T, D)."""
+        found = []
+        for part in sequences.split(max(1, BATCH // self.count)):
+            gradients = head_gradient(self.model, self.points(part).flatten(0, 1), self.target, self.score)
+            gradients = gradients.unflatten(0, (len(part), self.count))  # (n, count, T, D)
+            factors = None if self.factors is None else self.factors(part)
+            if factors is None:
+                found.append(gradients.mean(1))
+            elif factors.shape[1] == 1:
+                found.append(gradients.mean(1) * factors[:, 0])
+            else:
+                found.append((gradients * factors).mean(1))
+        return torch.cat(found)

@@ -1,7 +1,5 @@
 """SmoothGrad: the mean gradient over noisy copies of the input (Smilkov et al. 2017)."""
 
-from functools import partial
-
 import torch
 from torch import nn
 
@@ -9,7 +7,7 @@ from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import drawn_map, frame_gradient
 from saliency.methods.gradient import signed
-from saliency.methods.sequences import Relevance, explain_features, mean_gradient_at
+from saliency.methods.sequences import MeanGradient, explain_features
 
 SAMPLES = 25
 NOISE = 0.25
@@ -51,9 +49,9 @@ def feature_smoothgrad(model: nn.Module, clip: torch.Tensor, target: int, score:
 
 
 def smoothgrad_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit",
-                            samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> Relevance:
+                            samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> MeanGradient:
     """Return the mean gradient over noisy copies of each sequence; all sequences get the noise of the clip."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(samples, *features.shape, generator=generator, dtype=features.dtype).to(features.device)
     added = noise * (features.max() - features.min()) * drawn  # (samples, T, D)
-    return partial(mean_gradient_at, model, target, score, lambda sequences: sequences[:, None] + added, samples)
+    return MeanGradient(model, target, score, lambda sequences: sequences[:, None] + added, samples)

@@ -1,0 +1,111 @@
+"""Time TSR of features over each method of features, and compare with the literal loop in one run.
+
+    python3 -m tests.benchmarks.feature_tsr --frames 30 --features 300 --heads change lstm
+    OMP_NUM_THREADS=1 python3 -m tests.benchmarks.feature_tsr      # seconds of the processor, for busy machines
+
+The head `change` is that of the bundled model, the others have random weights; the features are random. Printed per
+head and base:
+
+    seconds    of the whole of TSR; where more than --limit seconds were to be expected, from --sample perturbations,
+               as their mean time times the number of perturbations, marked "estimated"
+    ratio      to the literal loop, a full attribution for each perturbation: the mean time of --passes of them times
+               their number, divided by the seconds
+    error      the largest difference of these changes of the map from the literal ones, relative to the largest change
+"""
+
+import argparse
+import sys
+import time
+
+import torch
+
+from model.checkpoint import load_model
+from model.cnn_lstm import build_model
+from opts import PRETRAINED
+from runtime.declare import load
+from saliency.fills import background
+from saliency.gradient import untouched
+from saliency.methods import FEATURE_BASES, FEATURE_METHODS, RULED_HEADS
+from saliency.tables import format_table
+from saliency.tsr.features import feature_changes
+
+QUANTILE = 0.55
+WARM = 20.0  # seconds that the sample of a slow base may take
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--features", type=int, default=300, help="for heads other than change")
+    parser.add_argument("--heads", nargs="+", choices=RULED_HEADS, default=["change", "lstm"])
+    parser.add_argument("--bases", nargs="+", choices=FEATURE_BASES, default=list(FEATURE_BASES))
+    parser.add_argument("--limit", type=float, default=300, help="seconds, beyond which the time is estimated")
+    parser.add_argument("--sample", type=int, default=64, help="perturbations for an estimate, fewer for a slow base")
+    parser.add_argument("--passes", type=int, default=3, help="perturbations of the literal loop")
+    return parser
+
+
+def timed(work):
+    """Return (result, seconds); with a single thread, seconds of the processor."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    begin = clock()
+    result = work()
+    return result, clock() - begin
+
+
+def model_with(head, features):
+    """Return the bundled model for the head change, else a model with random weights, in eval mode."""
+    if head == "change":
+        return load_model(PRETRAINED)[0]
+    torch.manual_seed(0)
+    return build_model("cnnlstm", 2, "squeezenet1_1", head=head, feature_size=features).eval()
+
+
+def measure(model, features, base, args):
+    """Return the seconds, whether they are estimated, the ratio, and the error of one base."""
+    relevance, fill = load(FEATURE_METHODS[base].sequences)(model, features, 1), background(features)
+    length, size = features.shape
+    important = length - 1 - int(QUANTILE * (length - 1))
+    total = length + important * size
+    before, once = timed(lambda: relevance(features[None])[0].abs())
+    sample = max(args.passes, min(args.sample, int(WARM / once)))
+    chosen = torch.linspace(0, length * size - 1, sample).long()
+    at, parts = chosen // size, chosen % size
+    delta, sampled = timed(lambda: feature_changes(relevance, features, fill, at, parts))
+    literal, exact = 0.0, []
+    for p in torch.linspace(0, sample - 1, args.passes).long().tolist():
+        masked = features.clone()
+        masked[at[p], parts[p]] = fill[parts[p]]
+        found, seconds = timed(lambda masked=masked: relevance(masked[None])[0])
+        literal += seconds / args.passes * total
+        exact.append(float(abs((found.abs() - before).abs().sum() - delta[p]) / delta.max()))
+    seconds = sampled / sample * total
+    estimated = seconds > args.limit
+    if not estimated:
+        frames = torch.arange(length)
+        time_delta, first = timed(lambda: feature_changes(relevance, features, fill, frames, None))
+        chosen = time_delta.argsort()[-important:].sort().values
+        places = chosen.repeat_interleave(size), torch.arange(size).repeat(important)
+        seconds = first + timed(lambda: feature_changes(relevance, features, fill, *places))[1]
+    return {"base": base, "seconds": seconds, "estimated": "estimated" if estimated else "",
+            "ratio": literal / seconds, "error": f"{max(exact):.0e}"}
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    clock = "the processor" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
+    for head in args.heads:
+        model = model_with(head, args.features)
+        torch.manual_seed(1)
+        features, rows = torch.randn(args.frames, model.config["feature_size"]), []
+        with untouched(model):
+            for base in args.bases:
+                rows.append(measure(model, features, base, args))
+                print(f"{head} {rows[-1]}", file=sys.stderr)
+        print(f"head {head}, {len(features)} frames of {features.shape[1]} features, seconds of {clock}")
+        print(format_table(rows, ["base", "seconds", "estimated", "ratio", "error"], ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
