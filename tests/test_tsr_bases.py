@@ -9,6 +9,7 @@ from saliency.methods import FEATURE_BASES, FEATURE_METHODS, attribute
 from saliency.methods.gradient_shap import draw
 from saliency.tsr import feature_rescaling
 from saliency.tsr.change_head import ChangeHeadMasks, frames_read, has_change_head
+from saliency.tsr.change_occlusion import OcclusionPairs
 from saliency.tsr.features import choose_changes, feature_changes
 from tests.toys import LENGTH, with_head
 
@@ -132,18 +133,20 @@ def test_an_unknown_base_is_refused(case, features):
 
 @pytest.mark.parametrize("length", [1, 3, 9])
 @pytest.mark.parametrize("base", ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients",
-                                  "gradient_shap"])
-def test_the_fast_way_through_the_head_change_equals_the_plain_one(base, length):
+                                  "gradient_shap", "occlusion"])
+def test_the_fast_way_through_the_head_change_equals_the_plain_one(monkeypatch, base, length):
     """At both ends of a clip, where frames are repeated, and for a fill that is not the baseline."""
+    monkeypatch.setattr("saliency.tsr.change_occlusion.ROWS", 50)  # several batches
     model, _ = with_head("change", classifier_size=0)
     model.requires_grad_(False)
     features, fill = torch.randn(length, 6, dtype=torch.float64), torch.full((6,), 0.3, dtype=torch.float64)
     relevance = load(FEATURE_METHODS[base].sequences)(model, features, 1, **OPTIONS.get(base, {}))
     frames, parts = torch.arange(length).repeat_interleave(6), torch.arange(6).repeat(length).flip(0)
-    expected = feature_changes(relevance, features, fill, frames, parts)
-    found = ChangeHeadMasks(relevance, features).changes(frames, parts, fill)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9 * expected.max().item())
-    assert expected.any() or length == 1  # nothing changes in a single frame
+    fast = (OcclusionPairs if base == "occlusion" else ChangeHeadMasks)(relevance, features)
+    for masks in ((frames, parts), (torch.arange(length), None)):
+        expected = feature_changes(relevance, features, fill, *masks)
+        torch.testing.assert_close(fast.changes(*masks, fill), expected, rtol=0, atol=1e-9 * expected.max().item())
+        assert expected.any() or length == 1  # nothing changes in a single frame
 
 
 @pytest.mark.parametrize(("options", "fast"), [({"classifier_size": 0}, True), ({"classifier_size": 4}, False),
@@ -152,12 +155,13 @@ def test_the_fast_way_is_taken_where_it_is_right(monkeypatch, options, fast):
     model, _ = with_head("change", **options)
     model.requires_grad_(False)
     features, taken = torch.randn(5, 6, dtype=torch.float64), []
-    monkeypatch.setattr(ChangeHeadMasks, "changes", lambda self, *rest: taken.append(1))
-    for base, score in (("integrated_gradients", "logit"), ("integrated_gradients", "probability"),
-                        ("gradient", "logit"), ("lrp", "logit")):
+    for engine in (ChangeHeadMasks, OcclusionPairs):
+        monkeypatch.setattr(engine, "changes", lambda self, *rest: taken.append(1))
+    for base, score, can in (("integrated_gradients", "logit", True), ("integrated_gradients", "probability", False),
+                             ("occlusion", "logit", True), ("gradient", "logit", False), ("lrp", "logit", False)):
         relevance = load(FEATURE_METHODS[base].sequences)(model, features, 1, score)
         choose_changes(relevance, features, background(features))(torch.tensor([0]), torch.tensor([1]))
-        assert bool(taken) == (fast and (base, score) == ("integrated_gradients", "logit"))
+        assert bool(taken) == (fast and can)
         taken.clear()
     assert has_change_head(model) == fast and not has_change_head(with_head("lstm")[0])
 

@@ -5,13 +5,15 @@ otherwise the whole model runs on each of the changed clips. The background is t
 or of each feature.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
-from saliency.methods.sequences import Relevance, explain_features
+from saliency.methods.sequences import explain_features
 from saliency.sequences import Sequences
 from saliency.tsr.patches import patch_boxes
 
@@ -60,17 +62,31 @@ def feature_occlusion(model: nn.Module, clip: torch.Tensor, target: int, score: 
     return explain_features(occlusion_of_sequences, model, clip, target, score)
 
 
-def occlusion_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Relevance:
-    """Return the drops of the score of each sequence; a replaced feature gets its median over the clip."""
-    empty = background(features)  # (D,)
+@dataclass(frozen=True)
+class Occlusion:
+    """The Relevance of occlusion. empty (D,): what takes the place of a feature, its median over the clip."""
+
+    model: nn.Module
+    target: int
+    score: str
+    empty: torch.Tensor
 
     @torch.no_grad()
-    def drops(sequence):  # (T, D) -> (T, D)
-        whole, result = score_of(model, sequence[None], target, score), torch.empty_like(sequence)
+    def __call__(self, sequences: torch.Tensor) -> torch.Tensor:
+        """Return the drops of the score of each sequence, (N, T, D) -> (N, T, D)."""
+        return torch.stack([self._drops(sequence) for sequence in sequences])
+
+    def _drops(self, sequence: torch.Tensor) -> torch.Tensor:
+        """Return the drops of one sequence, (T, D) -> (T, D)."""
+        whole = score_of(self.model, sequence[None], self.target, self.score)
+        result = torch.empty_like(sequence)
         for t in range(len(sequence)):
             sequences = sequence.repeat(sequence.shape[1], 1, 1)  # (D, T, D)
-            sequences[:, t].diagonal().copy_(empty)  # sequence d has feature d replaced
-            result[t] = whole - score_of(model, sequences, target, score)
+            sequences[:, t].diagonal().copy_(self.empty)  # sequence d has feature d replaced
+            result[t] = whole - score_of(self.model, sequences, self.target, self.score)
         return result
 
-    return lambda sequences: torch.stack([drops(sequence) for sequence in sequences])
+
+def occlusion_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Occlusion:
+    """Return the Relevance of occlusion by the median of the clip's features."""
+    return Occlusion(model, target, score, background(features))

@@ -60,16 +60,16 @@ class ChangeHeadMasks:
         return (last(bent) - shift).exp(), (states @ self.v)[..., None], slope
 
     @torch.no_grad()
-    def changes(self, frames: torch.Tensor, parts: torch.Tensor, fill: torch.Tensor,
+    def changes(self, frames: torch.Tensor, parts: torch.Tensor | None, fill: torch.Tensor,
                 progress: Callable[[int], None] | None = None) -> torch.Tensor:
-        """Return the changes (P,) of the map for masks of feature parts[p] of frame frames[p], as feature_changes."""
+        """Return the changes (P,) of the map for each mask, as feature_changes."""
         delta = self.features.new_empty(len(frames))
         for t in frames.unique().tolist():
             chosen = (frames == t).nonzero()[:, 0]
             masked = self.features.clone()
             masked[t] = fill
-            found = self._maps(t, parts[chosen], masked).abs()  # (P, T, D)
-            delta[chosen] = (found - self.before).abs().sum((1, 2))
+            maps = self.relevance(masked[None]) if parts is None else self._maps(t, parts[chosen], masked)  # (P, T, D)
+            delta[chosen] = (maps.abs() - self.before).abs().sum((1, 2))
             if progress:
                 progress(len(chosen))
         return delta

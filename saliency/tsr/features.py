@@ -22,9 +22,11 @@ from saliency.fills import FILLS
 from saliency.gradient import untouched
 from saliency.lengths import padded, true_features
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS
+from saliency.methods.occlusion import Occlusion
 from saliency.methods.sequences import MeanGradient
 from saliency.tsr.algorithm import rescale
 from saliency.tsr.change_head import ChangeHeadMasks, has_change_head
+from saliency.tsr.change_occlusion import OcclusionPairs
 
 BATCH = 512  # sequences that go through the head at a time
 
@@ -75,15 +77,11 @@ def choose_changes(relevance: Callable, features: torch.Tensor, fill: torch.Tens
     computed in the plain way, whose results are those of earlier versions to the last bit.
     """
     literal = partial(feature_changes, relevance, features, fill)
-    many = isinstance(relevance, MeanGradient) and relevance.count > 1 and relevance.score == "logit"
-    if not (many and has_change_head(relevance.model)):
+    many = (isinstance(relevance, MeanGradient) and relevance.count > 1) or isinstance(relevance, Occlusion)
+    if not (many and relevance.score == "logit" and has_change_head(relevance.model)):
         return literal
-    masks = ChangeHeadMasks(relevance, features)
-
-    def changes(frames, parts, progress=None):
-        return literal(frames, None, progress) if parts is None else masks.changes(frames, parts, fill, progress)
-
-    return changes
+    fast = (OcclusionPairs if isinstance(relevance, Occlusion) else ChangeHeadMasks)(relevance, features)
+    return lambda frames, parts, progress=None: fast.changes(frames, parts, fill, progress)
 
 
 def feature_changes(relevance: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor, fill: torch.Tensor,

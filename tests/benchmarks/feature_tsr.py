@@ -10,10 +10,12 @@ head and base:
                as their mean time times the number of perturbations, marked "estimated"
     ratio      to the literal loop, a full attribution for each perturbation: the mean time of --passes of them times
                their number, divided by the seconds
-    error      the largest difference of these changes of the map from the literal ones, relative to the largest change
+    error      the largest difference of these changes of the map from literal ones in double precision, relative to
+               the largest change
 """
 
 import argparse
+import copy
 import sys
 import time
 
@@ -27,7 +29,7 @@ from saliency.fills import background
 from saliency.gradient import untouched
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS, RULED_HEADS
 from saliency.tables import format_table
-from saliency.tsr.features import feature_changes
+from saliency.tsr.features import choose_changes
 
 QUANTILE = 0.55
 WARM = 20.0  # seconds that the sample of a slow base may take
@@ -67,26 +69,29 @@ def measure(model, features, base, args):
     length, size = features.shape
     important = length - 1 - int(QUANTILE * (length - 1))
     total = length + important * size
-    before, once = timed(lambda: relevance(features[None])[0].abs())
+    _, once = timed(lambda: relevance(features[None]))
     sample = max(args.passes, min(args.sample, int(WARM / once)))
-    chosen = torch.linspace(0, length * size - 1, sample).long()
-    at, parts = chosen // size, chosen % size
-    delta, sampled = timed(lambda: feature_changes(relevance, features, fill, at, parts))
-    literal, exact = 0.0, []
+    at, parts = torch.full((sample,), length // 2), torch.linspace(0, size - 1, sample).long()
+    changes, setup = timed(lambda: choose_changes(relevance, features, fill))
+    delta, sampled = timed(lambda: changes(at, parts))
+    literal, exact, doubled = 0.0, [], copy.deepcopy(model).double()
+    exactly = load(FEATURE_METHODS[base].sequences)(doubled, features.double(), 1)
+    before = exactly(features[None].double())[0].abs()
     for p in torch.linspace(0, sample - 1, args.passes).long().tolist():
         masked = features.clone()
         masked[at[p], parts[p]] = fill[parts[p]]
-        found, seconds = timed(lambda masked=masked: relevance(masked[None])[0])
+        _, seconds = timed(lambda masked=masked: relevance(masked[None])[0])
         literal += seconds / args.passes * total
-        exact.append(float(abs((found.abs() - before).abs().sum() - delta[p]) / delta.max()))
+        exact.append(float(abs((exactly(masked[None].double())[0].abs() - before).abs().sum() - delta[p])
+                           / delta.max()))
     seconds = sampled / sample * total
     estimated = seconds > args.limit
     if not estimated:
         frames = torch.arange(length)
-        time_delta, first = timed(lambda: feature_changes(relevance, features, fill, frames, None))
+        time_delta, first = timed(lambda: changes(frames, None))
         chosen = time_delta.argsort()[-important:].sort().values
         places = chosen.repeat_interleave(size), torch.arange(size).repeat(important)
-        seconds = first + timed(lambda: feature_changes(relevance, features, fill, *places))[1]
+        seconds = setup + first + timed(lambda: changes(*places))[1]
     return {"base": base, "seconds": seconds, "estimated": "estimated" if estimated else "",
             "ratio": literal / seconds, "error": f"{max(exact):.0e}"}
 
