@@ -167,6 +167,13 @@ def test_examples_about_lengths_run(data_set, trained, tmp_path, monkeypatch, ca
     assert capsys.readouterr().out == f"(40, {SIZE}, {SIZE}) False\ntensor(False)\n"
 
 
+def test_examples_about_features_run(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    for code in blocks_in(PAGES["docs/features.md"], "python"):
+        exec(compile(code, "docs/features.md", "exec"), {})
+    assert capsys.readouterr().out == "torch.Size([30]) torch.Size([30, 300])\n"
+
+
 def test_examples_about_when_run(data_set, trained, tmp_path, monkeypatch):
     shutil.copytree(trained, tmp_path / "snapshots" / "kth_cnnlstm_resnet18")
     shutil.copytree(data_set.images, tmp_path / "data" / "kth" / "image_data")

@@ -191,3 +191,13 @@ def test_lrp_of_a_probability_is_refused(case):
     model, clip = case
     with pytest.raises(ValueError, match="before the softmax, but the score probability was given; give logit"):
         attribute(FEATURE_METHODS["lrp"], model, clip, 1, "probability")
+
+
+@pytest.mark.parametrize("head", ["mean", "tcn"])
+def test_without_gates_it_is_the_gradient_times_the_input(head):
+    """Ancona et al. (ICLR 2018), proposition 2, for networks of linear layers and ReLUs."""
+    model, clip = with_head(head)
+    found, expected = (attribute(FEATURE_METHODS[name], model, clip, 1, **options).map
+                       for name, options in (("lrp", {"epsilon": 0.0}), ("gradient_x_input", {})))
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, attribute(FEATURE_METHODS["lrp"], model, clip, 1, epsilon=0.1).map)

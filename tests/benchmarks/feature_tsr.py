@@ -18,6 +18,7 @@ import argparse
 import copy
 import sys
 import time
+from dataclasses import replace
 
 import torch
 
@@ -28,6 +29,7 @@ from runtime.declare import load
 from saliency.fills import background
 from saliency.gradient import untouched
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS, RULED_HEADS
+from saliency.methods.sequences import MeanGradient
 from saliency.tables import format_table
 from saliency.tsr.features import choose_changes
 
@@ -63,6 +65,16 @@ def model_with(head, features):
     return build_model("cnnlstm", 2, "squeezenet1_1", head=head, feature_size=features).eval()
 
 
+def in_double(relevance, model, base, features):
+    """Return the base in double precision, at the same points."""
+    doubled = copy.deepcopy(model).double()
+    if not isinstance(relevance, MeanGradient):
+        return load(FEATURE_METHODS[base].sequences)(doubled, features.double(), 1)
+    return replace(relevance, model=doubled,
+                   points=lambda sequences: relevance.points(sequences.float()).double(),
+                   factors=relevance.factors and (lambda sequences: relevance.factors(sequences.float()).double()))
+
+
 def measure(model, features, base, args):
     """Return the seconds, whether they are estimated, the ratio, and the error of one base."""
     relevance, fill = load(FEATURE_METHODS[base].sequences)(model, features, 1), background(features)
@@ -74,8 +86,7 @@ def measure(model, features, base, args):
     at, parts = torch.full((sample,), length // 2), torch.linspace(0, size - 1, sample).long()
     changes, setup = timed(lambda: choose_changes(relevance, features, fill))
     delta, sampled = timed(lambda: changes(at, parts))
-    literal, exact, doubled = 0.0, [], copy.deepcopy(model).double()
-    exactly = load(FEATURE_METHODS[base].sequences)(doubled, features.double(), 1)
+    literal, exact, exactly = 0.0, [], in_double(relevance, model, base, features)
     before = exactly(features[None].double())[0].abs()
     for p in torch.linspace(0, sample - 1, args.passes).long().tolist():
         masked = features.clone()
