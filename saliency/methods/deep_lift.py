@@ -11,9 +11,8 @@ from torch import nn
 
 from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.gradient import with_gradients
 from saliency.methods import check_head
-from saliency.methods.sequences import BATCH, Relevance, explain_features
+from saliency.methods.sequences import Relevance, explain_features, slopes_of
 from saliency.propagation import DifferenceRules, Pair, class_scores_by
 from saliency.scores import target_score
 
@@ -31,16 +30,9 @@ def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int
     check_head(model, "deep_lift")
     reference, rules = background(features).expand_as(features)[None], DifferenceRules()  # (1, T, D)
 
-    def relevance(sequences):
-        found = []
-        for part in sequences.split(BATCH):
-            with with_gradients(model):
-                part = part.detach().clone().requires_grad_(True)
-                scores = class_scores_by(rules, model, Pair(part, reference))
-                if score == "probability":
-                    scores = rules.softmax(scores, -1)
-            slopes = torch.autograd.grad(target_score(scores.value, target).sum(), part)[0]
-            found.append((part.detach() - reference) * slopes)
-        return torch.cat(found)
+    def explained(part):
+        scores = class_scores_by(rules, model, Pair(part, reference))
+        scores = rules.softmax(scores, -1) if score == "probability" else scores
+        return target_score(scores.value, target)
 
-    return relevance
+    return lambda sequences: (sequences - reference) * slopes_of(model, explained, sequences)

@@ -15,10 +15,11 @@ from torch import nn
 
 from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.gradient import score_of, untouched, with_gradients
+from saliency.gradient import score_of, untouched
 from saliency.methods import check_head
-from saliency.methods.sequences import BATCH, Relevance, clip_features
+from saliency.methods.sequences import Relevance, clip_features, slopes_of
 from saliency.propagation import RelevanceRules, class_scores_by
+from saliency.scores import target_score
 
 EPSILON = 1e-3
 
@@ -52,13 +53,7 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
     origin = background(features) if model.config["head"] == "change" else torch.zeros_like(features[0])  # (D,)
     rules = RelevanceRules(epsilon)
 
-    def relevance(sequences):
-        found = []
-        for part in sequences.split(BATCH):
-            with with_gradients(model):
-                part = part.detach().clone().requires_grad_(True)
-                scores = class_scores_by(rules, model, part)[:, target]
-            found.append((part.detach() - origin) * torch.autograd.grad(scores.sum(), part)[0])
-        return torch.cat(found)
+    def explained(part):
+        return target_score(class_scores_by(rules, model, part), target)
 
-    return relevance
+    return lambda sequences: (sequences - origin) * slopes_of(model, explained, sequences)

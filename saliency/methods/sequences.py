@@ -18,7 +18,7 @@ from torch import nn
 from model.checks import check_clip
 from model.contract import encode_clips, frames_are_independent
 from saliency.attribution import Attribution
-from saliency.gradient import encode_frames, head_gradient, untouched
+from saliency.gradient import encode_frames, head_gradient, untouched, with_gradients
 
 BATCH = 512  # sequences that go through the head at a time
 
@@ -44,6 +44,16 @@ def explain_features(prepare: Callable[..., Relevance], model: nn.Module, clip: 
     features = clip_features(model, clip)
     with untouched(model):
         return Attribution(prepare(model, features, target, score, **options)(features[None])[0])
+
+
+def slopes_of(model: nn.Module, score: Callable[[torch.Tensor], torch.Tensor], sequences: torch.Tensor) -> torch.Tensor:
+    """Return the slopes of score(sequences) (N,), by autograd and in batches: (N, T, D) -> (N, T, D)."""
+    found = []
+    for part in sequences.split(BATCH):
+        with with_gradients(model):
+            part = part.detach().clone().requires_grad_(True)
+            found.append(torch.autograd.grad(score(part).sum(), part)[0])
+    return torch.cat(found)
 
 
 @dataclass(frozen=True)
