@@ -9,12 +9,14 @@ method, with 95 percent intervals over the clips:
 
     signed       of the sum over time with the value, for maps that say for and against
     size         of the sum of the magnitudes over time with the magnitude of the value
-    random head  `signed` and `size` of the map of a model with a random head, with the values of the trained one
+    random head  `signed` and `size` of the map of a model with a random head, with the values of the trained one; the
+                 features are the same, because the projection that makes them is kept
 
 The last row compares the Shapley values with those of other random orders: no map can be expected to agree better.
 """
 
 import argparse
+import copy
 import sys
 import time
 from pathlib import Path
@@ -26,7 +28,7 @@ from model.prediction import predict
 from saliency.averages import summarise
 from saliency.methods import FEATURE_METHODS, attribute, check_method
 from saliency.metrics import spearman
-from saliency.sanity import random_head_models
+from saliency.sanity import randomise
 from saliency.tables import format_table
 from saliency.when import EncodedClip, feature_values
 from tests.benchmarks.kth_videos import KTH, centred_clips, ranges_beside
@@ -51,8 +53,15 @@ def frames_of_videos(args, info):
     ranges = ranges_beside(args.videos, args.sequences)
     for folder in sorted(path for path in args.videos.iterdir() if path.name in info.classes):
         for path in sorted(folder.glob("*.avi"))[:args.clips]:
-            yield centred_clips(path, ranges[KTH.sequence_name(path.stem)], info.sample_duration,
-                                info.sample_size)[0]
+            yield from centred_clips(path, ranges[KTH.sequence_name(path.stem)], info.sample_duration,
+                                     info.sample_size)[:1]
+
+
+def with_random_head(model):
+    """Return a folded copy of the model with a random head and classifier, which reads the same features."""
+    changed = copy.deepcopy(model)
+    randomise([part for name, part in changed.head_modules() if name != "projection"], 500)
+    return folded(changed)
 
 
 def agreement(found, values):
@@ -81,7 +90,7 @@ def main(argv=None):
     trained, info = load_model(args.model)
     for name in args.methods:
         check_method(FEATURE_METHODS[name], trained)
-    random, model, clips = next(random_head_models(trained, 1)), folded(trained), []
+    model, random, clips = folded(trained), with_random_head(trained), []
     for frames in frames_of_videos(args, info):
         clips.append(rows_of_clip(model, random, predict(model, info, frames), args.methods, args.pairs))
         print(f"{len(clips)} clips", file=sys.stderr)
