@@ -27,6 +27,7 @@ from model.resuming import resume
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
 from runtime import processes
+from runtime.progress import Progress
 from runtime.sentences import shortened
 
 GRADIENT_NORM = 5.0  # gradients of a larger norm are scaled down to it
@@ -93,7 +94,7 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
         log(history)
     shared = distributed.share_batches(forward, parameters)
     held_out = own_loader(validation, batch_size, workers) if validation else None
-    with tqdm(total=n_epochs, initial=len(history), desc="training", unit="epoch", disable=None) as progress:
+    with Progress(n_epochs, "training", "epoch", initial=len(history)) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
@@ -111,7 +112,7 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
             if log:
                 log(history)
             progress.set_postfix({name: f"{value:.3f}" for name, value in history[-1].items() if name != "epoch"})
-            progress.update(1)
+            progress.update()
     return history
 
 

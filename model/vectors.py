@@ -11,12 +11,12 @@ image.
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
-from tqdm import tqdm
 
 from model.batches import balanced_sampler, lengths_of
 from model.fast.folding import folded
 from model.feature_cache import FeatureCache
 from runtime import processes
+from runtime.progress import each
 
 FRAMES_AT_ONCE = 16  # in one forward pass of the frozen backbone; a CPU is slower with more
 
@@ -103,7 +103,7 @@ def describe_clips(model: nn.Module, dataset: Dataset, device: torch.device, mir
     missing = [place for place, known in enumerate(vectors) if known is None]
     clips = DataLoader(Subset(dataset, [own[place] for place in missing]), 1, num_workers=workers)
     fast = folded(model) if missing else model
-    for place, (clip, _) in zip(missing, tqdm(clips, desc=f"{name} features", unit="clip", disable=None), strict=True):
+    for place, (clip, _) in zip(missing, each(clips, f"{name} features", "clip"), strict=True):
         views = torch.cat([clip, clip.flip(-1)]) if mirrored else clip  # (views, L, C, H, W)
         frames = views.flatten(0, 1)[:, None].to(device)  # (views * L, 1, C, H, W)
         described = torch.cat([fast.describe(part) for part in frames.split(FRAMES_AT_ONCE)])  # (views * L, 1, P)

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tqdm import tqdm
+from runtime.progress import each
 
 LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # PyTorch's errors contain one of these if a process is gone
 ENDED = "ended"  # the occasion on which a process tells why the run ends; only the first process to do so is heard
@@ -142,8 +142,8 @@ def merged(share: list) -> list:
 
 
 def spread(function: Callable[[Any], Any], clips: Sequence) -> list:
-    """Return [function(clip) for clip in clips] in every process, and show a progress bar.
+    """Return [function(clip) for clip in clips] in every process, and show the progress.
 
     Each process calls the function for its share of the clips.
     """
-    return merged([function(clips[index]) for index in tqdm(own(len(clips)), unit="clip", disable=None)])
+    return merged([function(clips[index]) for index in each(own(len(clips)), "run", "clip")])

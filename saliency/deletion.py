@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from model.checks import check_clip
+from runtime.progress import Progress
 from saliency.fills import background
 from saliency.gradient import untouched
 from saliency.sequences import Sequences
@@ -52,13 +53,17 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
         for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
             probabilities = partial(patch_probabilities, sequences, clip, empty, parts, side)
             size = patch_sums(clip[:, 0], side).numel()
-            random = [measure(torch.randperm(size, generator=generator), probabilities, True) for _ in range(draws)]
-            means = {key: sum(each[key] for each in random) / draws for key in random[0]}
+            orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
+            orders += [descending(patch_sums(values, side).flatten(), generator) for values in maps.values()]
+            results = []
+            with Progress(len(orders), f"deletion by {unit}", "order", announce=True, leave=False) as progress:
+                for place, order in enumerate(orders):
+                    results.append(None if order is None else measure(order, probabilities, by_chance=place < draws))
+                    progress.update()
+            means = {key: sum(each[key] for each in results[:draws]) / draws for key in results[0]}
             area = means["insertion_auc"] = means["deletion_auc"]  # the same area, from slightly other points
-            found = {"random": means}
-            for name, values in maps.items():
-                order = descending(patch_sums(values, side).flatten(), generator)
-                found[name] = dict.fromkeys(means, float("nan")) if order is None else measure(order, probabilities)
+            own = [each or dict.fromkeys(means, float("nan")) for each in results[draws:]]
+            found = {"random": means} | dict(zip(maps, own, strict=True))
             for name, measured in found.items():
                 measured |= {"deletion_gain": area - measured["deletion_auc"],
                              "insertion_gain": measured["insertion_auc"] - area}

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from model.contract import SequenceModel, check_parts
 from model.fast.folding import folded
+from runtime.progress import Progress
 from saliency.averages import finite_mean, summarise
 from saliency.explain import explain
 from saliency.metrics import map_metrics, spearman
@@ -134,7 +134,7 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     that fail, a sentence each}.
     """
     total = len(examples) * (2 + len(stages(model)) + draws)
-    with tqdm(total=total, unit="clip", desc="sanity", disable=None) as progress:
+    with Progress(total, "sanity", "explanation", announce=True) as progress:
         def maps_of(other):
             for example in examples:
                 yield explain(other, example.clip, example.target, methods, score, smooth, options).maps

@@ -6,6 +6,7 @@ import cv2
 import pytest
 import torch
 
+from runtime import progress
 from tests import toys
 from tests.browser import chromium
 from tests.kth_server import serving
@@ -100,3 +101,25 @@ def linear():
     """A linear model and a clip (3, 3, 5, 5)."""
     torch.manual_seed(5)
     return toys.Linear(), torch.randn(3, 3, 5, 5, dtype=torch.float64)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of runtime.progress: a list with its time in seconds, which the test may change."""
+    time = [1000.0]
+    monkeypatch.setattr(progress, "now", lambda: time[0])
+    return time
+
+
+@pytest.fixture
+def slow(monkeypatch, clock):
+    """A function that makes each call of module.name last `seconds` on this clock."""
+    def make_slow(module, name, seconds):
+        function = getattr(module, name)
+
+        def slowly(*arguments, **options):
+            clock[0] += seconds
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, slowly)
+    return make_slow

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from runtime.progress import each
+from saliency import deletion
 from saliency.deletion import (
     TOP_SHARES,
     area_under,
@@ -162,3 +164,13 @@ def test_a_map_without_an_order_has_no_area():
     rows = deletion_metrics(model, clip_with_light(), 0, {"flat": torch.ones(8, 6, 6)}, patch=3)
     assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 18
     assert model.training and model.weight.requires_grad
+
+
+def test_the_orders_say_how_long_they_will_take(slow, capsys):
+    """Three random orders and that of the map are timed for each kind of unit, once for all clips of a run."""
+    slow(deletion, "measure", 12)
+    for _ in each(range(10), "clips", "clip"):
+        deletion_metrics(OneFrame(), clip_with_light(), 0, {"map": torch.rand(8, 6, 6)}, patch=3)
+    said = [line for line in capsys.readouterr().err.splitlines() if "take about" in line]
+    assert said == [f"deletion by {unit}: 4 orders take about 48 seconds, and about 8 minutes for the 10 clips that "
+                    "are left" for unit in ("frame", "patch")]

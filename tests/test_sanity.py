@@ -138,3 +138,16 @@ def test_a_profile_in_time_raises_the_correlation_over_the_clip_alone():
     assert over_clip > 0.9 and abs(within) < 0.1
     assert sanity.correlations(profile * rng.random((8, 9, 9)), np.ones((8, 9, 9))) == pytest.approx(
         (np.nan, np.nan), nan_ok=True)
+
+
+def test_the_check_says_how_long_it_will_take(slow, capsys):
+    """Two models as trained, the stages, and two random heads explain three clips: the first explanation is timed."""
+    torch.manual_seed(0)
+    model, examples = MeanOfBackbone().eval(), [example(), example(), example()]
+    slow(sanity, "explain", 40)
+    check(model, examples, ["gradient"], draws=2)
+    count = 3 * (2 + len(stages(model)) + 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"sanity: {count} explanations take about {round(count * 40 / 60)} minutes"
+    assert lines[1] == f"sanity: 2 of {count} explanations, 01:20 elapsed, about {(count - 2) * 40 // 60:02}:" \
+        f"{(count - 2) * 40 % 60:02} left"

@@ -9,13 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import opts
 from data.video import VIDEO_SUFFIXES
 from runtime.files import read_json, write_json
 from runtime.isolated import run_isolated
 from runtime.names import readable
+from runtime.progress import Progress
 from runtime.sentences import first_names
 from runtime.threads import n_cores
 
@@ -128,11 +127,13 @@ def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[
     """
     errors, todo = {}, [key for key in keys if key not in kept]
     results = run_isolated(function, todo, args.workers, args.time_limit)
-    for key, result, error in tqdm(results, total=len(todo), desc=verb, disable=None):
-        if error:
-            errors[key] = error
-        elif record:
-            record.update({key: result})
+    with Progress(len(todo), f"{noun} {verb}", "file") as progress:
+        for key, result, error in results:
+            if error:
+                errors[key] = error
+            elif record:
+                record.update({key: result})
+            progress.update()
     for key in sorted(errors):
         opts.warn(f"{key}: {errors[key]}")
     for label in sorted({key.split("/")[0] for key in keys}):

@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
 
 # isort: split
-from tqdm import tqdm
 
 from data.datasets.kth import read_sequences
 from runtime.files import sole_writer, whole_file
+from runtime.progress import Progress, each
 
 URL = "https://www.csc.kth.se/cvap/actions"
 CLASSES = ("walking", "running", "jogging", "boxing", "handclapping", "handwaving")
@@ -67,8 +67,8 @@ def _receive(url: str, part: Path, timeout: float) -> None:
         if answer.status != 206:  # the server sends the whole file, not the part that was asked for
             start = 0
         total = start + int(answer.headers.get("Content-Length", 0))
-        with part.open("ab" if start else "wb") as file, tqdm(desc=part.stem, total=total, initial=start, unit="B",
-                                                              unit_scale=True, disable=None) as bar:
+        with part.open("ab" if start else "wb") as file, Progress(total, part.stem, "byte", initial=start,
+                                                                  unit_scale=True) as bar:
             while chunk := answer.read1(1 << 16):
                 if file.tell() + len(chunk) > MAX_ARCHIVE:
                     raise ValueError(f"it has more than {MAX_ARCHIVE} bytes, more than any file of KTH")
@@ -139,7 +139,7 @@ def unpack(path: Path, videos: dict[str, zipfile.ZipInfo], folder: Path) -> int:
     """
     todo = {name: member for name, member in sorted(videos.items()) if _size(folder / name) != member.file_size}
     with zipfile.ZipFile(path) as archive:
-        for name, member in tqdm(todo.items(), desc=f"unpacking {folder.name}", disable=None):
+        for name, member in each(todo.items(), f"unpacking {folder.name}", "file"):
             with whole_file(folder / name) as new, archive.open(member) as source, new.open("wb") as target:
                 shutil.copyfileobj(source, target)
     return len(todo)

@@ -15,10 +15,10 @@ from string import Template
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
-from tqdm import tqdm
 
 from runtime.files import read_json, whole_file
 from runtime.names import convert_texts, readable
+from runtime.progress import each
 from saliency.baselines import BASELINES
 from saliency.figures import DIVERGING, HEAT, PERCENTILE
 from saliency.report.clip import clip_part, feature_part
@@ -82,7 +82,7 @@ def _write_clips(page, folder, paths, features, problems):
     features: folder of the results of features, or None.
     """
     clips, quality = [], QUALITIES[0]
-    for path in tqdm(paths, "report", disable=None):
+    for path in each(paths, "report", "clip"):
         found = _from_file(path, problems, "clip", clip_part, allowed_bytes(len(paths)), quality)
         if found is None:
             continue
