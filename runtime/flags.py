@@ -28,6 +28,15 @@ class OneOrMore(argparse.Action):
         setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
 
 
+def frame_range(text: str) -> tuple[int, int]:
+    """Return (first, last) of a range of frames such as "5-20" or "7", counted from 1: a type for argparse."""
+    first, _, last = text.partition("-")
+    with suppress(ValueError):
+        if 1 <= int(first) <= int(last or first) <= LARGEST:
+            return int(first), int(last or first)
+    raise argparse.ArgumentTypeError(f"{text} is no range of frames such as 5-20, counted from 1")
+
+
 def add_declared(group: argparse._ArgumentGroup, options: tuple[Option, ...]) -> None:
     """Add a flag for each option that a registry declares."""
     for option in options:

@@ -28,11 +28,15 @@ def test_the_page_is_one_file_that_asks_for_nothing(run):
     assert EVIL not in text and text.count("<script") == text.count("</script>") == 2
 
 
-def test_each_id_of_the_page_is_there_once():
-    html = Path(report.__file__).with_name("page.html").read_text()
+@pytest.mark.parametrize(("page", "least", "names"), [
+    ("page.html", 50, [name for name in report.SOURCES if name.endswith(".js")]),
+    ("compare.html", 10, ["data.js", "compare.js", "side_by_side.js"]),  # the others serve both pages
+])
+def test_each_id_of_a_page_is_there_once(page, least, names):
+    html = Path(report.__file__).with_name(page).read_text()
     ids = re.findall(r' id="(\w+)"', html)
-    assert len(ids) > 50 and len(ids) == len(set(ids))
-    scripts = "".join(path.read_text() for path in Path(report.__file__).parent.glob("*.js"))
+    assert len(ids) > least and len(ids) == len(set(ids))
+    scripts = "".join(Path(report.__file__).with_name(name).read_text() for name in names)
     assert set(re.findall(r'get\("(\w+)"\)', scripts)) <= set(ids)
 
 

@@ -8,20 +8,13 @@ line about the run. This module writes no HTML for the results. The scripts show
 clip is in memory at a time.
 """
 
-import json
 from pathlib import Path
-from string import Template
-
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 
 from runtime.files import read_json, whole_file
-from runtime.names import convert_texts, readable
 from runtime.progress import each
 from saliency.baselines import BASELINES
-from saliency.figures import DIVERGING, HEAT, PERCENTILE
 from saliency.report.clip import clip_part, feature_part
+from saliency.report.document import document_around_data, json_line, scale_colours
 from saliency.report.pairing import read_recipe, why_apart
 from saliency.report.pictures import QUALITIES
 from saliency.result import ClipResult
@@ -56,8 +49,7 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
     paths = sorted(folder.glob("*/[!.]*/saliency.npz"))
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
-    html, css, *scripts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SOURCES)
-    before, after = Template(html).substitute(style=css, script="\n".join(scripts), data="\0").split("\0")
+    before, after = document_around_data(SOURCES)
     with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
         problems = []
@@ -67,13 +59,8 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
                 problems.append(f"The results in {features.name} are not shown, because {apart}.")
                 features = None
         clips = _write_clips(page, folder, paths, features, problems)
-        page.write(_line(_run(folder, features, clips, problems)).rstrip() + after)
+        page.write(json_line(_run(folder, features, clips, problems)).rstrip() + after)
     return folder / PAGE
-
-
-def _line(content):
-    """Return one line of JSON with readable names. It has no "<", which could end the script element around it."""
-    return json.dumps(convert_texts(content, readable), allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
 def _write_clips(page, folder, paths, features, problems):
@@ -90,7 +77,7 @@ def _write_clips(page, folder, paths, features, problems):
         own = features and features / path.relative_to(folder)
         if own and own.is_file():
             line["features"] = _from_file(own, problems, "feature saliency", feature_part, about["shape"][0])
-        page.write(_line(line))
+        page.write(json_line(line))
         clips.append({"clip": path.parent.name, **about})
     alone = [path for path in features.glob("*/*/saliency.npz")
              if folder / path.relative_to(features) not in paths] if features else []
@@ -116,11 +103,7 @@ def _from_file(path, problems, what, function, *more):
 
 def _run(folder, features, clips, problems):
     """Return the line about the run: its clips and problems, the colours of maps, and the metrics and options."""
-    run = {
-        "clips": clips, "problems": problems, "baselines": BASELINES, "percentile": PERCENTILE,
-        "colours": {name: [to_hex(colour) for colour in colormaps[scale](np.linspace(0, 1, 256))]
-                    for name, scale in (("heat", HEAT), ("diverging", DIVERGING))},
-    }
+    run = {"clips": clips, "problems": problems, "baselines": BASELINES, **scale_colours()}
     for prefix, place in (("", folder), ("feature_", features)):
         metrics, recipe = (_json(place / name, problems) if place else {} for name in ("metrics.json", "opts.json"))
         run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
