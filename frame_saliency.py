@@ -9,6 +9,7 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 import argparse
 
 import opts
+from runtime.flags import EXPORTS, frame_range
 from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
 
 
@@ -23,6 +24,11 @@ def build_parser():
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
         f"class, of methods with a sign: {signed}")
     add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes seconds per clip")
+    add("--export", nargs="+", choices=EXPORTS, default=[], help="also write frames with their map as an animated GIF "
+        "or as a PNG, into the folder of each clip")
+    add("--export_frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames to export, from 1 "
+        "(default: all)")
+    parser.owners["--export_frames"] = {"export": "--export"}
     add = parser.add_argument_group("when the model decided").add_argument
     add("--when", action="store_true", default=True, help="find the frames that caused the decision: Shapley values of "
         "frames, the shortest intervals that suffice or are needed, and the answer after each frame; takes about a "
@@ -74,6 +80,7 @@ from saliency.averages import summarise
 from saliency.baselines import BASELINES
 from saliency.drawing import FrameLook, draw_frames
 from saliency.explain import baseline_maps, explain, measure
+from saliency.export import export_clips
 from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
@@ -104,6 +111,8 @@ def work(args):
         if processes.is_first():
             checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
+            if args.export:
+                export_clips(args.result_path, rows, args.export, *args.export_frames)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
 
 

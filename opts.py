@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         parsed = super().parse_args(args, namespace)
         words = {str(word).partition("=")[0] for word in (sys.argv[1:] if args is None else args)}
-        used = {name for name, value in vars(parsed).items() if value is True}
+        used = {name for name, value in vars(parsed).items() if value is True or (isinstance(value, list) and value)}
         compared = getattr(parsed, "compare", ())
         used |= {getattr(parsed, name, None) for name in ("method", "tsr_base")}
         used |= {"gradient", *(ALL_METHODS if ALL in compared else compared)}

@@ -8,6 +8,7 @@ from typing import Any
 from runtime.declare import Option
 
 LARGEST = 2**31 - 1  # of whole numbers, so that no library overflows
+EXPORTS = ("gif", "png")  # kinds of files that saliency/export.py writes
 
 
 def number(convert: Callable[[str], Any], least: float, most: float, complaint: str) -> Callable[[str], Any]:

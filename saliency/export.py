@@ -21,7 +21,6 @@ from runtime.files import read_json, whole_file
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
 from saliency.result import EVIDENCE, ClipResult, save_figure
 
-KINDS = ("gif", "png")
 FPS = 8  # of an animation, like that of overlay.mp4
 ENLARGE = 2  # factor of the size of an animation
 COLUMNS = 10  # frames in a row of the picture
@@ -31,12 +30,15 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
                  last: int | None = None, map_name: str | None = None, overwrite: bool = True) -> list[Path]:
     """Export frames `first` to `last`, from 1, of clips in the results of frame_saliency.py, and return the paths.
 
-    folder: the results, with <class>/<clip>/saliency.npz. kinds: of KINDS. last: None for the last frame. map_name: a
-    map, "flow", or "evidence_METHOD" for a signed map; by default the map that the run drew (`drawn_map`). Without
+    folder: the results, with <class>/<clip>/saliency.npz. kinds: "gif" and "png". last: None for the last frame.
+    map_name: a map, "flow", or "evidence_METHOD" for a signed map; by default what the run drew (`drawn_map`). Without
     `overwrite`, a file that exists is an error. Frames beyond the end of a clip are left out, and a clip without any of
     the frames is left out with a warning. ValueError if a clip or a map is missing, or nothing is left.
     """
     folder, written = Path(folder), []
+    unknown = [kind for kind in kinds if kind not in WRITERS]
+    if unknown:
+        raise ValueError(f"no files of the kind {unknown[0]} can be written; give {' or '.join(WRITERS)}")
     paths = {path.parent.name: path for path in sorted(folder.glob("*/[!.]*/saliency.npz"))}
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; give a folder of frame_saliency.py")

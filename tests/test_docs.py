@@ -19,7 +19,7 @@ from tests.runs import ROOT, run_command, use
 from tests.tiny_data import CLIP, SIZE
 
 SCRIPTS = ("main", "inference", "frame_saliency", "feature_saliency", "utils.download_kth", "utils.synthesize_kth",
-           "utils.trim_videos", "utils.extract_frames", "utils.annotate_kth")
+           "utils.trim_videos", "utils.extract_frames", "utils.annotate_kth", "utils.compare_runs", "utils.export_clip")
 SOURCES = (".py", ".html", ".css", ".js")
 
 

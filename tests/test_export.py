@@ -7,11 +7,12 @@ import pytest
 from PIL import Image, ImageSequence
 
 from runtime.files import write_json
-from saliency.export import drawn_map, encode_gif, export_clips, map_of, strip
+from runtime.flags import EXPORTS
+from saliency.export import WRITERS, drawn_map, encode_gif, export_clips, map_of, strip
 from saliency.figures import overlay_frames
 from saliency.result import ClipResult
 from tests.report_data import save_clip, stand_in_maps, walk
-from tests.runs import bytes_of, refused, run_command
+from tests.runs import bytes_of, refused, run_command, use
 
 
 @pytest.fixture
@@ -109,3 +110,16 @@ def test_bad_input_ends_in_one_line(run, capsys, options, complaint):
 
 def test_a_folder_without_results_is_refused(tmp_path, capsys):
     assert "no saliency.npz two folders below" in refused(capsys, "utils.export_clip", tmp_path)
+
+
+def test_frame_saliency_exports_also_results_that_it_keeps(data_set, trained, tmp_path, capsys):
+    assert set(WRITERS) == set(EXPORTS)
+    options = "--limit", 1, "--no_overlay", "--no_when"
+    use("frame_saliency", data_set, trained, tmp_path / "out", *options)
+    assert not list(tmp_path.rglob("*.gif"))
+    use("frame_saliency", data_set, trained, tmp_path / "out", *options, "--export", "gif", "--export_frames", "2-4")
+    path, = tmp_path.rglob("*.gif")
+    assert path.name == "gradient_2-4.gif" and len(frames_of(path)) == 3
+    assert "1 kept from before" in capsys.readouterr().out
+    assert "--export_frames belongs to export" in refused(
+        capsys, "frame_saliency", "--export_frames", "2-4", "--result_path", tmp_path / "new")

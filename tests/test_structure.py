@@ -22,7 +22,7 @@ ALLOWED = {  # room: the rooms, or single modules, that it may import
     "model": {"model", "runtime"},
     "saliency": {"saliency", "model", "runtime"},
     "opts": {"runtime", *REGISTRIES},
-    "utils": {"utils", "data", "runtime", "opts"},
+    "utils": {"utils", "data", "saliency", "runtime", "opts"},
     "scripts": {"opts", "data", "model", "saliency", "runtime"},
 }
 LAZY = {  # file: what its functions may import when they are called

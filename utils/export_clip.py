@@ -13,16 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import opts
-from runtime.flags import frame_range
-from saliency.export import KINDS, export_clips
-
-
-def work(args: argparse.Namespace) -> None:
-    """Export the clips and print where the files are."""
-    first, last = args.frames
-    names = args.clips or [path.parent.name for path in sorted(args.results.glob("*/[!.]*/saliency.npz"))]
-    for path in export_clips(args.results, names, args.export, first, last, args.map, args.overwrite):
-        print(path)
+from runtime.flags import EXPORTS, frame_range
 
 
 def build_parser() -> opts.Parser:
@@ -32,10 +23,24 @@ def build_parser() -> opts.Parser:
     add("--clips", nargs="+", metavar="NAME", help="only these clips (default: all)")
     add("--frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames, counted from 1 (default: "
         "all)")
-    add("--export", nargs="+", choices=KINDS, default=["gif"], help="kinds of files")
+    add("--export", nargs="+", choices=EXPORTS, default=["gif"], help="kinds of files")
     add("--map", metavar="NAME", help="a method, flow, or evidence_METHOD; (default: the map that the run drew)")
     add("--overwrite", action="store_true", help="replace files that exist")
     return parser
+
+
+if __name__ == "__main__":
+    build_parser().parse_args()  # answers --help and wrong flags before the import below, which takes seconds
+
+from saliency.export import export_clips
+
+
+def work(args: argparse.Namespace) -> None:
+    """Export the clips and print where the files are."""
+    first, last = args.frames
+    names = args.clips or [path.parent.name for path in sorted(args.results.glob("*/[!.]*/saliency.npz"))]
+    for path in export_clips(args.results, names, args.export, first, last, args.map, args.overwrite):
+        print(path)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
