@@ -1,0 +1,125 @@
+"""Explain clips with any model from Python, and write the page of the run.
+
+    from saliency.report import explain_to_report
+
+    page = explain_to_report(model, clips, ["running", "walking"], "results/mine", methods=["gradient", "freeze"])
+
+clips are frames (T, H, W, 3) uint8 RGB of the size that the model reads, or normalised tensors (T, C, H, W).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.checks import check_clip
+from model.contract import class_scores
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
+from runtime.files import sole_writer, whole_folder, write_csv, write_json
+from runtime.names import readable
+from runtime.progress import each
+from saliency.explain import explain, measure
+from saliency.findings import findings
+from saliency.flow import grey, optical_flow
+from saliency.methods import METHODS, check_method
+from saliency.report.page import write_report
+from saliency.result import ClipResult, facts_of
+from saliency.state import untouched
+from saliency.summary import csv_rows, summarise_clips
+
+Clip = np.ndarray | torch.Tensor
+
+
+def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence[str], folder: str | Path, *,
+                      names: Sequence[str] | None = None, labels: Sequence[str | None] | None = None,
+                      methods: Sequence[str] = ("gradient",), target: str = "predicted", score: str = "logit",
+                      options: dict[str, dict] | None = None, mean: Sequence[float] = IMAGENET_MEAN,
+                      std: Sequence[float] = IMAGENET_STD) -> Path:
+    """Explain clips with a model, write the results and report.html into a new folder, and return the page's path.
+
+    model: any module from clips (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. clips: see the
+    docstring of this module. classes: the names of the scores in their order. names, labels: of the clips; a label may
+    be None. methods: names in saliency.methods.METHODS; the findings are about the first. target: "predicted", "label"
+    or a class. options: {method: keyword arguments}. mean, std: per channel, for pixels in 0..1; they make tensors of
+    frames, and frames of tensors.
+    ValueError, before anything is written, if the arguments do not fit together; also if the folder has results.
+    """
+    folder, methods = Path(folder), list(methods)
+    names = [f"clip{number:03}" for number in range(1, len(clips) + 1)] if names is None else list(names)
+    labels = [None] * len(clips) if labels is None else list(labels)
+    _check(model, clips, classes, names, labels, methods, target, folder)
+    for clip, name in zip(clips, names, strict=True):  # so that a wrong clip is found before anything is written
+        tensor, _ = _tensor_and_frames(clip, name, mean, std)
+    _probabilities(model, tensor, classes, name)
+    rows = {}
+    with sole_writer(folder):
+        for clip, name, label in each(list(zip(clips, names, labels, strict=True)), "explaining", "clip"):
+            tensor, frames = _tensor_and_frames(clip, name, mean, std)
+            probabilities = _probabilities(model, tensor, classes, name)
+            predicted = classes[int(probabilities.argmax())]
+            explained = classes.index({"predicted": predicted, "label": label}.get(target, target))
+            found = explain(model, tensor, explained, methods, score, options=options)
+            facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score)
+            flow = optical_flow(frames)
+            rows[name] = measure(found.maps, frames, flow)
+            with whole_folder(folder / (label or "video") / name) as place:
+                ClipResult(found.facts | facts, frames=frames, flow=flow, maps=found.maps, arrays=found.arrays,
+                           evidence=found.evidence).write(place / "saliency.npz")
+                write_json(place / "metrics.json", rows[name])
+        summary = summarise_clips(rows)
+        content = {"clips": rows, "summary": summary}
+        write_json(folder / "metrics.json", content | {"findings": findings(content, methods[0])})
+        write_csv(folder / "metrics.csv", csv_rows(summary))
+        return write_report(folder)
+
+
+def _check(model: nn.Module, clips: Sequence[Clip], classes: Sequence[str], names: list[str], labels: list[str | None],
+           methods: list[str], target: str, folder: Path) -> None:
+    """Raise ValueError, in one sentence, if the arguments of `explain_to_report` do not fit together."""
+    if not len(clips) or len(names) != len(clips) or len(labels) != len(clips):
+        raise ValueError(f"{len(clips)} clips, {len(names)} names and {len(labels)} labels were given; give one of "
+                         "each for at least one clip")
+    wrong = [name for name in names if Path(name).name != name or name.startswith(".") or readable(name) != name]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(f"{wrong[0]!r} cannot be the name of a folder; give another name" if wrong else
+                         "two clips have the same name; give each its own")
+    unknown = [label for label in labels if label is not None and label not in classes]
+    if unknown or target not in ("predicted", "label", *classes):
+        raise ValueError(f"{unknown[0] if unknown else target!r} is none of the classes {', '.join(classes)}")
+    if target == "label" and None in labels:
+        raise ValueError("the target is the label, but a clip has none; give all labels, or another target")
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or not methods:
+        raise ValueError(f"the methods {methods} were given; known are: {', '.join(METHODS)}")
+    for name in methods:
+        check_method(METHODS[name], model)
+    if any(folder.glob("*/*/saliency.npz")):
+        raise ValueError(f"{folder} has results already; give another folder, or remove this one")
+
+
+def _tensor_and_frames(clip: Clip, name: str, mean: Sequence[float],
+                       std: Sequence[float]) -> tuple[torch.Tensor, np.ndarray]:
+    """Return a clip as a normalised tensor (T, C, H, W), and as grey frames (T, H, W) uint8."""
+    if isinstance(clip, torch.Tensor):
+        check_clip(clip)
+        pixels = clip.detach().cpu() * torch.tensor(std).view(-1, 1, 1) + torch.tensor(mean).view(-1, 1, 1)
+        frames = (255 * pixels.clamp(0, 1)).round().byte().permute(0, 2, 3, 1).numpy()  # (T, H, W, C)
+        return clip, grey(np.ascontiguousarray(frames))
+    if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3:
+        found = f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else f"a {type(clip).__name__}"
+        raise ValueError(f"{name} is {found}; give frames (T, H, W, 3) of type uint8, or a tensor (T, C, H, W)")
+    return normalise(clip, list(mean), list(std)), grey(clip)
+
+
+@torch.no_grad()
+def _probabilities(model: nn.Module, clip: torch.Tensor, classes: Sequence[str], name: str) -> np.ndarray:
+    """Return the probabilities (classes,) of a clip; ValueError if the model has other classes or overflows."""
+    with untouched(model):
+        scores = class_scores(model, clip[None])[0]
+    if len(scores) != len(classes):
+        raise ValueError(f"{len(classes)} names of classes were given, but the model has {len(scores)} scores")
+    if not torch.isfinite(scores).all():
+        raise ValueError(f"the model's scores of {name} are not finite; check its weights and the normalisation")
+    return scores.softmax(0).cpu().numpy()
