@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from saliency.report.compare_page import write_comparison
-from saliency.two_runs import read_run, share_difference
+from saliency.report.compare_page import _pictures, write_comparison
+from saliency.result import ClipResult
+from saliency.two_runs import Pair, read_run, share_difference
 from tests.browser import Page
 from tests.report_data import stand_in_maps, walk
 from tests.test_two_runs import make_pair
@@ -83,6 +84,14 @@ def test_the_slider_moves_all_maps_and_the_difference_has_two_colours(page):
     assert np.mean((redder > 0) == (difference[3][strong] > 0)) > 0.9
     labels = page.run("return [...document.querySelectorAll('.clip:first-child canvas')].map(each => each.ariaLabel)")
     assert labels[1] == "A: gradient, frame 4 of 8"
+
+
+def test_evidence_has_two_colours_also_where_nothing_speaks_against_the_class():
+    maps = np.ones((2, 4, 4)), np.full((2, 4, 4), 2.0)
+    result = ClipResult({"target": "walking"}, frames=np.zeros((2, 4, 4), np.uint8))
+    line, _, _ = _pictures(Pair("a", (result, result), ("gradient", "evidence_freeze"), maps), 10**6, 90)
+    assert [(each["name"], each["signed"]) for each in line["maps"]] == [
+        ("A: gradient", False), ("B: freeze, evidence", True), ("B − A, share of the saliency", True)]
 
 
 def test_clips_can_be_chosen_and_sorted(page, written):

@@ -23,6 +23,7 @@ SOURCES = (PAGE, "style.css", "compare.css", "data.js", "text.js", "elements.js"
            "side_by_side.js")
 PICTURE_BYTES = 36_000_000  # of all clips together
 DIFFERENCE = "B − A, share of the saliency"
+SIGNED = ", evidence"  # what follows the name of a method in the name of its signed map
 
 
 def write_comparison(a: Run, b: Run, folder: str | Path) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _pictures(pair: Pair, allowed: int, quality: int) -> tuple[dict[str, Any], i
     best = 0 if difference is None else int(np.abs(difference).sum((1, 2)).argmax())
     if difference is not None:
         shown.append((DIFFERENCE, "red: B has the larger share of its saliency here; blue: A has it", difference))
-    scales = [scale_of(values, signed=title == DIFFERENCE) for title, _, values in shown]
+    scales = [scale_of(values, signed=title == DIFFERENCE or title.endswith(SIGNED)) for title, _, values in shown]
     sheets = [sheet_of(grey_levels(values, scale["peaks"], scale["signed"]))
               for (_, _, values), scale in zip(shown, scales, strict=True)]
     (frames, *own), quality = compress([sheet_of(pair.results[0].frames), *sheets], allowed, quality)
@@ -99,7 +100,7 @@ def _pictures(pair: Pair, allowed: int, quality: int) -> tuple[dict[str, Any], i
 def _title(name: str) -> str:
     """Return the name of a map in words."""
     text = name.removeprefix(EVIDENCE).replace("_", " ")
-    return f"{text}, evidence" if name.startswith(EVIDENCE) else text
+    return text + SIGNED if name.startswith(EVIDENCE) else text
 
 
 def _unit(name: str, result: ClipResult) -> str:
