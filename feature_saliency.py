@@ -36,7 +36,7 @@ from data.clips import choose_clips, labels_of, load_frames
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict, reading
+from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import clip_folder, explain_clips, result_folder
 from runtime.device import choose_device
@@ -61,7 +61,8 @@ def work(args):
         check_method(FEATURE_METHODS[name], model)
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
-    work_on = partial(explain_clip, args, folded(model), info)
+    model = folded(model)
+    work_on = partial(explain_clip, args, model, info, feature_cache(args.feature_cache, model, info))
     with result_folder(folder, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite,
                                      args.threads)
@@ -70,9 +71,10 @@ def work(args):
             print(f"{counts}; in {folder}")
 
 
-def explain_clip(args, model, info, clip, frames):
+def explain_clip(args, model, info, cache, clip, frames):
     """Explain one clip. Return the function that writes all results into a folder."""
-    seen = predict(model, info, frames, args.target, clip.label)
+    seen = predict(model, info, frames, args.target, clip.label, cache)
+    model = with_known_features(model, seen)
     methods = list(dict.fromkeys(["gradient", args.method, *(["tsr"] if args.tsr else [])]))
     options = opts.options_of_methods(args, FEATURE_METHODS, methods)
     found = explain(model, seen.tensor, seen.target, methods, args.score, options=options, registry=FEATURE_METHODS)

@@ -63,7 +63,7 @@ from model.checks import has_encoder
 from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict, reading
+from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
@@ -99,7 +99,8 @@ def work(args):
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
     read = partial(load_with_masks, **reading(info, args.duration == "full"))
-    work_on = partial(explain_clip, args, folded(model), info, centre)
+    fast = folded(model)
+    work_on = partial(explain_clip, args, fast, info, centre, feature_cache(args.feature_cache, fast, info))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite,
                                      args.threads)
@@ -138,10 +139,11 @@ def chosen_methods(args):
             "options": {name: opts.method_options(args, METHODS[name]) for name in methods}}
 
 
-def explain_clip(args, model, info, centre, clip, content):
+def explain_clip(args, model, info, centre, cache, clip, content):
     """Explain one clip, given as its frames and masks. Return the function that writes all results into a folder."""
     frames, masks = content
-    seen, pictures, began = predict(model, info, frames, args.target, clip.label), grey(frames), time.monotonic()
+    seen, pictures = predict(model, info, frames, args.target, clip.label, cache), grey(frames)
+    began = time.monotonic()
     explained = [explain_class(args, model, info, clip, seen, target, pictures) for target in seen.targets]
     seconds = (time.monotonic() - began) / len(explained)
     (result, found), *others = explained
@@ -172,7 +174,8 @@ def explain_class(args, model, info, clip, seen, target, pictures):
 def explain_decision(args, model, info, seen, result):
     """Return which frames caused the decision, and numbers for metrics.json; add the decision to the result."""
     options = opts.method_options(args, METHODS["shapley_frame"])
-    decision = decide(model, seen.tensor, seen.target, args.score, seed=args.seed, **options)
+    known = with_known_features(model, seen)
+    decision = decide(known, seen.tensor, seen.target, args.score, seed=args.seed, **options)
     result.facts |= decision.facts()
     result.arrays |= decision.arrays(list(map(readable, info.classes)))
     profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
