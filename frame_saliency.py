@@ -22,7 +22,7 @@ def build_parser():
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
         f"class, of methods with a sign: {signed}")
-    add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes seconds per clip")
+    add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes about a second per clip")
     add = parser.add_argument_group("when the model decided").add_argument
     add("--when", action="store_true", default=True, help="find the frames that caused the decision: Shapley values of "
         "frames, the shortest intervals that suffice or are needed, and the answer after each frame; takes about a "

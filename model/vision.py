@@ -22,16 +22,16 @@ COMPILER = "torch._dynamo.utils"
 
 
 class _Later(ModuleType):
-    """A stand-in for a module, which is imported when one of its functions is called."""
+    """A stand-in for the compiler, which is imported when one of its functions is called."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def call(*arguments, **options):
-            if sys.modules.get(self.__name__) is self:
-                del sys.modules[self.__name__]
-            return getattr(importlib.import_module(self.__name__), name)(*arguments, **options)
+            if sys.modules.get(COMPILER) is self:
+                del sys.modules[COMPILER]
+            return getattr(importlib.import_module(COMPILER), name)(*arguments, **options)
 
         return call
 
