@@ -3,7 +3,7 @@
     python3 -m tests.benchmarks.whole_run --videos data/raw_dataset/kth_data
     python3 -m tests.benchmarks.whole_run --before ../before      # a checkout of an earlier version, for ratios
 
-Each script runs on the first --clips clips of a few videos, with the bundled model, as a command of its own. With
+Each script runs on the first --clips clips of as many videos, with the bundled model, as a command of its own. With
 --before, the earlier version runs right before, so that a change of the load meets both; ratios are those of the sums
 over --repeats pairs. CPU seconds are those of all processes of a run, and depend less on other work. The shares are
 those of one more run with --threads 1, in which everything is done by one process; "start" is the time before the
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
     videos = sorted(path.absolute() for path in args.videos.glob("*/*.avi"))
     if not videos:
         raise SystemExit(f"no video in class folders of {args.videos}; give --videos")
-    args.videos, videos = args.videos.absolute(), videos[:1 + args.clips // 3]  # a video has three clips or more
+    args.videos, videos = args.videos.absolute(), videos[:args.clips]
     print(f"{os.cpu_count()} cores, load before the start {os.getloadavg()[0]:.1f}; {args.clips} clips, {args.repeats} "
           "runs of each version")
     columns = ["run", "clips per minute"] + (["s before", "CPU s before"] if args.before else [])
