@@ -32,25 +32,24 @@ if __name__ == "__main__":
 
 from functools import partial
 
-import numpy as np
-
 from data.clips import choose_clips, labels_of, load_frames
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict, reading
+from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
-from runtime.clip_runs import explain_clips, result_folder
+from runtime.clip_runs import clip_folder, explain_clips, result_folder
 from runtime.device import choose_device
 from runtime.files import write_json
-from saliency import averages, metrics, summary
-from saliency.drawing import FeatureLook, draw_features
+from saliency import averages, summary
+from saliency.drawing import FeatureLook
 from saliency.explain import explain
-from saliency.flow import grey, optical_flow
+from saliency.flow import grey
 from saliency.report import write_report
 from saliency.report.pairing import read_recipe, why_apart
 from saliency.result import ClipResult, facts_of, title_of
 from saliency.when import EncodedClip, feature_values
+from saliency.writing import write_features
 
 
 def work(args):
@@ -62,17 +61,20 @@ def work(args):
         check_method(FEATURE_METHODS[name], model)
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
-    work_on = partial(explain_clip, args, folded(model), info)
+    model = folded(model)
+    work_on = partial(explain_clip, args, model, info, feature_cache(args.feature_cache, model, info))
     with result_folder(folder, vars(args), info.config.get("weights")):
-        rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite)
+        rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite,
+                                     args.threads)
         if processes.is_first():
             summarise_run(args, rows)
             print(f"{counts}; in {folder}")
 
 
-def explain_clip(args, model, info, clip, frames, folder):
-    """Compute all results of one clip and write them into `folder`."""
-    seen = predict(model, info, frames, args.target, clip.label)
+def explain_clip(args, model, info, cache, clip, frames):
+    """Explain one clip. Return the function that writes all results into a folder."""
+    seen = predict(model, info, frames, args.target, clip.label, cache)
+    model = with_known_features(model, seen)
     methods = list(dict.fromkeys(["gradient", args.method, *(["tsr"] if args.tsr else [])]))
     options = opts.options_of_methods(args, FEATURE_METHODS, methods)
     found = explain(model, seen.tensor, seen.target, methods, args.score, options=options, registry=FEATURE_METHODS)
@@ -84,25 +86,27 @@ def explain_clip(args, model, info, clip, frames, folder):
         shapley = feature_values(encoded, args.shapley_pairs, args.seed)
         result.arrays |= {"shapley": shapley.values.cpu().numpy(), "shapley_error": shapley.errors.cpu().numpy()}
         result.facts["shapley_gap"] = shapley.gap
-    flow_total = optical_flow(grey(frames)).sum((1, 2))  # (T - 1,)
-    result.write(folder / "saliency.npz")
-    row = metrics.profile_metrics(np.abs(found.maps[args.method]).sum(1), flow_total)
-    write_json(folder / "metrics.json", row)
-    title = title_of(facts, seen.probabilities.max())
-    draw_features(result, title, folder, FeatureLook(args.method, args.figure_format), flow_total)
+    same_clip = clip_folder(clip, frame_results(args)) / "saliency.npz"
+    return partial(write_features, result=result, title=title_of(facts, seen.probabilities.max()), frames=grey(frames),
+                   look=FeatureLook(args.method, args.figure_format), same_clip=same_clip)
+
+
+def frame_results(args):
+    """Return the folder of results of frame_saliency.py that belong to these."""
+    return args.frame_results or args.result_path.absolute().with_name("frame_saliency")
 
 
 def summarise_run(args, rows):
     """Write metrics.json and the page, and print a table, over the clips {clip: {metric: value}}."""
     over_clips = averages.summarise(list(rows.values()))
     write_json(args.result_path / "metrics.json", {"clips": rows, "summary": over_clips})
-    frame_results = args.frame_results or args.result_path.absolute().with_name("frame_saliency")
-    if any(frame_results.glob("*/*/saliency.npz")):  # the same page shows both
-        apart = why_apart(read_recipe(frame_results), read_recipe(args.result_path))
+    of_frames = frame_results(args)
+    if any(of_frames.glob("*/*/saliency.npz")):  # the same page shows both
+        apart = why_apart(read_recipe(of_frames), read_recipe(args.result_path))
         if apart:
-            print(f"these features are not on the page of {frame_results}, because {apart}")
+            print(f"these features are not on the page of {of_frames}, because {apart}")
         else:
-            print(f"to look at: {write_report(frame_results, args.result_path)}")
+            print(f"to look at: {write_report(of_frames, args.result_path)}")
     print(summary.tables({args.method: over_clips}))
 
 

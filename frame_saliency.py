@@ -23,7 +23,7 @@ def build_parser():
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
         f"class, of methods with a sign: {signed}")
-    add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes seconds per clip")
+    add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes about a second per clip")
     add("--export", nargs="+", choices=EXPORTS, default=[], help="also write frames with their map as an animated GIF "
         "or as a PNG, into the folder of each clip")
     add("--export_frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames to export, from 1 "
@@ -69,7 +69,7 @@ from model.checks import has_encoder
 from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict, reading
+from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device
@@ -78,8 +78,8 @@ from runtime.names import readable
 from saliency import deletion, robustness, sanity, summary
 from saliency.averages import summarise
 from saliency.baselines import BASELINES
-from saliency.drawing import FrameLook, draw_frames
-from saliency.explain import baseline_maps, explain, measure
+from saliency.drawing import FrameLook
+from saliency.explain import baseline_maps, explain
 from saliency.export import export_clips
 from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
@@ -87,6 +87,7 @@ from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
 from saliency.trust import trust, trust_table
 from saliency.when import decide
+from saliency.writing import write_frames
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
@@ -105,9 +106,11 @@ def work(args):
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
     read = partial(load_with_masks, **reading(info, args.duration == "full"))
-    work_on = partial(explain_clip, args, folded(model), info, centre)
+    fast = folded(model)
+    work_on = partial(explain_clip, args, fast, info, centre, feature_cache(args.feature_cache, fast, info))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
-        rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite)
+        rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite,
+                                     args.threads)
         if processes.is_first():
             checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
@@ -145,56 +148,55 @@ def chosen_methods(args):
             "options": {name: opts.method_options(args, METHODS[name]) for name in methods}}
 
 
-def explain_clip(args, model, info, centre, clip, content, folder):
-    """Compute all results of one clip and write them into `folder`; content: its frames and masks."""
+def explain_clip(args, model, info, centre, cache, clip, content):
+    """Explain one clip, given as its frames and masks. Return the function that writes all results into a folder."""
     frames, masks = content
-    seen, pictures = predict(model, info, frames, args.target, clip.label), grey(frames)
-    flow, began = optical_flow(pictures), time.monotonic()
-    explained = [explain_class(args, model, info, clip, seen, target, pictures, flow) for target in seen.targets]
+    seen, pictures = predict(model, info, frames, args.target, clip.label, cache), grey(frames)
+    began = time.monotonic()
+    explained = [explain_class(args, model, info, clip, seen, target, pictures) for target in seen.targets]
     seconds = (time.monotonic() - began) / len(explained)
     (result, found), *others = explained
     result.others = [other for other, _ in others]
-    rows = measure(result.maps, pictures, flow, masks, centre(), args.smooth, args.seed)
-    decision = explain_decision(args, model, info, seen, result, rows) if args.when else None
-    rows = put_to_test(args, model, seen, result, found, rows, seconds)
-    attention = None
+    further = {"rows": {}, "write_video": None if args.no_overlay else partial(write_video, fps=8)}
+    if args.when:
+        further["decision"], further["rows"][summary.WHEN] = explain_decision(args, model, info, seen, result)
+    further["tests"] = put_to_test(args, model, seen, result, found, seconds)
     if cbam.has_attention(model):
-        attention = resize(cbam.spatial_attention(model, seen.tensor).cpu().numpy(), info.sample_size)  # (T, H, W)
-    result.write(folder / "saliency.npz")
-    write_json(folder / "metrics.json", rows)
-    title, *more = [title_of(each.facts, seen.probabilities.max()) for each in (result, *result.others)]
-    tqdm.write("\n".join([title, *more]))
-    overlay = None if args.no_overlay else partial(write_video, fps=8)
-    draw_frames(result, title, folder, look_of(args, info), decision, attention, overlay, more)
+        maps = cbam.spatial_attention(model, seen.tensor).cpu().numpy()
+        further["attention"] = resize(maps, info.sample_size)  # (T, H, W)
+    titles = [title_of(each.facts, seen.probabilities.max()) for each in (result, *result.others)]
+    tqdm.write("\n".join(titles))
+    reference = {"masks": masks, "mean_flow": centre(), "smooth": args.smooth, "seed": args.seed}
+    return partial(write_frames, result=result, titles=titles, look=look_of(args, info), reference=reference, **further)
 
 
-def explain_class(args, model, info, clip, seen, target, pictures, flow):
+def explain_class(args, model, info, clip, seen, target, pictures):
     """Return the result of one explained class, whose index is `target`, and its Explanation."""
     found = explain(model, seen.tensor, target, **chosen_methods(args))
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
                      args.score)
-    result = ClipResult(found.facts | facts, frames=pictures, flow=flow, maps=found.maps, arrays=found.arrays,
+    result = ClipResult(found.facts | facts, frames=pictures, maps=found.maps, arrays=found.arrays,
                         evidence=found.evidence if args.signed else {})
     return result, found
 
 
-def explain_decision(args, model, info, seen, result, rows):
-    """Return which frames caused the decision, and add it to the result and to the rows of metrics.json."""
+def explain_decision(args, model, info, seen, result):
+    """Return which frames caused the decision, and numbers for metrics.json; add the decision to the result."""
     options = opts.method_options(args, METHODS["shapley_frame"])
-    decision = decide(model, seen.tensor, seen.target, args.score, seed=args.seed, **options)
+    known = with_known_features(model, seen)
+    decision = decide(known, seen.tensor, seen.target, args.score, seed=args.seed, **options)
     result.facts |= decision.facts()
     result.arrays |= decision.arrays(list(map(readable, info.classes)))
     profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
     if result.time_contribution is not None:
         profiles["tsr"] = result.time_contribution
-    rows[summary.WHEN] = decision.metrics(profiles)
-    return decision
+    return decision, decision.metrics(profiles)
 
 
-def put_to_test(args, model, seen, result, found, rows, seconds):
-    """Return the rows of metrics.json with what --deletion and --robustness measure; seconds: what `explain` took."""
+def put_to_test(args, model, seen, result, found, seconds):
+    """Return what --deletion and --robustness measure, {method: metrics} each; seconds: what `explain` took."""
     if not (args.deletion or args.robustness):
-        return rows
+        return []
     baselines = baseline_maps(result.frames, smooth=args.smooth, seed=args.seed)
     difference = {"frame_difference": baselines["frame_difference"]}
     tests, explained = [], (model, seen.tensor, seen.target)
@@ -208,9 +210,7 @@ def put_to_test(args, model, seen, result, found, rows, seconds):
             *explained, found.maps | difference | {"random": baselines["random"]}, found.evidence,
             lambda clip: explain(model, clip, seen.target, **chosen_methods(args)).maps, args.score, args.tsr_patch,
             args.robustness_draws, args.seed))
-    for measured in tests:
-        rows = {name: row | measured.get(name, {}) for name, row in rows.items()}
-    return rows
+    return tests
 
 
 def look_of(args, info):

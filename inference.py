@@ -28,7 +28,7 @@ from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_confusion
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import predict, reading
+from model.prediction import feature_cache, predict, reading
 from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
@@ -47,16 +47,18 @@ def work(args):
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     read = partial(load_frames, **reading(info, args.duration == "full"))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
-        predictions = map_clips(clips, partial(classify, folded(model), info, read))
+        model = folded(model)
+        cache = feature_cache(args.feature_cache, model, info)
+        predictions = map_clips(clips, partial(classify, model, info, read, cache))
         if processes.is_first():
             write(args, info, predictions)
     print(f"{len(predictions)} clips classified, {len(clips) - len(predictions)} left out; in {args.result_path}")
 
 
-def classify(model, info, read, clip):
+def classify(model, info, read, cache, clip):
     """Return the probabilities (classes,) of a clip, or None if it cannot be read."""
     frames = read_or_warn(read, clip)
-    return None if frames is None else predict(model, info, frames).probabilities
+    return None if frames is None else predict(model, info, frames, cache=cache).probabilities
 
 
 def write(args, info, predictions):

@@ -50,7 +50,7 @@ def build_parser():
         help="passes over the training clips in all; a larger number continues a finished run")
     add("--lr_rate", type=opts.not_negative, default=1e-4, help="Adam's learning rate")
     add("--weight_decay", type=opts.not_negative, default=1e-3, help="Adam's L2 penalty on the weights")
-    add("--feature_cache", type=Path, metavar="DIR",
+    add("--feature_cache", type=opts.cache_folder, metavar="DIR|none",
         help="keep the features of the frozen backbone in this folder, so that the next training starts at once")
     add("--save_interval", type=opts.positive_int, metavar="N", help="also keep every Nth epoch as epoch_N.pth")
     add("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")

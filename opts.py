@@ -164,6 +164,11 @@ def add_data_options(parser):
     group.add_argument("--num_workers", type=whole_number, default=0, help="processes that load clips")
 
 
+def cache_folder(text):
+    """Return the folder that a value of --feature_cache names, or None for none."""
+    return None if text == "none" else Path(text)
+
+
 def add_normalisation_options(group):
     add = group.add_argument
     add("--mean_dataset", choices=tuple(MEANS), help="data set whose mean is subtracted from the pixels")
@@ -213,6 +218,8 @@ def parser_for_trained_model(description, result_path):
     add("--unit_pixels", action="store_true", default=None,
         help="scale pixels to 0..1 whatever --norm_value says, as interpretability_of_lstm's later main.py does")
     add_normalisation_options(group)
+    add("--feature_cache", type=cache_folder, metavar="DIR|none", help="keep the features of clips in this folder, so "
+        "that the next run on the same clips, of any of these scripts, does not compute them again")
     add_run_options(parser, result_path)
     return parser
 

@@ -82,12 +82,14 @@ class ClipDataset(torch.utils.data.Dataset):
         return [max(min(count, self.duration or count), self.pad_to) for count in counts]
 
     def key(self, index: int) -> str:
-        """Return a text that changes with the clip, its frames on disk, and how they are read.
+        """Return a text that changes with the clip, the size or time of any of its images, and how they are read.
 
         Earlier versions repeated the last frame of a short clip; the word "unpadded" tells such clips apart.
         """
         path = self.clips[index].path
-        text = f"{path.absolute()} {(path / 'image_00001.jpg').stat().st_mtime_ns} {self.size} {self.duration}"
+        files = [(image.name, image.stat().st_size, image.stat().st_mtime_ns)
+                 for image in sorted(path.glob("image_*.jpg"))]
+        text = f"{path.absolute()} {files} {self.size} {self.duration}"
         return text if self.true_lengths[index] >= (self.duration or 0) else f"{text} unpadded"
 
     def __getitem__(self, index: int) -> tuple[Any, int]:

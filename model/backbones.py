@@ -9,9 +9,9 @@ from http.client import HTTPException
 from pathlib import Path
 
 from torch import nn
-from torchvision import models
 
 from model.state_dicts import read_safely, tensors_of
+from model.vision import models
 
 UNSUITABLE = ("inception", "googlenet")  # they return more than class scores in training
 FIXED_SIZES = {"vit_": 224, "maxvit": 224}  # start of the name: side of the only frames that the network accepts

@@ -8,7 +8,8 @@ Woo, Park, Lee and Kweon, "CBAM: Convolutional Block Attention Module", ECCV 201
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from model.vision import models
 
 SPATIAL_SIGMOID = ".cbam.spatial.2"  # the end of the name of the layer that returns a block's spatial attention
 INITIAL_SCORE = 3.0  # new attention is sigmoid(3) = 0.95 everywhere, so a pretrained network works almost as before
@@ -79,7 +80,7 @@ class AttendedBottleneck(_AttendedBlock):
         return self.relu(self.cbam(branch) + self.shortcut(x))
 
 
-ATTENDED = {BasicBlock: AttendedBasicBlock, Bottleneck: AttendedBottleneck}
+ATTENDED = {models.resnet.BasicBlock: AttendedBasicBlock, models.resnet.Bottleneck: AttendedBottleneck}
 
 
 def add_cbam(network: nn.Module) -> nn.Module:
@@ -87,7 +88,7 @@ def add_cbam(network: nn.Module) -> nn.Module:
 
     The weights of the ResNet keep their names. Raises ValueError for other networks.
     """
-    if not isinstance(network, ResNet):
+    if not isinstance(network, models.ResNet):
         raise ValueError(
             f"CBAM needs the residual blocks of a ResNet, but this backbone is a {type(network).__name__}; choose "
             "--backbone resnet18, resnet34, resnet50 or another resnet"

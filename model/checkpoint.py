@@ -19,6 +19,7 @@ from model.contract import last_layer
 from model.legacy import converted
 from model.registry import MODELS
 from model.state_dicts import plain_names, read_safely
+from model.vision import without_memory
 from runtime.files import whole_file
 from runtime.names import convert_texts, local, portable
 from runtime.sentences import shortened
@@ -116,7 +117,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
     info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
     _check_fields(path, info)
     try:
-        with torch.device("meta"):  # takes no memory, in case a damaged file gives huge sizes
+        with without_memory():
             model = build_model(info.model, **info.config)
         load_weights(model, content["state_dict"], assign=True)
         broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]

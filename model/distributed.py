@@ -17,11 +17,11 @@ import torch
 from torch import distributed as dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.ops import StochasticDepth
 
+from model.vision import ops
 from runtime.processes import rank, world
 
-RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
+RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, ops.StochasticDepth)
 _batch = SimpleNamespace(total=1, mixed=False)  # clips in the current batch, in all processes; whether lengths differ
 
 
@@ -91,7 +91,7 @@ class WholeBatchRandom(nn.Module):
         if not self.training:
             return self.layer(x)
         first, total = _rows(x)
-        rest = [1] * (x.ndim - 1) if isinstance(self.layer, StochasticDepth) else x.shape[1:]
+        rest = [1] * (x.ndim - 1) if isinstance(self.layer, ops.StochasticDepth) else x.shape[1:]
         drawn = self.layer(_ones(total, rest, x))
         return x * drawn[first:first + len(x)]
 

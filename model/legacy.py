@@ -19,6 +19,7 @@ import torch
 from model.backbones import BACKBONES, build_backbone
 from model.normalisation import NORMALISATION, normalisation
 from model.state_dicts import tensors_of
+from model.vision import without_memory
 
 NAMES = {  # prefixes of names: original -> ours; the first one that matches applies
     "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
@@ -108,7 +109,7 @@ def _backbone(state: dict[str, torch.Tensor]) -> str:
     """Return the name of the torchvision ResNet whose weights have these shapes."""
     shapes = {name: tensor.shape for name, tensor in state.items() if name.startswith("backbone.")}
     for name in (name for name in BACKBONES if name.startswith("resnet")):
-        with torch.device("meta"):
+        with without_memory():
             network, _ = build_backbone(name)
         if {f"backbone.{key}": tensor.shape for key, tensor in network.state_dict().items()} == shapes:
             return name

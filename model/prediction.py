@@ -1,6 +1,9 @@
 """The prediction of a trained model for one clip."""
 
+import copy
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 from model.checkpoint import ModelInfo
 from model.checks import has_encoder
 from model.contract import class_scores, encode_clips
+from model.feature_cache import FeatureCache
 from model.preprocessing import check_size, normalise
 from runtime.sentences import shortened
 
@@ -36,16 +40,17 @@ def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
 
 @torch.no_grad()
 def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target: str | Sequence[str] = "predicted",
-            label: str | None = None) -> Prediction:
+            label: str | None = None, cache: FeatureCache | None = None) -> Prediction:
     """Classify a clip, given as frames (T, H, W, 3) uint8 RGB of the size that the model reads.
 
     target: the class to be explained, or several: see `explained_classes`. label: the name of the true class.
+    cache: where features are kept on disk, see `feature_cache`.
     Raises ValueError if a score is not finite, or if the model cannot read as many frames as the clip has.
     """
     weight = next(model.parameters(), None)
     tensor = normalise(frames, info.mean, info.std).to("cpu" if weight is None else weight.device)
     try:
-        features = encode_clips(model, tensor[None]) if has_encoder(model) else None
+        features = _features(model, tensor, frames, cache) if has_encoder(model) else None
         scores = class_scores(model, tensor[None])[0] if features is None else model.classify(features)[0]
     except RuntimeError as error:
         if len(frames) == info.sample_duration:
@@ -76,3 +81,50 @@ def explained_classes(target: str | Sequence[str], classes: Sequence[str], predi
         raise ValueError(f"{unknown[0] if unknown else 'no class'} was given as the target, but the model knows "
                          f"{', '.join(classes)}; give one of them")
     return tuple(classes.index(name) for name in names)
+
+
+def feature_cache(folder: Path | None, model: torch.nn.Module, info: ModelInfo) -> FeatureCache | None:
+    """Return where the features of clips are kept on disk for `predict`, or None without a folder.
+
+    ValueError if the model has no features.
+    """
+    if folder is None:
+        return None
+    if not has_encoder(model):
+        raise ValueError("--feature_cache was given, but the model has no encode and classify, so there are no "
+                         "features to keep; leave it out")
+    device = next(iter(model.state_dict().values())).device.type
+    return FeatureCache(folder, model, f"features {info.mean} {info.std} {device}", whole=True)
+
+
+def _features(model: torch.nn.Module, tensor: torch.Tensor, frames: np.ndarray,
+              cache: FeatureCache | None) -> torch.Tensor:
+    """Return the features (1, T, D) of a clip (T, C, H, W), from the cache if they are there."""
+    if cache is None:
+        return encode_clips(model, tensor[None])
+    key = f"{frames.shape} {hashlib.sha256(np.ascontiguousarray(frames)).hexdigest()}"
+    features = cache.load(key)
+    if features is not None and features.ndim == 3 and features.shape[:2] == (1, len(frames)):
+        return features.to(tensor.device)
+    features = encode_clips(model, tensor[None])
+    cache.save(key, features.cpu())
+    return features
+
+
+def with_known_features(model: torch.nn.Module, seen: Prediction) -> torch.nn.Module:
+    """Return a model with the same weights whose `encode` does not compute the features of this clip again.
+
+    They are taken only where no gradient with respect to the frames is asked for.
+    """
+    if seen.features is None:
+        return model
+    known, frames = copy.copy(model), seen.tensor
+
+    def encode(clips: torch.Tensor, *lengths: torch.Tensor | None) -> torch.Tensor:
+        same = clips.numel() == frames.numel() and clips.shape[2:] == frames.shape[1:] and not clips.requires_grad
+        if same and torch.equal(clips.flatten(0, 1), frames):
+            return seen.features.reshape(*clips.shape[:2], -1).clone()
+        return model.encode(clips, *lengths)
+
+    known.encode = encode
+    return known

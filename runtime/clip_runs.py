@@ -1,7 +1,7 @@
 """Run a function over clips and keep the results. Complete results are kept; clips that cannot be read are left out.
 
     with result_folder(Path("results/frame_saliency"), options):
-        metrics, counts = explain_clips(clips, read, explain, check, Path("results/frame_saliency"))
+        metrics, counts = explain_clips(clips, read, explain, check, Path("results/frame_saliency"), threads=2)
     print(counts)                                  # 3 clips explained, 1 kept from before, 0 left out
 
 A clip is any object with a `name` and a `label`. The label may be None.
@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from runtime import processes
 from runtime.files import read_json, sole_writer, whole_folder
 from runtime.recipe import write_recipe
+from runtime.workers import Workers, useful_workers
 
 
 @contextmanager
@@ -34,8 +37,12 @@ def map_clips(clips: Sequence, work: Callable[[Any], Any]) -> list[tuple[Any, An
 
     Raises ValueError if `work` returns None for all clips.
     """
-    pairs = zip(clips, processes.spread(work, clips), strict=True)
-    found = [(clip, result) for clip, result in pairs if result is not None]
+    return _found(clips, processes.spread(work, clips))
+
+
+def _found(clips: Sequence, results: list) -> list[tuple[Any, Any]]:
+    """Return [(clip, result)] without the results that are None. Raises ValueError if all are."""
+    found = [(clip, result) for clip, result in zip(clips, results, strict=True) if result is not None]
     if not found:
         raise ValueError(f"none of the {len(clips)} clips could be read; the warnings above say why")
     return found
@@ -50,28 +57,51 @@ def read_or_warn(read: Callable[[Any], Any], clip: Any) -> Any:
         return None
 
 
-def explain_clips(clips: Sequence, read: Callable[[Any], Any], explain: Callable[[Any, Any, Path], None],
-                  check: Callable[[Any, Path], Any], folder: Path, overwrite: bool = False) -> tuple[dict, str]:
+def clip_folder(clip: Any, folder: Path) -> Path:
+    """Return the folder of a clip's results in the folder of a run."""
+    return folder / (clip.label or "video") / clip.name
+
+
+Finish = Callable[[Path], None]  # writes saliency.npz, metrics.json and pictures into an empty folder
+
+
+def explain_clips(clips: Sequence, read: Callable[[Any], Any], explain: Callable[[Any, Any], Finish],
+                  check: Callable[[Any, Path], Any], folder: Path, overwrite: bool = False,
+                  threads: int | None = None) -> tuple[dict, str]:
     """Explain each clip that has no results yet, or all clips with `overwrite`.
 
-    read(clip) returns the content of a clip. explain(clip, content, new_folder) writes saliency.npz and metrics.json
-    into the empty folder `new_folder`, which then becomes folder/<class>/<clip>. check(metrics, path) returns the
-    content of a metrics.json file and raises ValueError if it has the wrong form.
+    read(clip) returns the content of a clip. explain(clip, content) returns a function that writes saliency.npz and
+    metrics.json into the empty folder that it is given, which then becomes folder/<class>/<clip>. Other processes call
+    this function while the next clip is explained, so it must be one that pickle can send; with one thread or core,
+    this process calls it. check(metrics, path) returns the content of a metrics.json file and raises ValueError if it
+    has the wrong form.
     Returns ({name of a clip: its metrics}, a sentence that counts the clips explained, kept and left out).
     """
-    def explain_or_keep(clip: Any) -> tuple[Any, bool] | None:
-        clip_folder = folder / (clip.label or "video") / clip.name
-        kept = (clip_folder / "saliency.npz").is_file() and not overwrite
-        if not kept:
-            content = read_or_warn(read, clip)
-            if content is None:
-                return None
-            with whole_folder(clip_folder) as new_folder:
-                explain(clip, content, new_folder)
-        metrics_path = clip_folder / "metrics.json"
-        return check(read_json(metrics_path), metrics_path), kept
+    def metrics_of(clip: Any) -> Any:
+        path = clip_folder(clip, folder) / "metrics.json"
+        return check(read_json(path), path)
 
-    found = map_clips(clips, explain_or_keep)
+    own = [clips[index] for index in processes.own(len(clips))]
+    new = [overwrite or not (clip_folder(clip, folder) / "saliency.npz").is_file() for clip in own]
+    kept = [None if is_new else metrics_of(clip) for clip, is_new in zip(own, new, strict=True)]
+    explained = []
+    with Workers(useful_workers(sum(new), threads)) as workers:
+        for clip, is_new in zip(tqdm(own, unit="clip", disable=None), new, strict=True):
+            content = read_or_warn(read, clip) if is_new else None
+            if content is not None:
+                workers.submit(_write_clip, explain(clip, content), clip_folder(clip, folder))
+            explained.append(content is not None)
+    results = [None if metrics is None else (metrics, True) for metrics in kept]
+    for place, clip in enumerate(own):
+        if explained[place]:
+            results[place] = metrics_of(clip), False
+    found = _found(clips, processes.merged(results))
     n_kept = sum(kept for _, (_, kept) in found)
     counts = f"{len(found) - n_kept} clips explained, {n_kept} kept from before, {len(clips) - len(found)} left out"
     return {clip.name: metrics for clip, (metrics, _) in found}, counts
+
+
+def _write_clip(finish: Finish, folder: Path) -> None:
+    """Write the results of a clip, whole or not at all."""
+    with whole_folder(folder) as new_folder:
+        finish(new_folder)

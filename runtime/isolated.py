@@ -92,7 +92,7 @@ def _work(connection: Connection, function: Callable[[Any], Any], item: Any) -> 
 def _settle(connection: Connection) -> None:
     """Prepare a new process to work for its caller, at the other end of the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the group; the caller ends this one
-    threading.Thread(target=_end_with_caller, daemon=True).start()
+    threading.Thread(target=end_with_caller, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silence the decoders; errors are sent through the connection
     _caller.connection = connection
 
@@ -107,7 +107,7 @@ def _answer(connection: Connection, function: Callable, *arguments: Any) -> None
         connection.send((None, text if expected else f"{type(error).__name__}: {text}"))
 
 
-def _end_with_caller() -> None:
+def end_with_caller() -> None:
     """Wait until the caller's process ends, then end this process."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

@@ -74,7 +74,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
         drawn["attention"] = figures.frame_grid(result.frames, attention, result.flow, title, limits, what)
     save_figures(drawn, folder, look.kind)
     if write_video:
-        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=2))
+        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=1))
 
 
 def _shown_map(result: ClipResult, look: FrameLook) -> np.ndarray:

@@ -129,6 +129,19 @@ def _is_map(values: np.ndarray, shape: tuple[int, ...]) -> bool:
     return values.shape == shape and np.issubdtype(values.dtype, np.floating)
 
 
+def flow_of_same_frames(path: Path, frames: np.ndarray) -> np.ndarray | None:
+    """Return the optical flow (T-1, H, W) in a saliency.npz if it holds exactly these frames (T, H, W), else None."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not np.array_equal(archive["frames"], frames):
+                return None
+            flow = archive["flow"]
+    except UNREADABLE:
+        return None
+    same = flow.shape == (len(frames) - 1, *frames.shape[1:]) and flow.dtype == np.float32
+    return flow if same else None
+
+
 def _is_decision(arrays: dict[str, np.ndarray], length: int) -> bool:
     """Return whether the arrays that saliency.when makes are there, and have the shapes that the docstring lists."""
     names = "shapley", "shapley_error", "prefix_padded", "prefix_shorter", "prefix_empty", "sentences"

@@ -59,6 +59,7 @@ REPLACED = {
     " --burners 0 --rounds 1 --frames 4 --size 64 --time_limit 15": "",
     # options that follow others in such a way that none can be appended
     "--options --tsr --tsr_patch 20": "--options --tsr --tsr_patch 16 --tsr_step time",
+    "whole_run --before ../before": "whole_run",  # no earlier version is there
     # there is one clip per drawn video
     "person15_walking_d1_2 person15_walking_d2_1 person15_walking_d3_1 person15_walking_d4_1": "person15_walking_d1_1",
     # the data of the first of two commands serve the second one too
@@ -112,6 +113,7 @@ SMALLER = {
     "tests.benchmarks.feature_tsr": "--heads lstm --frames 3 --features 4 --sample 4 --passes 1",
     "tests.benchmarks.feature_agreement": "--clips 1 --pairs 2 --methods gradient lrp",
     "tests.benchmarks.busy": "--burners 0 --rounds 1 --frames 2 --size 32",
+    "tests.benchmarks.whole_run": "--clips 1 --no_training --runs inference",
     "tests.benchmarks.kills": "--training 0 --preparation 1 --saliency 0 --whole 1",
     "tests.benchmarks.fuzz": "--minutes 0.05",
     "tests.test_memory": "--calls 2",

@@ -1,5 +1,6 @@
 """A run over clips: what is kept, left out and counted."""
 
+import errno
 import json
 
 import pytest
@@ -18,10 +19,14 @@ def read(clip):
     return f"content of {clip.name}"
 
 
-def explain(clip, content, folder):
-    assert content == f"content of {clip.name}"
+def finish(folder):
     (folder / "saliency.npz").touch()
     write_json(folder / "metrics.json", {"gradient": {"auc_flow_frame": 0.5}})
+
+
+def explain(clip, content):
+    assert content == f"content of {clip.name}"
+    return finish
 
 
 def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_path):
@@ -39,13 +44,38 @@ def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_
 
 
 def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
-    def fail(clip, content, folder):
-        (folder / "half").touch()
+    def fail(clip, content):
         raise ValueError("the model overflows")
 
     with pytest.raises(ValueError, match="the model overflows"):
         explain_clips(CLIPS, read, fail, checked_methods, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def half(folder):
+    (folder / "half").touch()
+    raise OSError(errno.ENOSPC, "no room")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_while_writing_is_raised_and_leaves_nothing(tmp_path, threads):
+    with pytest.raises(OSError, match="no room") as caught:
+        explain_clips(CLIPS[:2], read, lambda *clip: half, checked_methods, tmp_path, threads=threads)
+    assert caught.value.errno == errno.ENOSPC
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_explained_before_an_error_is_kept(tmp_path, threads):
+    def explain_first(clip, content):
+        if clip.name == "b":
+            raise KeyboardInterrupt
+        return finish
+
+    with pytest.raises(KeyboardInterrupt):
+        explain_clips(CLIPS[:2], read, explain_first, checked_methods, tmp_path, threads=threads)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "walking/a/saliency.npz", "walking/a/metrics.json"}
 
 
 def test_nothing_that_can_be_read_is_an_error():

@@ -31,7 +31,7 @@ def explained(data_set, trained, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
         use("frame_saliency", data_set, trained, folder, "--limit", 1, "--signed", "--method", NAME, "--compare",
-            "freeze", "--tsr", "--tsr_step", "time", "--target", "running")
+            "freeze", "--tsr", "--tsr_step", "time", "--target", "running", "--threads", 1)
     return SimpleNamespace(folder=folder, result=ClipResult.read(folder / "walking" / CLIP / "saliency.npz"), **drawn)
 
 

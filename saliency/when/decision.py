@@ -1,7 +1,8 @@
 """All that saliency.when says about one clip, as arrays to save, as numbers to average and as sentences to read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,8 +149,20 @@ def decide(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logi
     shapley = frame_values(encoded, segment, pairs, seed)
     found = intervals(encoded, segment)
     curves = prefixes(encoded)
-    return Decision(len(clip), encoded.score_of_clip, encoded.score_of_empty, encoded.difference, encoded.still, target,
-                    int(encoded.clip_scores.argmax()), shapley, found, curves, encoded.encodings, encoded.passes)
+    return _on_cpu(Decision(
+        len(clip), encoded.score_of_clip, encoded.score_of_empty, encoded.difference, encoded.still, target,
+        int(encoded.clip_scores.argmax()), shapley, found, curves, encoded.encodings, encoded.passes))
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return a dataclass, a dictionary or a tensor with all tensors in it on the CPU, where any process can read it."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(part) for name, part in value.items()}
+    if is_dataclass(value):
+        return replace(value, **{part.name: _on_cpu(getattr(value, part.name)) for part in fields(value)})
+    return value
 
 
 def _number(frame: int | None) -> float:
