@@ -8,7 +8,8 @@ import torch
 from model.cnn_lstm import CNNLSTM
 from saliency.fills import background
 from saliency.tsr import temporal_saliency_rescaling
-from saliency.tsr.factored import FactoredRelevance, filled_up
+from saliency.tsr.factored import FactoredRelevance
+from saliency.tsr.frames import filled_up
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.patches import patch_boxes
 from tests.toys import cnn_lstm, smooth

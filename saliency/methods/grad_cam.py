@@ -6,6 +6,9 @@ of them.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,47 +36,68 @@ def grad_cam(model: nn.Module, clip: torch.Tensor, target: int, score: str = "lo
     ValueError if there is no such module, or if its output is none of these.
     """
     check_clip(clip)
-    modules = dict(model.named_modules())
+    with untouched(model), with_gradients(model):
+        frames = clip.detach().clone().requires_grad_(True)
+        with watched(model, len(clip), layer) as seen:
+            value = target_score(class_scores(model, frames[None]), target, score).sum()
+        gradient = torch.autograd.grad(value, seen.feature_map)[0]
+    slopes, maps = as_map(seen.source, gradient), as_map(seen.source, seen.feature_map.detach())
+    weighted = (slopes.mean(tuple(range(2, maps.ndim)), keepdim=True) * maps).sum(1, keepdim=True)  # (T, 1, h, w)
+    return Attribution(enlarged(weighted.relu(), clip), enlarged(weighted, clip))
+
+
+@dataclass
+class Watched:
+    """A feature map that a model computed, and the module that returned it; None if it is the input of a module."""
+
+    feature_map: torch.Tensor | None = None
+    source: nn.Module | None = None
+
+
+@contextmanager
+def watched(model: nn.Module, frames: int, layer: str | None = None, filled: bool = False) -> Iterator[Watched]:
+    """Keep the feature map that the model computes in the block for a number of frames. layer, errors: see `grad_cam`.
+
+    The feature map is there when the block has ended. filled: the model may receive further frames after these.
+    """
+    modules, seen = dict(model.named_modules()), Watched()
     if layer is not None and layer not in modules:
         raise ValueError(f"the model has no module {layer!r}; its first modules are {', '.join(list(modules)[1:12])}")
     ranks = (4, 5) if any(isinstance(module, nn.Conv3d) for module in modules.values()) else (4,)
-    feature_map = source = None  # the map, and the module that returned it
 
     def keep(module, inputs, output):
-        nonlocal feature_map, source
         if layer:
-            feature_map, source = output, module
+            seen.feature_map, seen.source = output, module
             return output.clone() if isinstance(output, torch.Tensor) else None  # an in-place ReLU would overwrite it
-        if isinstance(module, nn.MultiheadAttention) and inputs and _has_tokens(inputs[0], len(clip)):
-            feature_map, source = inputs[0], None
+        if isinstance(module, nn.MultiheadAttention) and inputs and _has_tokens(inputs[0], frames, filled):
+            seen.feature_map, seen.source = inputs[0], None
         for found, origin in ((inputs[0] if isinstance(module, POOLINGS) else None, None), (output, module)):
-            if getattr(found, "ndim", 0) in ranks and _as_map(origin, found).shape[-2:].numel() > 1:
-                feature_map, source = found, origin
+            if getattr(found, "ndim", 0) in ranks and as_map(origin, found).shape[-2:].numel() > 1:
+                seen.feature_map, seen.source = found, origin
         return None
 
     hooks = [module.register_forward_hook(keep) for module in ([modules[layer]] if layer else modules.values())]
     try:
-        with untouched(model), with_gradients(model):
-            frames = clip.detach().clone().requires_grad_(True)
-            value = target_score(class_scores(model, frames[None]), target, score).sum()
-            _check_map(feature_map, len(clip), layer)
-            gradient = torch.autograd.grad(value, feature_map)[0]
+        yield seen
     finally:
         for hook in hooks:
             hook.remove()
-    slopes, maps = _as_map(source, gradient), _as_map(source, feature_map.detach())
-    weighted = (slopes.mean(tuple(range(2, maps.ndim)), keepdim=True) * maps).sum(1, keepdim=True)  # (T, 1, h, w)
-    return Attribution(_enlarged(weighted.relu(), clip), _enlarged(weighted, clip))
+    _check_map(seen.feature_map, frames, layer, filled)
 
 
-def _has_tokens(tensor: Any, frames: int) -> bool:
+def _has_tokens(tensor: Any, frames: int, filled: bool) -> bool:
     """Return whether a tensor has, for each of the frames, a class token and a square grid of patch tokens."""
-    if getattr(tensor, "ndim", 0) != 3 or len(tensor) != frames or tensor.shape[1] < 2:
+    if getattr(tensor, "ndim", 0) != 3 or not _counts(tensor, frames, filled) or tensor.shape[1] < 2:
         return False
     return math.isqrt(tensor.shape[1] - 1) ** 2 == tensor.shape[1] - 1
 
 
-def _as_map(source: nn.Module | None, tensor: torch.Tensor) -> torch.Tensor:
+def _counts(tensor: torch.Tensor, frames: int, filled: bool) -> bool:
+    """Return whether a tensor has a row for each of the frames, and for further ones if the batch may be filled up."""
+    return len(tensor) >= frames if filled else len(tensor) == frames
+
+
+def as_map(source: nn.Module | None, tensor: torch.Tensor) -> torch.Tensor:
     """Return a map with its channels in the second dimension. source: the module that returned it, or None.
 
     Tokens (T, 1 + h * w, K) become the map (T, K, h, w) of their grid. A layer normalisation has its channels last.
@@ -84,12 +108,12 @@ def _as_map(source: nn.Module | None, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.movedim(-1, 1) if isinstance(source, nn.LayerNorm) else tensor
 
 
-def _check_map(feature_map: Any, frames: int, layer: str | None) -> None:
+def _check_map(feature_map: Any, frames: int, layer: str | None, filled: bool) -> None:
     """Raise ValueError if an output is not a map of each of the frames, or of the whole clip."""
     rank = getattr(feature_map, "ndim", 0)
-    if (rank == 4 and len(feature_map) in (1, frames)) or (rank == 5 and len(feature_map) == 1):
+    if rank in (4, 5) and (len(feature_map) == 1 or (rank == 4 and _counts(feature_map, frames, filled))):
         return
-    if not _has_tokens(feature_map, frames):
+    if not _has_tokens(feature_map, frames, filled):
         found = "no module of the model outputs"
         if layer:
             found = f"the output of module {layer!r} ({described(feature_map)}) is not"
@@ -98,7 +122,7 @@ def _check_map(feature_map: Any, frames: int, layer: str | None) -> None:
                          "another --method")
 
 
-def _enlarged(maps: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
+def enlarged(maps: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
     """Enlarge maps to the clip (T, C, H, W): (T, 1, h, w), (1, 1, h, w) or (1, 1, t, h, w) -> (T, H, W)."""
     if maps.ndim == 4 and len(maps) == len(clip):
         return interpolate(maps, clip.shape[-2:], mode="bilinear", align_corners=False)[:, 0]

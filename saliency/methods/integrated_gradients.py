@@ -14,6 +14,11 @@ from saliency.scores import target_score
 POINTS = 32
 
 
+def shares(points: int = POINTS) -> tuple[float, ...]:
+    """Return how far along the path each point lies: the midpoints of `points` equal parts of 0..1."""
+    return tuple((point + 0.5) / points for point in range(points))
+
+
 def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
                          points: int = POINTS) -> Attribution:
     """Compute (x - background) times the mean gradient along the path from the background to the clip.
@@ -24,8 +29,8 @@ def integrated_gradients(model: nn.Module, clip: torch.Tensor, target: int, scor
     """
     baseline = background(clip).expand_as(clip)
     total = torch.zeros_like(clip)
-    for point in range(points):
-        total += frame_gradient(model, baseline + (point + 0.5) / points * (clip - baseline), target, score)
+    for share in shares(points):
+        total += frame_gradient(model, baseline + share * (clip - baseline), target, score)
     attributions = total / points * (clip - baseline)
     with untouched(model), torch.no_grad():
         ends = target_score(class_scores(model, torch.stack([clip, baseline])), target, score)

@@ -19,14 +19,19 @@ from saliency.tsr.patches import patch_boxes
 
 
 @torch.no_grad()
-def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the drop of the score for each replaced frame, from T + 1 frames and T + 1 sequences of them."""
+def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
+                    baseline: torch.Tensor | None = None) -> Attribution:
+    """Compute the drop of the score for each replaced frame, from T + 1 frames and T + 1 sequences of them.
+
+    baseline (C, H, W): what replaces a frame, the background of the clip if None.
+    """
+    empty = background(clip) if baseline is None else baseline
     times = torch.arange(len(clip), device=clip.device)
     replaced = times.repeat(len(clip), 1)  # (T, T), the part that each step shows
     replaced.fill_diagonal_(len(clip))  # the background
     with untouched(model):
         sequences = Sequences(model, clip, target, score)
-        parts = torch.cat([sequences.describe(clip), sequences.describe(background(clip)[None])])  # (T + 1, ...)
+        parts = torch.cat([sequences.describe(clip), sequences.describe(empty[None])])  # (T + 1, ...)
         drop = sequences.scores(parts, times[None]) - sequences.scores(parts, replaced)  # (T,)
     evidence = drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
     return Attribution(evidence.clamp_min(0), evidence)
@@ -34,13 +39,15 @@ def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: st
 
 @torch.no_grad()
 def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", frames: int = 5,
-                    pixels: int = 20) -> Attribution:
+                    pixels: int = 20, baseline: torch.Tensor | None = None) -> Attribution:
     """Compute the drop of the score for each replaced block of `frames` frames and `pixels` x `pixels` pixels.
 
     Blocks do not overlap, and blocks at the far edges may be smaller. Each frame with a replaced box is encoded once.
+    baseline (C, H, W): what replaces a block, the background of the clip if None.
     """
     boxes, _ = patch_boxes(*clip.shape[-2:], pixels, clip.device)
-    empty, times = background(clip), torch.arange(len(clip), device=clip.device)
+    empty = background(clip) if baseline is None else baseline
+    times = torch.arange(len(clip), device=clip.device)
     starts = torch.arange(0, len(clip), frames, device=clip.device)[:, None]  # (blocks, 1)
     in_block = (times >= starts) & (times < starts + frames)  # (blocks, T)
     replaced = times + len(clip) * in_block  # (blocks, T), the part that each step shows; masked frames come last

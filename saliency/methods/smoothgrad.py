@@ -1,5 +1,7 @@
 """SmoothGrad: the mean gradient over noisy copies of the input (Smilkov et al. 2017)."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -13,18 +15,23 @@ SAMPLES = 25
 NOISE = 0.25
 
 
+def noises(clip: torch.Tensor, samples: int = SAMPLES, noise: float = NOISE, seed: int = 0) -> Iterator[torch.Tensor]:
+    """Yield the noise (T, C, H, W) of each of the noisy copies of a clip. The options are those of `mean_gradient`."""
+    spread = noise * (clip.max() - clip.min())
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(samples):
+        yield spread * torch.randn(clip.shape, generator=generator, dtype=clip.dtype).to(clip.device)
+
+
 def mean_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str, samples: int = SAMPLES,
                   noise: float = NOISE, seed: int = 0) -> torch.Tensor:
     """Return the mean signed gradient over `samples` noisy copies of the clip, (T, C, H, W).
 
     noise: standard deviation of the Gaussian noise, as a share of the range of the clip's values.
     """
-    spread = noise * (clip.max() - clip.min())
-    generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(clip)
-    for _ in range(samples):
-        noisy = clip + spread * torch.randn(clip.shape, generator=generator, dtype=clip.dtype).to(clip.device)
-        total += frame_gradient(model, noisy, target, score)
+    for drawn in noises(clip, samples, noise, seed):
+        total += frame_gradient(model, clip + drawn, target, score)
     return total / samples
 
 

@@ -14,15 +14,20 @@ perturbation was 0.9 to 1.4 times the estimate before doubling.
 """
 
 import torch
+from torch.nn.functional import pad
 
 LEADING = 4  # directions that have probes of their own; ranks below the full rank are multiples of this number
 PROBES = 1  # random mixtures for each of both groups; the sum over thousands of pixels varies little
 SAFETY = 2.0  # factor of the estimated stretch
 TINY = 1e-300  # keeps norms away from 0
+WIDE = 512  # more perturbations than this, and more numbers per row still: the perturbations' Gram matrix is cheaper
 
 
 class LowRankFactors:
-    """Deviations (P, T, D) of P perturbations, factored for each of T frames. K = min(P, D).
+    """Deviations (P, T, D) of P perturbations, factored for each of T frames. K = min(P, D), or less with `enough`.
+
+    D counts the numbers of all variants of a frame. enough (T,): residuals that need not be described, or None. They
+    save memory if D is large.
 
     directions (T, D, K): right singular vectors as columns, the most important first. coefficients (P, T, K): the
     deviations expressed in them. numerical_ranks (T,): numbers of singular values above rounding. residuals (T, K+1):
@@ -30,12 +35,17 @@ class LowRankFactors:
     mixture_norms (PROBES, T, K+1): the norms of the mixtures without their first 0..K directions.
     """
 
-    def __init__(self, deviations: torch.Tensor):
-        sigma, directions = _right_singular_vectors(deviations.transpose(0, 1))  # (T, K), (T, D, K)
-        self.directions = directions.to(deviations)
-        self.coefficients = torch.einsum("ptd,tdk->ptk", deviations, self.directions)
+    def __init__(self, deviations: torch.Tensor, enough: torch.Tensor | None = None):
+        if enough is not None and WIDE < len(deviations) < deviations.shape[-1]:
+            sigma, self.directions, self.coefficients, dropped = _leading_factors(deviations, enough)
+        else:
+            sigma, directions = _right_singular_vectors(deviations.transpose(0, 1))  # (T, K), (T, D, K)
+            self.directions = directions.to(deviations)
+            self.coefficients = torch.einsum("ptd,tdk->ptk", deviations, self.directions)
+            dropped = sigma.new_zeros(len(deviations), len(sigma))  # (P, T), norms of what no direction describes
         self.numerical_ranks = (sigma > sigma[:, :1] * torch.finfo(deviations.dtype).eps).sum(1).cpu()
-        largest = [_tail_norms(part).amax(0) for part in self.coefficients.split(256)]
+        parts = zip(self.coefficients.split(256), dropped.split(256), strict=True)
+        largest = [_tail_norms(part, missing).amax(0) for part, missing in parts]
         self.residuals = torch.stack(largest).amax(0).cpu()
         generator = torch.Generator().manual_seed(0)
         random = torch.randn(PROBES, *sigma.shape, generator=generator).to(sigma)
@@ -54,17 +64,18 @@ class LowRankFactors:
 
         pulled (2 * PROBES, T, pixels): the probe vectors, pulled back. Frames are treated in the order of their error
         at rank 0. Each gets an equal share of the budget that is left, so later frames may use what earlier ones spare.
-        A frame whose error is too large at every rank tried keeps its numerical rank, without error.
+        A frame whose error is too large at every rank tried keeps its numerical rank, with no error but the dropped.
         """
         rest = pulled[PROBES:]
         stretch_of_all = self._stretch(pulled[:PROBES] + rest, 0)
         stretch_of_rest = self._stretch(rest, min(LEADING, self.mixture_norms.shape[-1] - 1))
-        ranks, errors = self.numerical_ranks.clone(), torch.zeros(len(self.numerical_ranks), dtype=torch.double)
+        ranks, errors = self.numerical_ranks.clone(), self.residuals[:, -1] * stretch_of_rest
         order = (self.residuals[:, 0] * stretch_of_all).argsort().tolist()
         for done, i in enumerate(order):
+            spent = float(errors.sum() - errors[i])
             tried = torch.arange(0, int(ranks[i]), LEADING)
             error = self.residuals[i, tried] * torch.where(tried == 0, stretch_of_all[i], stretch_of_rest[i])
-            small_enough = (error <= (budget - float(errors.sum())) / (len(order) - done)).nonzero()
+            small_enough = (error <= (budget - spent) / (len(order) - done)).nonzero()
             if len(small_enough):
                 first = small_enough[0, 0]
                 ranks[i], errors[i] = tried[first], error[first]
@@ -91,7 +102,34 @@ def _right_singular_vectors(matrices: torch.Tensor) -> tuple[torch.Tensor, torch
     return squares.flip(-1).clamp_min(0).sqrt(), directions.flip(-1)
 
 
-def _tail_norms(values: torch.Tensor) -> torch.Tensor:
-    """Return the norms of vectors (..., K) without their first 0, 1, ..., K entries, (..., K+1). The last norm is 0."""
-    sums = values.double().square().flip(-1).cumsum(-1).flip(-1).sqrt()
-    return torch.cat([sums, torch.zeros_like(sums[..., :1])], -1)
+def _leading_factors(deviations: torch.Tensor, enough: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return singular values (T, K), directions (T, D, K), coefficients (P, T, K), norms of the rests (P, T), P < D.
+
+    K is the number of directions that the frame with the most needs to leave no larger rest than `enough` (T,). The
+    left singular vectors U come from the eigenvectors of the Gram matrix (P, P). With them, deviations = U (U' A).
+    """
+    parts = []
+    for rows, allowed in zip(deviations.unbind(1), enough.tolist(), strict=True):
+        wide = rows.double()  # (P, D)
+        squares, left = torch.linalg.eigh(wide @ wide.T)
+        left = left.flip(-1)
+        rests = _tail_norms(left * squares.flip(-1).clamp_min(0).sqrt())  # (P, P + 1)
+        count = int((rests.amax(0) > allowed).sum())
+        directions = left[:, :count].T @ wide  # (K, D)
+        sigma = directions.norm(dim=1).clamp_min(TINY)
+        parts.append((sigma, (directions / sigma[:, None]).T.to(rows), (left[:, :count] * sigma).to(rows),
+                      rests[:, count]))
+    most = max(1, *(len(sigma) for sigma, *_ in parts))
+    sigma, directions, coefficients = (
+        torch.stack([pad(part[kind], (0, most - len(part[0]))) for part in parts]) for kind in range(3))
+    return sigma, directions, coefficients.transpose(0, 1), torch.stack([rest for *_, rest in parts], 1)
+
+
+def _tail_norms(values: torch.Tensor, beyond: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the norms of vectors (..., K) without their first 0, 1, ..., K entries, (..., K+1).
+
+    beyond (...): the norms of further entries, 0 if None.
+    """
+    squares = values.double().square().flip(-1).cumsum(-1).flip(-1)
+    squares = torch.cat([squares, torch.zeros_like(squares[..., :1])], -1)
+    return (squares if beyond is None else squares + beyond[..., None].square()).sqrt()

@@ -4,6 +4,7 @@
     python3 -m tests.benchmarks.tsr --frames 15 30 60 --sizes 64 120 150 224 --tolerances 1e-3 0
     python3 -m tests.benchmarks.tsr --resume_path snapshots/run/best.pth
     python3 -m tests.benchmarks.tsr --head transformer --train          # another head
+    python3 -m tests.benchmarks.tsr --bases gradient_x_input smoothgrad # other maps than the gradient
 
 The literal loop's time is that of the median of --passes of its passes times their number; these passes are also what
 the deltas are compared with. The engine's is the median of --repeats runs, spread over these passes. Without a
@@ -32,8 +33,8 @@ from model.cnn_lstm import CNNLSTM
 from model.heads import HEADS
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from saliency.fills import background
-from saliency.tsr.algorithm import MEMORY
-from saliency.tsr.factored import FactoredRelevance
+from saliency.tsr.algorithm import MEMORY, choose_engine
+from saliency.tsr.bases import BASES, make_base
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.patches import patch_boxes
 
@@ -49,6 +50,9 @@ def build_parser():
     parser.add_argument("--resume_path", default=None, help="a model of main.py instead of a ResNet-18")
     parser.add_argument("--head", choices=tuple(HEADS), default="lstm", help="head of the ResNet-18")
     parser.add_argument("--train", action="store_true", help="a trained head instead of a random one")
+    parser.add_argument("--bases", choices=tuple(BASES), nargs="+", default=["gradient"], help="maps to rescale")
+    parser.add_argument("--points", type=int, default=16, help="points of integrated gradients")
+    parser.add_argument("--samples", type=int, default=8, help="copies of SmoothGrad")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peak_size", type=int, default=2048, help="side of the matrices whose product is timed")
     return parser
@@ -108,13 +112,20 @@ def walker(frames, size, device, seed=0, action="walking"):
     return normalise(resize(middle, size)[..., None].repeat(3, -1), IMAGENET_MEAN, IMAGENET_STD).to(device)
 
 
-def run_engine(model, clip, patch, tolerance):
+def options_of(base, args):
+    """Return the options of the method of a base."""
+    if base == "integrated_gradients":
+        return {"points": args.points}
+    return {"samples": args.samples} if base.startswith("smoothgrad") else {}
+
+
+def run_engine(model, clip, base, patch, tolerance):
     """One whole TSR: what it perturbed, what it found, and the seconds of the time step (setup included) and of all."""
     fill, device = background(clip), clip.device
     boxes, _ = patch_boxes(*clip.shape[-2:], patch, device)
     whole = boxes.new_tensor([0, clip.shape[2], 0, clip.shape[3]]).expand(len(clip), 4)
     every = torch.arange(len(clip), device=device)
-    engine, setup = timed(lambda: FactoredRelevance(model, clip, 0, tolerance=tolerance, memory=MEMORY * 1e9), device)
+    engine, setup = timed(lambda: choose_engine(model, clip, 0, "logit", tolerance, MEMORY, base=base), device)
     (time_delta, time_bound), time_step = timed(lambda: engine.changes(every, whole, fill), device)
     important = (time_delta > time_delta.quantile(0.55)).nonzero()[:, 0]
     frames, places = important.repeat_interleave(len(boxes)), boxes.repeat(len(important), 1)
@@ -126,17 +137,17 @@ def run_engine(model, clip, patch, tolerance):
     )  # fmt: skip
 
 
-def measure(model, clip, patch, tolerance, passes, repeats, peak):
+def measure(model, clip, patch, tolerance, passes, repeats, peak, base=None):
     """One line: seconds of both, their ratio for the time step and for all, and the largest relative difference."""
     device, length = clip.device, len(clip)
-    literal, fill = LiteralRelevance(model, clip, 0), background(clip)
-    runs = [run_engine(model, clip, patch, tolerance)]
+    literal, fill = LiteralRelevance(model, clip, 0, base=base), background(clip)
+    runs = [run_engine(model, clip, base, patch, tolerance)]
     found = runs[0]
     chosen = torch.linspace(0, len(found.frames) - 1, passes).long()
     exact, literal_seconds = [], []
     for one in chosen.split(1):
         if len(runs) <= len(exact) * repeats // passes:
-            runs.append(run_engine(model, clip, patch, tolerance))
+            runs.append(run_engine(model, clip, base, patch, tolerance))
         (delta, _), seconds = timed(partial(literal.changes, found.frames[one], found.places[one], fill), device)
         exact.append(delta)
         literal_seconds.append(seconds)
@@ -144,9 +155,10 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak):
     per_pass = median(literal_seconds)
     fast, fast_time = median(run.seconds for run in runs), median(run.time_seconds for run in runs)
     count, flops = 1 + length + len(found.frames), pass_flops(model, clip)
+    literal_ideal = sum(passes * each for passes, each in zip(literal.base.passes(length), flops, strict=True)) / peak
     ideal = sum(passes * each for passes, each in zip(found.passes, flops, strict=True)) / peak
     return {
-        "head": model.config["head"], "device": str(device),
+        "base": literal.base.name, "variants": literal.base.count, "head": model.config["head"], "device": str(device),
         "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance,
         "perturbations": count - 1, "literal_s": round(per_pass * count, 2), "engine_s": round(fast, 2),
         "ratio": round(per_pass * count / fast, 1),
@@ -154,10 +166,10 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak):
         "max_error_time": float((exact_time - found.time_delta[-3:]).abs().max() / found.time_delta.max()),
         "max_error_patch": float((torch.cat(exact) - found.patch_delta[chosen]).abs().max() / found.patch_delta.max()),
         "error_bound": found.error_bound, "engine_forward": found.passes[0], "engine_backward": found.passes[1],
-        "literal_frame_passes": count * length,
+        "literal_forward": count * literal.base.passes(length)[0],
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "matmul_peak_gflops": round(peak / 1e9, 1), "peak_share": round(ideal / fast, 2),
-        "literal_peak_share": round(length * sum(flops) / peak / per_pass, 2),
+        "literal_peak_share": round(literal_ideal / per_pass, 2),
     }  # fmt: skip
 
 
@@ -173,9 +185,11 @@ def main(argv=None):
     for frames in args.frames:
         for size in args.sizes:
             clip = walker(frames, size, device)
-            for tolerance in args.tolerances:
-                line = measure(model, clip, args.patch, tolerance, args.passes, args.repeats, peak)
-                print(json.dumps(line), flush=True)
+            for name in args.bases:
+                base = make_base(name, clip, **options_of(name, args))
+                for tolerance in args.tolerances:
+                    line = measure(model, clip, args.patch, tolerance, args.passes, args.repeats, peak, base)
+                    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
