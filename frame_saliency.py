@@ -114,6 +114,8 @@ def work(args):
         if processes.is_first():
             checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)
+            if "tsr" in chosen_methods(args)["methods"]:
+                print(f"TSR rescales the map of the method {chosen_methods(args)['options']['tsr']['base']}.")
             if args.export:
                 export_clips(args.result_path, rows, args.export, *args.export_frames)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
@@ -145,7 +147,7 @@ def chosen_methods(args):
     """Return the keyword arguments of saliency.explain.explain: the methods, their options, and what they explain."""
     methods = list(dict.fromkeys(["gradient", args.method, *args.compare, *(["tsr"] if args.tsr else [])]))
     return {"methods": methods, "score": args.score, "smooth": args.smooth,
-            "options": {name: opts.method_options(args, METHODS[name]) for name in methods}}
+            "options": opts.options_of_methods(args, METHODS, methods)}
 
 
 def explain_clip(args, model, info, centre, cache, clip, content):

@@ -238,7 +238,7 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
     lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
     add_map("--method", choices=tuple(methods), default="gradient", help=f"attribution behind the map. {lines}")
     add_map("--tsr", action="store_true", help="compute temporal saliency rescaling too: how much masking each frame "
-            "and each part of the important frames changes the gradient")
+            "and each part of the important frames changes the map")
     add_map("--figure_format", choices=("png", "pdf", "svg"), default="png", help="format of the figures")
     for name, method in methods.items():
         options = [option for option in method.options if f"--{option.destination}" not in parser.owners]
@@ -259,7 +259,8 @@ def options_of_methods(args, methods: dict[str, Method], names):
     """Return {name: keyword arguments} of the methods with these names. TSR gets its base, and the base's options."""
     options = {name: method_options(args, methods[name]) for name in names}
     if "base" in options.get("tsr", {}):
-        base = args.tsr_base or (args.method if methods[args.method].sequences else "gradient")
+        chosen = methods[args.method]
+        base = args.tsr_base or (args.method if chosen.sequences or chosen.rescaled else "gradient")
         options["tsr"] |= {"base": base, "base_options": method_options(args, methods[base])}
     return options
 

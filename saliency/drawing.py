@@ -85,6 +85,8 @@ def _shown_map(result: ClipResult, look: FrameLook) -> np.ndarray:
 def _class_pictures(result: ClipResult, title: str, look: FrameLook) -> dict[str, Figure]:
     """Return the pictures of one explained class: {"time": the time strip, "frames": the grid of frames}."""
     shown, label, heading = _shown_map(result, look), look.shown or look.method, "saliency"
+    base = result.facts.get("tsr_base") if label == "tsr" else None
+    label = rescaled_name(base) if base else label
     line, line_name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
     if look.signed:
         line, label, heading = shown, f"evidence for {result.facts['target']}", look.method

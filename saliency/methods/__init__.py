@@ -30,6 +30,7 @@ class Method(NamedTuple):
     needs_encode: whether it works only for models with `encode` and `classify`. heads: the names of the heads for which
     it is defined, empty if it is for every model. sequences: for methods of features, the function that attributes
     batches of sequences ("package.module:name", saliency/methods/sequences.py), with which TSR masks their features.
+    rescaled: for methods of pixels, whether TSR can rescale their map (saliency/tsr/bases.py).
     """
 
     place: str
@@ -39,6 +40,7 @@ class Method(NamedTuple):
     needs_encode: bool = False
     heads: tuple[str, ...] = ()
     sequences: str = ""
+    rescaled: bool = False
 
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
@@ -120,30 +122,33 @@ SHAPLEY_OPTIONS = (
 )
 
 METHODS = {
-    "gradient": Method("saliency.methods.gradient:gradient", "|dS/dx| (Simonyan et al. 2014)"),
+    "gradient": Method("saliency.methods.gradient:gradient", "|dS/dx| (Simonyan et al. 2014)", rescaled=True),
     "gradient_x_input": Method("saliency.methods.gradient:gradient_x_input", "|x dS/dx| (Shrikumar et al. 2016)",
-                               signed=True),
+                               signed=True, rescaled=True),
     "smoothgrad": Method("saliency.methods.smoothgrad:smoothgrad",
-                         "mean gradient of noisy copies (Smilkov et al. 2017)", SMOOTHGRAD_OPTIONS),
+                         "mean gradient of noisy copies (Smilkov et al. 2017)", SMOOTHGRAD_OPTIONS, rescaled=True),
     "smoothgrad_x_difference": Method("saliency.methods.smoothgrad:smoothgrad_x_difference",
-                                      "SmoothGrad times the difference from the background", SMOOTHGRAD_OPTIONS, True),
+                                      "SmoothGrad times the difference from the background", SMOOTHGRAD_OPTIONS, True,
+                                      rescaled=True),
     "integrated_gradients": Method("saliency.methods.integrated_gradients:integrated_gradients",
-                                   "path from the background (Sundararajan et al. 2017)", PATH_OPTIONS, True),
+                                   "path from the background (Sundararajan et al. 2017)", PATH_OPTIONS, True,
+                                   rescaled=True),
     "gradient_shap": Method("saliency.methods.gradient_shap:gradient_shap", "paths from the clip standing still at "
                             "random frames (Lundberg and Lee 2017; Erion et al. 2021)", SHAP_OPTIONS, True),
     "grad_cam": Method(
         "saliency.methods.grad_cam:grad_cam", "weighted channels of the last feature map (Selvaraju et al. 2017)",
         (Option("layer", str, None, "name of the module whose output is weighted; default: the last one before the "
-                "global pooling", "layer"),), True),
+                "global pooling", "layer"),), True, rescaled=True),
     "freeze": Method("saliency.methods.freeze:freeze", "change when the clip stands still (Mänttäri et al. 2020)",
                      (Option("frames", int, 5, "frames that stand still", "freeze_frames", least=1),), True),
     "occlusion_frame": Method("saliency.methods.occlusion:occlusion_frame",
-                              "drop of S when a frame is blanked (Zeiler and Fergus 2014, in time)", signed=True),
+                              "drop of S when a frame is blanked (Zeiler and Fergus 2014, in time)", signed=True,
+                              rescaled=True),
     "occlusion_block": Method(
         "saliency.methods.occlusion:occlusion_block",
         "drop of S when a space-time block is blanked (Zeiler and Fergus 2014)",
         (Option("frames", int, 5, "length of a block in frames", "occlusion_frames", least=1),
-         Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1)), True),
+         Option("pixels", int, 20, "side of a block in pixels", "occlusion_pixels", least=1)), True, rescaled=True),
     "interval": Method(
         "saliency.methods.interval:interval", "mean effect of changing the intervals that contain a frame",
         (Option("change", str, "background", "the frames of an interval show the background, stand still, or run "
@@ -151,9 +156,14 @@ METHODS = {
         signed=True, needs_encode=True),
     "shapley_frame": Method("saliency.methods.shapley:shapley_frame", "Shapley value of each frame (Bento et al. 2021)",
                             SHAPLEY_OPTIONS, True, needs_encode=True),
-    "tsr": Method("saliency.methods.rescaling:tsr", "temporal saliency rescaling of the gradient (Ismail et al. 2020)",
-                  TSR_OPTIONS),
 }
+BASES = tuple(name for name, method in METHODS.items() if method.rescaled)
+METHODS["tsr"] = Method(
+    "saliency.methods.rescaling:tsr",
+    "temporal saliency rescaling of the gradient or another map (Ismail et al. 2020)",
+    (*TSR_OPTIONS,
+     Option("base", str, None, "map that TSR rescales; default: that of --method if it is one of these, else the "
+            "gradient", "tsr_base", choices=BASES)))
 ALL = "all"  # stands for ALL_METHODS on the command line
 ALL_METHODS = tuple(name for name in METHODS if name != "tsr")  # which has a switch of its own and takes longer
 FEATURE_METHODS = {

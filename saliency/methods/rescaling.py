@@ -9,8 +9,9 @@ from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 
 
 def tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", **options) -> Attribution:
-    """Compute TSR of |dS/dx|, with the options of saliency.tsr.temporal_saliency_rescaling. The map lies in 0..1.
+    """Compute TSR of |dS/dx|, or of the map `base`, with the options of saliency.tsr.temporal_saliency_rescaling.
 
+    The map lies in 0..1. The fact `base` names the map that was rescaled, if it is not the gradient.
     The arrays are time_delta (T,), time_contribution (T,) and patch_delta (T, rows, columns).
     """
     result = temporal_saliency_rescaling(model, clip, target, score=score, **options)
@@ -18,6 +19,8 @@ def tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
     facts = {"error_bound": result.error_bound}
     if options.get("amp"):
         facts["amp_error"] = result.amp_error
+    if options.get("base") not in (None, "gradient"):
+        facts["base"] = options["base"]
     return Attribution(result.tsr, None, facts, arrays)
 
 

@@ -63,7 +63,9 @@ def _maps(result: ClipResult) -> list[Map]:
 def _unit(name: str, result: ClipResult) -> str:
     """Return what the values of a map are. TSR without any change by a patch is the time contribution alone."""
     patches = result.arrays.get("patch_delta")
-    return FRAMES_ONLY if name == "tsr" and patches is not None and not patches.any() else UNITS.get(name, "")
+    unit = FRAMES_ONLY if name == "tsr" and patches is not None and not patches.any() else UNITS.get(name, "")
+    base = result.facts.get("tsr_base") if name == "tsr" else None
+    return f"{rescaled_name(base)}: {unit}" if base else unit
 
 
 def _share_limits(classes: list[dict[str, Any]]) -> None:

@@ -14,7 +14,8 @@ function leadText() {
 function tsrText(option) {
   const patches = [`patch ${option.tsr_patch}`, `quantile ${option.tsr_quantile}`];
   const masked = option.tsr_step === "time" ? ["frames only"] : patches;
-  return `TSR (${[...masked, `fill ${option.tsr_fill}`].join(", ")})`;
+  const rescaled = run.clips.find(clip => clip.tsr_base)?.tsr_base, base = rescaled ? ` of ${words(rescaled)}` : "";
+  return `TSR${base} (${[...masked, `fill ${option.tsr_fill}`].join(", ")})`;
 }
 
 // Returns the words for a value of --target.
