@@ -259,8 +259,7 @@ def options_of_methods(args, methods: dict[str, Method], names):
     """Return {name: keyword arguments} of the methods with these names. TSR gets its base, and the base's options."""
     options = {name: method_options(args, methods[name]) for name in names}
     if "base" in options.get("tsr", {}):
-        chosen = methods[args.method]
-        base = args.tsr_base or (args.method if chosen.sequences or chosen.rescaled else "gradient")
+        base = args.tsr_base or (args.method if methods[args.method].is_base else "gradient")
         options["tsr"] |= {"base": base, "base_options": method_options(args, methods[base])}
     return options
 

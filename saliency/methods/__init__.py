@@ -42,6 +42,11 @@ class Method(NamedTuple):
     sequences: str = ""
     rescaled: bool = False
 
+    @property
+    def is_base(self) -> bool:
+        """Whether TSR can rescale the map of this method."""
+        return self.rescaled or bool(self.sequences)
+
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
               **options) -> Attribution:
@@ -162,8 +167,8 @@ METHODS["tsr"] = Method(
     "saliency.methods.rescaling:tsr",
     "temporal saliency rescaling of the gradient or another map (Ismail et al. 2020)",
     (*TSR_OPTIONS,
-     Option("base", str, None, "map that TSR rescales; default: that of --method if it is one of these, else the "
-            "gradient", "tsr_base", choices=BASES)))
+     Option("base", str, None, "method that is rescaled; default: that of --method, or the gradient", "tsr_base",
+            choices=BASES)))
 ALL = "all"  # stands for ALL_METHODS on the command line
 ALL_METHODS = tuple(name for name in METHODS if name != "tsr")  # which has a switch of its own and takes longer
 FEATURE_METHODS = {

@@ -155,7 +155,6 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak, base=None):
     per_pass = median(literal_seconds)
     fast, fast_time = median(run.seconds for run in runs), median(run.time_seconds for run in runs)
     count, flops = 1 + length + len(found.frames), pass_flops(model, clip)
-    literal_ideal = sum(passes * each for passes, each in zip(literal.base.passes(length), flops, strict=True)) / peak
     ideal = sum(passes * each for passes, each in zip(found.passes, flops, strict=True)) / peak
     return {
         "base": literal.base.name, "variants": literal.base.count, "head": model.config["head"], "device": str(device),
@@ -166,10 +165,8 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak, base=None):
         "max_error_time": float((exact_time - found.time_delta[-3:]).abs().max() / found.time_delta.max()),
         "max_error_patch": float((torch.cat(exact) - found.patch_delta[chosen]).abs().max() / found.patch_delta.max()),
         "error_bound": found.error_bound, "engine_forward": found.passes[0], "engine_backward": found.passes[1],
-        "literal_forward": count * literal.base.passes(length)[0],
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "matmul_peak_gflops": round(peak / 1e9, 1), "peak_share": round(ideal / fast, 2),
-        "literal_peak_share": round(literal_ideal / per_pass, 2),
     }  # fmt: skip
 
 
