@@ -18,7 +18,7 @@ from data.datasets import DATASETS
 from model.normalisation import MEANS, NORMALISATION
 from model.registry import LAYOUTS, MODELS, is_own_model
 from runtime import processes, threads
-from runtime.flags import LARGEST, OneOrMore, add_declared, number
+from runtime.flags import LARGEST, OneOrMore, add_declared, cache_folder, number
 from runtime.names import readable
 from runtime.sentences import shortened
 from saliency.methods import ALL, ALL_METHODS, Method
@@ -162,11 +162,6 @@ def add_data_options(parser):
     add_dataset(group, "annotation_path", "video_path")
     group.add_argument("--n_classes", type=positive_int, help="number of classes, checked against data and model")
     group.add_argument("--num_workers", type=whole_number, default=0, help="processes that load clips")
-
-
-def cache_folder(text):
-    """Return the folder that a value of --feature_cache names, or None for none."""
-    return None if text == "none" else Path(text)
 
 
 def add_normalisation_options(group):

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from runtime.declare import Option
@@ -27,6 +28,11 @@ class OneOrMore(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
+
+
+def cache_folder(text: str) -> Path | None:
+    """Return the folder that a value of --feature_cache names, or None for none."""
+    return None if text == "none" else Path(text)
 
 
 def frame_range(text: str) -> tuple[int, int]:
