@@ -13,8 +13,10 @@ from pathlib import Path
 from runtime.files import read_json, whole_file
 from runtime.progress import each
 from saliency.baselines import BASELINES
+from saliency.over_clips import OverClips
 from saliency.report.clip import clip_part, feature_part
 from saliency.report.document import document_around_data, json_line, scale_colours
+from saliency.report.overview import overview_part
 from saliency.report.pairing import read_recipe, why_apart
 from saliency.report.pictures import QUALITIES
 from saliency.result import ClipResult
@@ -23,7 +25,7 @@ PAGE = "report.html"
 SOURCES = (  # the page, its style, and its scripts in the order in which they run
     "page.html", "style.css",
     "data.js", "text.js", "elements.js",  # helpers
-    "header.js", "findings.js", "comparison.js", "checks.js", "gallery.js",  # the parts of the page
+    "header.js", "findings.js", "comparison.js", "checks.js", "overview.js", "gallery.js",  # the parts of the page
     "panel.js", "classes.js", "scale.js", "maps.js", "answers.js", "timeline.js", "when.js", "features.js",
     "controls.js",  # the panel of a clip
     "start.js",
@@ -58,25 +60,44 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
             if apart:
                 problems.append(f"The results in {features.name} are not shown, because {apart}.")
                 features = None
-        clips = _write_clips(page, folder, paths, features, problems)
-        page.write(json_line(_run(folder, features, clips, problems)).rstrip() + after)
+        seen = OverClips(_method(folder), _method(features))
+        clips = _write_clips(page, folder, paths, features, problems, seen)
+        run = _run(folder, features, clips, problems) | {"overview": overview_part(seen, folder)}
+        page.write(json_line(run).rstrip() + after)
     return folder / PAGE
 
 
-def _write_clips(page, folder, paths, features, problems):
+def _method(folder):
+    """Return the --method of the run in a folder, or None if it is not known."""
+    options = read_recipe(folder).get("options") if folder else None
+    return options.get("method") if isinstance(options, dict) else None
+
+
+def _write_clips(page, folder, paths, features, problems, seen):
     """Write a line per clip. Return what the gallery shows of each; add a sentence per unreadable result to `problems`.
 
-    features: folder of the results of features, or None.
+    features: folder of the results of features, or None. seen: the OverClips to which the clips are added.
     """
+    def frames_of(result, *more):
+        found = clip_part(result, *more)
+        seen.add_frames(result)
+        return found
+
+    def features_of(result, length, place):
+        found = feature_part(result, length)
+        seen.add_features(place, result)
+        return found
+
     clips, quality = [], QUALITIES[0]
     for path in each(paths, "report", "clip"):
-        found = _from_file(path, problems, "clip", clip_part, allowed_bytes(len(paths)), quality)
+        found = _from_file(path, problems, "clip", frames_of, allowed_bytes(len(paths)), quality)
         if found is None:
             continue
         about, line, quality = found
         own = features and features / path.relative_to(folder)
         if own and own.is_file():
-            line["features"] = _from_file(own, problems, "feature saliency", feature_part, about["shape"][0])
+            place = path.parent.relative_to(folder).as_posix()
+            line["features"] = _from_file(own, problems, "feature saliency", features_of, about["shape"][0], place)
         page.write(json_line(line))
         clips.append({"clip": path.parent.name, **about})
     alone = [path for path in features.glob("*/*/saliency.npz")

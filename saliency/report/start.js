@@ -7,4 +7,5 @@ describeSanity();
 describeDeletion();
 describeMethods();
 describeFeatures();
+describeOverview();
 describeGallery();

@@ -1,0 +1,63 @@
+// Shows what the clips have in common: mean profiles in time per class, and the features used most often.
+
+const VERDICTS = {right: "right predictions", wrong: "wrong predictions", none: "clips without a label"};
+
+// Returns the shapes of a group of clips in a chart of `steps` by 1: its interval, if it has one, and its mean.
+function profileShapes({mean, low, high, kind}, largest) {
+  const at = (values, places) => places.map(place => `${place + 0.5},${1 - values[place] / largest}`).join(" ");
+  const places = mean.map((_, place) => place), shapes = [];
+  if (low.every(Number.isFinite)) {
+    shapes.push(svgElement("polygon", {class: `profile_${kind}`,
+      points: `${at(high, places)} ${at(low, [...places].reverse())}`}));
+  }
+  return [...shapes, svgElement("polyline", {class: `profile_${kind}`, points: at(mean, places)})];
+}
+
+// Returns the chart of a class; `groups` are its right and its wrong predictions.
+function profileChart(name, groups, largest, relative) {
+  const steps = groups[0].mean.length, svg = svgElement("svg", {viewBox: `0 0 ${steps} 1`, class: "chart", role: "img",
+    preserveAspectRatio: "none", "aria-label": `Mean share of the saliency over time, ${name}`});
+  svg.append(...groups.flatMap(group => profileShapes(group, largest)));
+  const legend = groups.map(({kind, n}) => el("span", {}, el("i", {className: `profile_${kind}`}),
+    `${VERDICTS[kind]}, n = ${n}` + (n === 1 ? ", no interval" : "")));
+  const ends = relative ? ["0", "relative time", "1"] : ["1", "frame", String(steps)];
+  return el("figure", {}, el("strong", {}, name), el("div", {}, `0 to ${amount(largest)} of the saliency`), svg,
+    el("div", {className: "ends"}, ...ends.map(text => el("span", {}, text))),
+    el("div", {className: "legend"}, ...legend));
+}
+
+function describeProfiles({method, relative, left_out: leftOut, groups}) {
+  const clips = groups.reduce((sum, {n}) => sum + n, 0);
+  const left = leftOut ? ` Left out: ${counted(leftOut, "clip")} without this map, or with a map that is 0.` : "";
+  if (clips < 2) {
+    get("profiles_note").textContent = `A mean profile needs several clips; this run has ${clips}.` + left;
+    return;
+  }
+  get("profiles_note").textContent = `Share of the saliency (${words(method)}) in each `
+    + (relative ? "of 20 steps of relative time, because the clips have different lengths" : "frame")
+    + ": mean over clips, with a 95 % bootstrap interval. The charts have the same scale." + left;
+  const largest = Math.max(...groups.flatMap(({mean, high}) => [...mean, ...high])) || 1, classes = new Map();
+  for (const group of groups) {
+    const name = group.label ? `True class ${group.label}` : `No label, predicted ${group.predicted}`;
+    classes.set(name, [...classes.get(name) ?? [], {...group, kind: group.verdict || "none"}]);
+  }
+  get("profiles").append(...[...classes].map(([name, own]) => profileChart(name, own, largest, relative)));
+}
+
+function describeOften({method, clips, top, features}) {
+  get("often_part").hidden = false;
+  get("often_note").textContent = `Features that are most often among the ${top} with the largest sums `
+    + `(${words(method)}) of a clip, over ${counted(clips, "clip")}. The pictures are the frames in which the value of `
+    + "the feature is highest, one frame per clip. Frames show where the feature responds, not why.";
+  get("often").append(...features.map(({feature, clips: used, share, examples}) => el("li", {},
+    el("strong", {}, `Feature ${feature}`),
+    ` in ${used} of ${counted(clips, "clip")}, mean share ${amount(100 * share)} %`,
+    el("div", {className: "examples"}, ...examples.map(({name, frame, value, picture}) => el("figure", {},
+      el("img", {src: picture, alt: `${name}, frame ${frame}`}),
+      el("figcaption", {}, `${name}, frame ${frame}, value ${amount(value)}`)))))));
+}
+
+function describeOverview() {
+  describeProfiles(run.overview.profiles);
+  if (run.overview.features) describeOften(run.overview.features);
+}

@@ -1,0 +1,89 @@
+"""The part of the page about all clips, in a real browser."""
+
+import numpy as np
+import pytest
+
+from runtime.files import write_json
+from saliency.report.page import write_report
+from tests.browser import Page
+from tests.report_data import RECIPE, make_run, save_clip, save_metrics, stand_in_maps, walk
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The page of six clips with features. The value of feature 7 is highest in frame 3 of each clip."""
+    folder = tmp_path_factory.mktemp("overview") / "frame"
+    clips = {f"clip {number}": stand_in_maps(walk(number), number) for number in range(6)}
+    save_metrics(folder, clips)
+    random = np.random.default_rng(0)
+    for number, (name, arrays) in enumerate(clips.items()):
+        label, predicted = ("walking", "running") if number == 5 else ("walking", "walking")
+        place = save_clip(folder, name, arrays, label, predicted, number)
+        features, gradient = random.random((8, 30)), random.random((8, 30))
+        features[2, 7], gradient[:, 7] = 5 + number, 9
+        own = folder.with_name("features") / place.relative_to(folder)
+        own.parent.mkdir(parents=True)
+        np.savez(own, features=features, gradient=gradient)
+    write_json(folder.with_name("features") / "opts.json", {"inputs": RECIPE["inputs"]})
+    return write_report(folder, folder.with_name("features"))
+
+
+@pytest.fixture
+def page(browser, run):
+    """The page in the browser; it may not complain."""
+    yield Page(browser, run)
+    assert browser.get_log("browser") == []
+
+
+def test_profiles_name_their_groups_and_counts(page):
+    assert page.texts("#profiles strong") == ["True class walking"]
+    assert page.texts("#profiles .legend > span") == [
+        "right predictions, n = 5", "wrong predictions, n = 1, no interval"]
+    assert len(page.all("#profiles polyline")) == 2 and len(page.all("#profiles polygon")) == 1
+    mean = page.run("return run.overview.profiles.groups[0].mean")
+    points = page.run("return document.querySelector('#profiles polyline').getAttribute('points')").split()
+    heights = [1 - float(point.split(",")[1]) for point in points]
+    np.testing.assert_allclose(np.array(heights) / heights[0], np.array(mean) / mean[0], rtol=1e-6)
+
+
+def test_features_have_thumbnails_of_their_highest_frames(page):
+    first, *others = page.texts("#often > li")
+    assert "Feature 7 in 6 of 6 clips, mean share" in first and len(others) == 7
+    assert page.texts("#often > li:first-child figcaption") == [
+        f"clip {number}, frame 3, value {5 + number}" for number in (5, 4, 3)]
+    assert page.run("return [...document.querySelectorAll('#often img')].every(each => each.alt && "
+                    "each.complete && each.naturalWidth > 0 && each.naturalWidth <= 60)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_part_fits_the_window(browser, run, width, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 800,
+                                                                   "deviceScaleFactor": 1, "mobile": False})
+    try:
+        page = Page(browser, run)
+        assert page.run("return innerWidth") == width
+        assert page.run("return document.documentElement.scrollWidth") <= width
+        assert page.all("#overview_title")[0].is_displayed() and browser.get_log("browser") == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_one_clip_has_no_mean_profile(browser, tmp_path):
+    folder, arrays = tmp_path / "frame", stand_in_maps(walk())
+    save_metrics(folder, {"a": arrays})
+    save_clip(folder, "a", arrays)
+    page = Page(browser, write_report(folder))
+    assert page.texts("#profiles_note") == ["A mean profile needs several clips; this run has 1."]
+    assert page.all("#profiles figure") == [] and not page.all("#often_part")[0].is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_clips_without_a_label_have_a_chart_of_their_own(browser, tmp_path):
+    page = Page(browser, make_run(tmp_path)[0])
+    assert page.texts("#profiles strong") == ["No label, predicted walking", "True class running", "True class walking"]
+    assert page.texts("#profiles .legend > span")[0] == "clips without a label, n = 1, no interval"
+    assert browser.get_log("browser") == []
