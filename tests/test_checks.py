@@ -6,13 +6,14 @@ import torch
 from torch import nn
 
 from model.adapters import ClipModel, FrameModel
+from model.cnn_lstm import CNNLSTM
 from model.contract import class_scores, encode_clips
 from saliency.deletion import deletion_metrics
 from saliency.explain import explain
 from saliency.gradient import feature_gradient, frame_gradient
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.tsr import temporal_saliency_rescaling
-from tests.toys import Linear, cnn_lstm
+from tests.toys import SMALL, Linear, cnn_lstm
 
 
 class Returning(nn.Module):
@@ -27,11 +28,14 @@ class Returning(nn.Module):
 
 
 CLIP = torch.randn(3, 3, 5, 5, dtype=torch.float64)
+RULES = ("deep_lift", "lrp")  # methods of features that know only certain heads
 CALLS = [
     frame_gradient, feature_gradient, lambda *given: deletion_metrics(*given, {}),
     lambda *given: explain(*given, ["gradient"]), temporal_saliency_rescaling,
-    *(lambda *given, method=method: attribute(method, *given) for method in (*METHODS.values(),
-                                                                            *FEATURE_METHODS.values())),
+    *(lambda *given, method=method: attribute(method, *given) for method in METHODS.values()),
+    *(lambda *given, method=method: attribute(method, *given) for name, method in FEATURE_METHODS.items()
+      if name not in RULES),
+    *(lambda *given, method=FEATURE_METHODS[name]: attribute(method, *given) for name in RULES),
 ]
 
 
@@ -47,7 +51,14 @@ def test_wrong_clips(call, clip, complaint):
         call(Linear(), clip, 1)
 
 
-@pytest.mark.parametrize("call", CALLS)
+def with_lstm(call):
+    """Return a call for a model with an LSTM, because LRP and DeepLIFT know only certain heads."""
+    torch.manual_seed(0)
+    model = CNNLSTM(2, "squeezenet1_1", head="lstm", **SMALL).eval()
+    return lambda _, clip, target: call(model, torch.randn(2, 3, 33, 33), target)
+
+
+@pytest.mark.parametrize("call", [*CALLS[:-len(RULES)], *map(with_lstm, CALLS[-len(RULES):])])
 @pytest.mark.parametrize("target", [2, -1])
 def test_targets_out_of_range(call, target):
     with pytest.raises(ValueError, match=f"class {target} was given as the target, but the model has 2 classes; give a "

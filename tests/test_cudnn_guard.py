@@ -128,7 +128,7 @@ PATHS = {
     **{f"method {name}": lambda *given, method=method, options={"memory_gb": 1} if name == "tsr" else {}:
        attribute(method, *given, **options) for name, method in METHODS.items() if name != "grad_cam"},
     **{f"method {name} of features": lambda *given, method=method: attribute(method, *given)
-       for name, method in FEATURE_METHODS.items()},
+       for name, method in FEATURE_METHODS.items() if name not in ("deep_lift", "lrp")},  # which run layers themselves
 }
 
 
