@@ -22,7 +22,7 @@ EXAMPLES = 3  # clips per feature
 
 
 class OverClips:
-    """Sums over clips. It keeps T numbers of each clip, and EXAMPLES + 2 numbers per feature of the whole run.
+    """Sums over clips. They hold T numbers and a name per clip, and 3 EXAMPLES + 2 numbers per feature of the run.
 
     method, feature_method: names of the maps to read. If a name is None, or the first clip has no such map, the first
     map of the first clip is read. Clips without the map are left out. So are clips where the map of `method` is 0
@@ -98,14 +98,15 @@ class OverClips:
     def features(self) -> dict[str, Any] | None:
         """Return the features used most often, or None without clips that have features.
 
-        Returns {"method", "clips": number of clips, "top": TOP, "features": [{"feature", "clips": in which it is among
-        the TOP features with the largest sums of |map| over time, "share": of the sum over all features, mean over
-        clips, "examples": [{"clip", "frame" from 1, "value"}], the highest values, at most one per clip}]}.
+        Returns {"method", "clips": number of clips, "count": number of features, "top": TOP, "features": [{"feature",
+        "clips": number of clips in which it is among the TOP features with the largest sums of |map| over time,
+        "share": of the sum over all features, mean over clips, "examples": [{"clip", "frame" from 1, "value"}], the
+        highest values, at most one per clip}]}.
         """
         if not self.count:
             return None
         order = np.lexsort((-self.share, -self.uses))[:SHOWN]
-        return {"method": self.feature_method, "clips": self.count, "top": TOP,
+        return {"method": self.feature_method, "clips": self.count, "count": len(self.uses), "top": TOP,
                 "features": [{"feature": int(place), "clips": int(self.uses[place]),
                               "share": float(self.share[place] / self.count), "examples": self._examples(place)}
                              for place in order if self.uses[place]]}

@@ -97,7 +97,7 @@ def test_features_used_most_often_and_their_highest_frames():
             best = max(range(5), key=lambda t: features[t, place])
             highest[place].append((features[best, place], name, best + 1))
     order = sorted(range(count), key=lambda place: (-uses[place], -share[place]))[:SHOWN]
-    assert found["method"] == "occlusion" and found["clips"] == 6
+    assert found["method"] == "occlusion" and found["clips"] == 6 and found["count"] == count
     assert [each["feature"] for each in found["features"]] == order
     for each in found["features"]:
         place = each["feature"]

@@ -17,6 +17,8 @@ function profileShapes({mean, low, high, kind}, largest) {
 function profileChart(name, groups, largest, relative) {
   const steps = groups[0].mean.length, svg = svgElement("svg", {viewBox: `0 0 ${steps} 1`, class: "chart", role: "img",
     preserveAspectRatio: "none", "aria-label": `Mean share of the saliency over time, ${name}`});
+  const even = 1 - 1 / steps / largest;
+  svg.append(svgElement("line", {class: "zero", x1: 0, x2: steps, y1: even, y2: even}));
   svg.append(...groups.flatMap(group => profileShapes(group, largest)));
   const legend = groups.map(({kind, n}) => el("span", {}, el("i", {className: `profile_${kind}`}),
     `${VERDICTS[kind]}, n = ${n}` + (n === 1 ? ", no interval" : "")));
@@ -35,7 +37,8 @@ function describeProfiles({method, relative, left_out: leftOut, groups}) {
   }
   get("profiles_note").textContent = `Share of the saliency (${words(method)}) in each `
     + (relative ? "of 20 steps of relative time, because the clips have different lengths" : "frame")
-    + ": mean over clips, with a 95 % bootstrap interval. The charts have the same scale." + left;
+    + ": mean over clips, with a 95 % bootstrap interval. The dashed straight line is an even "
+    + "distribution over time. The charts have the same scale." + left;
   const largest = Math.max(...groups.flatMap(({mean, high}) => [...mean, ...high])) || 1, classes = new Map();
   for (const group of groups) {
     const name = group.label ? `True class ${group.label}` : `No label, predicted ${group.predicted}`;
@@ -44,11 +47,12 @@ function describeProfiles({method, relative, left_out: leftOut, groups}) {
   get("profiles").append(...[...classes].map(([name, own]) => profileChart(name, own, largest, relative)));
 }
 
-function describeOften({method, clips, top, features}) {
+function describeOften({method, clips, count, top, features}) {
   get("often_part").hidden = false;
   get("often_note").textContent = `Features that are most often among the ${top} with the largest sums `
     + `(${words(method)}) of a clip, over ${counted(clips, "clip")}. The pictures are the frames in which the value of `
-    + "the feature is highest, one frame per clip. Frames show where the feature responds, not why.";
+    + "the feature is highest, one frame per clip. They suggest what the feature responds to, not why the model uses "
+    + `it. With ${counted(count, "feature")}, an even share would be ${amount(100 / count)} %.`;
   get("often").append(...features.map(({feature, clips: used, share, examples}) => el("li", {},
     el("strong", {}, `Feature ${feature}`),
     ` in ${used} of ${counted(clips, "clip")}, mean share ${amount(100 * share)} %`,
