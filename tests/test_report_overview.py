@@ -44,6 +44,8 @@ def test_profiles_name_their_groups_and_counts(page):
     points = page.run("return document.querySelector('#profiles polyline').getAttribute('points')").split()
     heights = [1 - float(point.split(",")[1]) for point in points]
     np.testing.assert_allclose(np.array(heights) / heights[0], np.array(mean) / mean[0], rtol=1e-6)
+    even = 1 - float(page.run("return document.querySelector('#profiles line').getAttribute('y1')"))
+    assert even / heights[0] == pytest.approx(1 / 8 / mean[0])
 
 
 def test_features_have_thumbnails_of_their_highest_frames(page):
@@ -51,6 +53,7 @@ def test_features_have_thumbnails_of_their_highest_frames(page):
     assert "Feature 7 in 6 of 6 clips, mean share" in first and len(others) == 7
     assert page.texts("#often > li:first-child figcaption") == [
         f"clip {number}, frame 3, value {5 + number}" for number in (5, 4, 3)]
+    assert "With 30 features, an even share would be 3.33 %." in page.texts("#often_note")[0]
     assert page.run("return [...document.querySelectorAll('#often img')].every(each => each.alt && "
                     "each.complete && each.naturalWidth > 0 && each.naturalWidth <= 60)")
 
