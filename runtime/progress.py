@@ -5,7 +5,7 @@
 
 A line without a terminal names all bars that are open, the outermost first:
 
-    explaining: 2 of 20 clips, 4:10 elapsed, about 37:30 left; TSR, each patch: 900 of 2016 perturbations
+    explaining: 2 of 20 clips, 4:10 elapsed, about 37:30 left; TSR: 900 of 2,016 steps
 
 Work that ends within a minute prints no line. With torchrun, only the first process prints, and it counts its share.
 """
@@ -44,8 +44,8 @@ class Progress:
         _open.remove(self)
         self.bar.close()
 
-    def update(self, steps: int = 1) -> None:
-        """Count finished steps."""
+    def update(self, steps: float = 1) -> None:
+        """Count finished steps, or parts of steps."""
         self.done += steps
         self.bar.update(steps)
         if self.announce and self.description not in _open[0].announced:
@@ -64,9 +64,9 @@ class Progress:
         """Return how many steps are done, the time that has passed, and about how much is left."""
         elapsed, steps = now() - self.started, self.done - self.first
         if self.total is None:
-            return f"{self.description}: {_counted(self.done, self.unit)}, {_clock(elapsed)} elapsed"
+            return f"{self.description}: {_counted(round(self.done), self.unit)}, {_clock(elapsed)} elapsed"
         left = f", about {_clock(elapsed / steps * (self.total - self.done))} left" if steps else ""
-        return (f"{self.description}: {self.done:,} of {_counted(self.total, self.unit)}, {_clock(elapsed)} elapsed"
+        return (f"{self.description}: {round(self.done):,} of {_counted(self.total, self.unit)}, {_clock(elapsed)} elapsed"
                 f"{left}")
 
     def forecast(self) -> str:

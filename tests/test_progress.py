@@ -4,6 +4,7 @@ import pytest
 
 from runtime import progress
 from runtime.progress import Progress, each, in_words
+from saliency.tsr.progress import Bar
 
 
 def test_a_line_at_most_every_minute(clock, capsys):
@@ -33,6 +34,16 @@ def test_a_line_names_all_bars_that_are_open(clock, capsys):
     assert capsys.readouterr().err.splitlines() == [  # 70 seconds after the start, and not again 30 seconds later
         "explaining: 1 of 2 clips, 01:10 elapsed, about 01:10 left; TSR: 20 of 40 perturbations, 01:00 elapsed, about "
         "01:00 left"]
+
+
+def test_tsr_tells_its_progress_though_its_total_grows(clock, capsys):
+    with Bar(100) as bar:
+        for _ in range(3):
+            bar(12.5)
+        bar.more(50)
+        clock[0] += 75
+        bar(12.5)
+    assert capsys.readouterr().err == "TSR: 50 of 150 steps, 01:15 elapsed, about 02:30 left\n"
 
 
 def test_steps_that_were_done_before_are_not_timed(clock, capsys):

@@ -70,7 +70,7 @@ def test_frames_are_filled_up_to_few_numbers(count, most, expected):
 
 
 def test_filling_up_changes_nothing(case, monkeypatch):
-    """What a GPU does, on the CPU: every call of the encoder gets a power of two of frames, and the changes stay."""
+    """The CPU does here what a GPU does: every call of the encoder gets a power of two of frames."""
     model, clip = case
     expected = temporal_saliency_rescaling(model, clip, 1, patch=13)
     sizes, encode = set(), FactoredRelevance._encode

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from tqdm import tqdm
+from runtime import progress
 
 
 class Progress(Protocol):
@@ -25,22 +25,17 @@ class Silent:
 SILENT = Silent()
 
 
-class Bar:
-    """A tqdm bar as a Progress; its total grows when it is known how many directions follow."""
+class Bar(progress.Progress):
+    """The Progress of a run (runtime.progress) as one of TSR: its total grows when more work is known to follow."""
 
     def __init__(self, total: int):
-        self.bar = tqdm(total=total, desc="TSR", unit="pass", leave=False, disable=None)
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
+        super().__init__(total, "TSR", "step", leave=False)
 
     def __call__(self, done: float) -> None:
-        self.bar.update(done)
+        self.update(done)
 
     def more(self, added: int) -> None:
         """Add to the total; a negative number takes from it."""
-        self.bar.total += added
+        self.total += added
+        self.bar.total = self.total
         self.bar.refresh()
