@@ -66,8 +66,8 @@ class Progress:
         if self.total is None:
             return f"{self.description}: {_counted(round(self.done), self.unit)}, {_clock(elapsed)} elapsed"
         left = f", about {_clock(elapsed / steps * (self.total - self.done))} left" if steps else ""
-        return (f"{self.description}: {round(self.done):,} of {_counted(self.total, self.unit)}, {_clock(elapsed)} elapsed"
-                f"{left}")
+        return (f"{self.description}: {round(self.done):,} of {_counted(self.total, self.unit)}, {_clock(elapsed)} "
+                f"elapsed{left}")
 
     def forecast(self) -> str:
         """Return about how long all steps take, judged by those done, and how long those of the outermost bar."""
