@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import torch
 
+from runtime.declare import load
 from saliency.gradient import head_gradient, untouched
+from saliency.methods import FEATURE_METHODS
 from saliency.methods.freeze import FRAMES, frozen_windows
 from saliency.tsr.features import feature_changes
 from saliency.when.encoded import EncodedClip
@@ -44,8 +46,9 @@ def integrated_gradients(encoded: EncodedClip) -> torch.Tensor:
 def tsr(encoded: EncodedClip) -> torch.Tensor:
     """Return the summed change of |dS/df| when a frame shows the background, TSR's time delta, (T,)."""
     with untouched(encoded.model):
-        return feature_changes(encoded.model, encoded.features, encoded.target, encoded.empty, encoded.score,
-                               encoded.steps, None)
+        prepare = load(FEATURE_METHODS["gradient"].sequences)
+        relevance = prepare(encoded.model, encoded.features, encoded.target, encoded.score)
+        return feature_changes(relevance, encoded.features, encoded.empty, encoded.steps, None)
 
 
 def freeze(encoded: EncodedClip) -> torch.Tensor:
