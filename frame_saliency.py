@@ -2,7 +2,7 @@
 
     python3 frame_saliency.py --resume_path snapshots/run/best.pth --tsr --limit 3
 
-Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.mp4, and the figures of the whole
+Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.webm, and the figures of the whole
 run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 """
 
@@ -23,7 +23,7 @@ def build_parser():
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
     add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
         f"class, of methods with a sign: {signed}")
-    add("--no_overlay", action="store_true", help="write no overlay.mp4, which takes about a second per clip")
+    add("--no_overlay", action="store_true", help="write no overlay.webm, the clip as a video with its map over it")
     add("--export", nargs="+", choices=EXPORTS, default=[], help="also write frames with their map as an animated GIF "
         "or as a PNG, into the folder of each clip")
     add("--export_frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames to export, from 1 "

@@ -87,21 +87,27 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
                     limit: int | None = None) -> tuple[list[Clip], list[str]]:
     """Return (clips, problems): the windows of `duration` frames in video files, see data.video_windows.find_windows.
 
-    duration: None for one clip per video, with all its frames. limit: only the first clips. problems: sentences about
-    videos that cannot be decoded. Raises ValueError if no video can be decoded. Here and in `read_frames`, every video
-    is decoded in a process of its own, so that a decoder that dies costs only its video. Clips that are read in their
-    order are read in one pass.
+    duration: None for one clip per video, with all its frames. limit: only the first clips; videos that these do not
+    need are not opened. problems: sentences about videos that cannot be decoded. Raises ValueError if no video can be
+    decoded. Here and in `read_frames`, every video is decoded in a process of its own, so that a decoder that dies
+    costs only its video. Clips that are read in their order are read in one pass.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
     search, reader = partial(find_windows, duration=duration), WindowReader()
-    outcomes = list(run_isolated(search, videos, n_cores(), TIME_LIMIT, since_progress=True))
-    windows = {path: found for path, found, error in outcomes if not error}
-    bad = sorted(f"{path}: {error}" for path, _, error in outcomes if error)
-    if not windows:
-        raise ValueError(f"none of the {len(videos)} videos can be decoded: {bad[0]}")
-    clips = [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length, reader=reader)
-             for path in videos for first, length in windows.get(path, ())]
-    problem = f"{len(bad)} of {len(videos)} videos cannot be decoded and are left out: {'; '.join(bad)}"
+    clips, seen, bad, cores = [], 0, [], n_cores()
+    while seen < len(videos) and (limit is None or len(clips) < limit):
+        part = videos[seen:] if limit is None else videos[seen:seen + cores]
+        outcomes = {path: (found, error) for path, found, error in
+                    run_isolated(search, part, cores, TIME_LIMIT, since_progress=True)}
+        for path in part:
+            windows, error = outcomes[path]
+            bad += [f"{path}: {error}"] if error else []
+            clips += [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length, reader=reader)
+                      for first, length in windows or ()]
+        seen += len(part)
+    if len(bad) == len(videos):
+        raise ValueError(f"none of the {len(videos)} videos can be decoded: {min(bad)}")
+    problem = f"{len(bad)} of {seen} videos cannot be decoded and are left out: {'; '.join(sorted(bad))}"
     return clips[:limit], [problem] if bad else []
 
 

@@ -21,8 +21,24 @@ def open_capture(path: str | Path, options: Sequence[int] = ()) -> cv2.VideoCapt
 
 def open_writer(path: str | Path, backend: int, codec: str, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
     """Return a writer of a video file. codec: four letters. size: (width, height)."""
-    with _plain_name(path) as name:
+    with _plain_name(path) as name, _silence():
         return cv2.VideoWriter(name, backend, cv2.VideoWriter_fourcc(*codec), fps, size)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Throw away what is written to this process's standard error, by C code too, in the block.
+
+    Every time OpenCV opens a WebM file, it writes there that it had to look up the codec elsewhere.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from runtime.files import read_json, whole_file
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
 from saliency.result import EVIDENCE, ClipResult, save_figure
 
-FPS = 8  # of an animation, like that of overlay.mp4
+FPS = 8  # of an animation, like that of overlay.webm
 ENLARGE = 2  # factor of the size of an animation
 COLUMNS = 10  # frames in a row of the picture
 

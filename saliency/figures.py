@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 from matplotlib import colormaps, font_manager, rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.image import AxesImage, BboxImage
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox, TransformedBbox
 
 PERCENTILE = 99.5  # where colour scales end
 MOST_FEATURES = 400  # rows of a heat map; with more, a row would be thinner than a pixel
@@ -98,6 +100,16 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     return figure.add_axes((*(left, bottom) / page, *(width, height) / page), **options)
 
 
+def _place_picture(figure: Figure, picture: np.ndarray, left: float, bottom: float, width: float,
+                   height: float) -> None:
+    """Draw a grey picture (H, W) at a place in inches, without axes, which would take longer than the picture."""
+    page = figure.get_size_inches()
+    place = Bbox.from_bounds(*(left, bottom) / page, *(width, height) / page)
+    image = BboxImage(TransformedBbox(place, figure.transFigure), cmap="gray", norm=Normalize(0, 255))
+    image.set_data(picture)
+    figure.add_artist(image)
+
+
 def _colour_bar(figure: Figure, image: AxesImage, label: str, values: np.ndarray, **place) -> None:
     """Add a colour bar. Arrowheads mark the ends of the scale that some values exceed, and the label says so."""
     beyond = np.nanmax(np.abs(values), initial=0) > image.norm.vmax
@@ -144,9 +156,7 @@ def time_strip(frames: np.ndarray, totals: np.ndarray, time_contribution: np.nda
         shown = np.arange(count)[row * columns:(row + 1) * columns]
         span = (row * columns + 0.5, (row + 1) * columns + 0.5)
         bottom = page[1] - header - row * (strip + chart + gap) - strip
-        axes = figure.add_axes((*(0.75, bottom) / page, *(columns * FRAME_WIDTH, strip) / page))
-        axes.imshow(montage(frames[shown], columns), **GREY, extent=(*span, 0, 1), aspect="auto")
-        axes.set_axis_off()
+        _place_picture(figure, montage(frames[shown], columns), 0.75, bottom, columns * FRAME_WIDTH, strip)
         axes = figure.add_axes((*(0.75, bottom - chart - 0.05) / page, *(columns * FRAME_WIDTH, chart) / page))
         axes.set(xlim=span, ylim=limits, xticks=shown + 1, yticks=ticks)
         if signed:

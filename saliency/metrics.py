@@ -70,8 +70,8 @@ def auc(saliency: np.ndarray, reference: np.ndarray) -> float:
     It is the share of pairs (pixel inside, pixel outside) in which the pixel inside has the higher value; ties count
     half. Hanley and McNeil, Radiology 1982.
     """
-    outside = np.sort(saliency[~reference])
-    below, not_above = (np.searchsorted(outside, saliency[reference], side) for side in ("left", "right"))
+    outside, inside = np.sort(saliency[~reference]), np.sort(saliency[reference])  # ascending values are found sooner
+    below, not_above = (np.searchsorted(outside, inside, side) for side in ("left", "right"))
     return (below + not_above).mean() / 2 / len(outside)
 
 
@@ -145,7 +145,7 @@ def sparseness(saliency: np.ndarray) -> float:
     if not _varies(values):
         return float("nan")
     size = len(values)
-    return float((2 * np.arange(1, size + 1) - size - 1) @ values / (size * values.sum()))
+    return float(np.arange(1 - size, size, 2.0) @ values / (size * values.sum()))
 
 
 @_metric

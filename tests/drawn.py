@@ -4,6 +4,7 @@ import io
 
 import cv2
 import numpy as np
+from matplotlib.image import BboxImage
 from matplotlib.text import Text
 
 
@@ -20,8 +21,9 @@ def texts(figure):
 
 
 def drawn_images(figure):
-    """Return all images of a figure."""
-    return [image for axes in figure.axes for image in axes.get_images()]
+    """Return all images of a figure, those without axes first."""
+    without_axes = [artist for artist in figure.artists if isinstance(artist, BboxImage)]
+    return without_axes + [image for axes in figure.axes for image in axes.get_images()]
 
 
 ROWS = [{"epoch": "1", "train_loss": "0.7", "train_accuracy": "0.5", "validation_loss": "nan",

@@ -120,7 +120,7 @@ def test_classified_videos(trained, videos, tmp_path, capsys):
         check_texts(folder)
         assert [row["clip"] for row in table(folder / "predictions.csv")] == ["caf\\xe9_00001", "gähn_00001"]
         for video in videos:
-            assert len(list(iterate_video(folder / f"{video.stem}_classified.mp4"))) == DURATION
+            assert len(list(iterate_video(folder / f"{video.stem}_classified.webm"))) == DURATION
 
 
 def test_explained_videos(trained, videos, tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_explained_videos(trained, videos, tmp_path, capsys):
         clip = tmp_path / "out" / "video" / f"{video.stem}_00001"
         assert ClipResult.read(clip / "saliency.npz").facts["clip"] == shown
         assert clip.name in read_json(tmp_path / "out" / "metrics.json")["clips"]
-        assert len(list(iterate_video(clip / "overlay.mp4"))) == DURATION
+        assert len(list(iterate_video(clip / "overlay.webm"))) == DURATION
         assert json.dumps(shown) in page
     run_command("feature_saliency", *options[:2], "--result_path", tmp_path / "features", *options[4:])
     assert "2 clips explained" in capsys.readouterr().out

@@ -38,6 +38,17 @@ def test_frames_are_resized_while_decoding(tmp_path):
     assert np.abs(whole[..., 0].astype(int) - frames).mean() < 3
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".mp4", ".avi"])
+def test_equal_frames_give_equal_files(tmp_path, suffix, capfd):
+    frames = np.random.default_rng(0).integers(0, 255, (5, 40, 60, 3), dtype=np.uint8)
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}{suffix}", frames, fps=8)
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+    read, fps = read_video(tmp_path / f"b{suffix}")
+    assert len(read) == 5 and fps == 8
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("width", [16, 18, 1])
 def test_uncompressed_video(tmp_path, width):
     """The form of AVI that OpenCV's own conversion dies of."""

@@ -54,6 +54,23 @@ def expected(first, stop):
 
 
 @linux
+def test_only_the_videos_that_a_limit_needs_are_opened(video, decoded, monkeypatch):
+    monkeypatch.setattr("data.clips.n_cores", lambda: 2)
+    broken = [video.with_name(f"{number}.avi") for number in range(5)]
+    for path in broken:
+        path.write_text("no video")
+    whole, problems = clips_of_videos([broken[0], video, *broken[1:]], DURATION)
+    assert len(whole) == 20 and problems[0].startswith("5 of 6 videos")
+    decoded.value = 0
+    clips, problems = clips_of_videos([broken[0], video, *broken[1:]], DURATION, limit=20)
+    assert [clip.name for clip in clips] == [clip.name for clip in whole]
+    assert decoded.value == LENGTH and problems[0].startswith("1 of 2 videos")
+    assert len(clips_of_videos([*broken, video], DURATION, limit=1)[0]) == 1
+    with pytest.raises(ValueError, match="none of the 5 videos"):
+        clips_of_videos(broken, DURATION, limit=1)
+
+
+@linux
 def test_windows_in_order_are_read_in_one_pass(video, decoded):
     clips, _ = clips_of_videos([video], DURATION)
     assert decoded.value == LENGTH and len(clips) == 20
@@ -72,7 +89,7 @@ def test_classification_decodes_a_video_three_times(trained, video, decoded, tmp
     """The search for windows is a pass, reading them is one, and so is the copy with the class written on it."""
     run_command("inference", "--resume_path", trained / "best.pth", "--video", video, "--result_path", tmp_path)
     assert decoded.value == 3 * LENGTH
-    assert len(list(iterate_video(tmp_path / "long_classified.mp4"))) == LENGTH
+    assert len(list(iterate_video(tmp_path / "long_classified.webm"))) == LENGTH
 
 
 @linux
