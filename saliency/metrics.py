@@ -26,6 +26,7 @@ A metric is NaN if the map or the reference is constant (this includes an empty 
 empty or not finite. saliency.averages.summarise leaves NaN out of the means and counts it.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 
@@ -199,13 +200,31 @@ def _reference_metrics(name: str, maps: np.ndarray, references: np.ndarray,
     maps (T, H, W), references (T, H, W) bool, magnitudes (T, H, W) or None. For a whole clip, give arrays (1, T, H, W).
     """
     seen = [t for t, reference in enumerate(references) if _varies(reference)]
+    flat = [_flat(maps[t]) for t in seen]
     row = {f"{name}_share": finite_mean([references[t].mean() for t in seen])}
     for metric, place in BINARY.items():
-        row[f"{metric}_{name}"] = finite_mean([_metric(load(place))(maps[t], references[t]) for t in seen])
+        row[f"{metric}_{name}"] = _mean_over_frames(place, flat, [references[t].ravel() for t in seen])
     if magnitudes is not None:
+        known = [_flat(magnitudes[t]) for t in seen]
         for metric, place in GRADED.items():
-            row[f"{metric}_{name}"] = finite_mean([_metric(load(place))(maps[t], magnitudes[t]) for t in seen])
+            row[f"{metric}_{name}"] = _mean_over_frames(place, flat, known)
     return row
+
+
+def _flat(values: np.ndarray) -> np.ndarray | None:
+    """Return values as a flat array of type float64, or None if they do not vary."""
+    return values.ravel().astype(np.float64) if _varies(values) else None
+
+
+def _mean_over_frames(place: str, maps: list[np.ndarray | None], references: list[np.ndarray | None]) -> float:
+    """Return the mean of the metric at `place` over the frames whose map and reference are there, NaN without any.
+
+    The checks that `_metric` adds are left out, because `_flat` has made them for all metrics.
+    """
+    metric = inspect.unwrap(load(place))
+    pairs = [pair for pair in zip(maps, references, strict=True) if pair[0] is not None and pair[1] is not None]
+    with np.errstate(invalid="ignore"):
+        return finite_mean([float(metric(*pair)) for pair in pairs])
 
 
 def profile_metrics(totals: np.ndarray, flow_totals: np.ndarray) -> dict[str, float]:
