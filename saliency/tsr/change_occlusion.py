@@ -6,8 +6,10 @@
 For each mask p of TSR, the map holds the score without p and q for each occluded feature q of each frame: T D scores
 for each mask. With the head `change` and a linear classifier, the score is N / Z, two sums over the frames
 (saliency/tsr/change_head.py). A mask changes the terms of the few frames that read its frame. If p and q share none of
-these frames, their changes of N and Z add up; only the frames that they share are computed for each pair. The sums are
-taken in double precision, because a map changes by differences of differences of scores.
+these frames, their changes of N and Z add up; only the frames that they share are computed for each pair. In such a
+frame, most units stay on one side of the ReLU for all pairs, so that their changes add up too; only the other units are
+computed for each pair. The sums over frames are taken in double precision, because a map changes by differences of
+differences of scores.
 """
 
 from collections.abc import Callable
@@ -28,8 +30,10 @@ class OcclusionPairs:
         head, classifier = relevance.model.head, relevance.model.classifier[-1]
         self.relevance, self.features = relevance, features
         kernel, first, last = head.convolutions[0].weight.permute(2, 0, 1), head.gate[0], head.gate[2]
-        self.last, v = last, (classifier.weight - classifier.weight.mean(0))[relevance.target]  # v (H,)
-        self.readers, self.bias = torch.cat([first.weight, v[None]]), torch.cat([first.bias, v.new_zeros(1)])
+        # With tanh(z) = 2 sigmoid(2 z) - 1, which takes PyTorch less time, the gate is one of sigmoids.
+        self.last, self.offset = 2 * last.weight[0], last.bias - last.weight.sum()
+        v = (classifier.weight - classifier.weight.mean(0))[relevance.target]  # (H,)
+        self.readers, self.bias = torch.cat([2 * first.weight, v[None]]).T, torch.cat([2 * first.bias, v.new_zeros(1)])
         reads = frames_read(len(features)).to(features)  # (T, KERNEL, T)
         self.near = [reads[:, :, t].any(1).nonzero()[:, 0].tolist() for t in range(len(features))]
         self.columns = [torch.einsum("uk,khd->duh", reads[near][:, :, t], kernel) for t, near in enumerate(self.near)]
@@ -43,10 +47,15 @@ class OcclusionPairs:
 
     def _terms(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return E_s and E_s y_s (..., 2), float64, and the gate (...), of states before the ReLU (..., H)."""
-        read = torch.addmm(self.bias, sums.relu().flatten(0, -2), self.readers.T).unflatten(0, sums.shape[:-1])
-        gate = read[..., :-1].tanh() @ self.last.weight[0] + self.last.bias
+        read = torch.addmm(self.bias, sums.relu().flatten(0, -2), self.readers)
+        return self._gated(read.unflatten(0, sums.shape[:-1]))
+
+    def _gated(self, read: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the results of _terms, given what the gate and the classifier read of states, (..., GATE_SIZE + 1)."""
+        value = read[..., -1].double()
+        gate = read[..., :-1].sigmoid() @ self.last + self.offset
         weight = (gate - self.shift).exp().double()
-        return torch.stack([weight, weight * read[..., -1]], -1), gate
+        return torch.stack([weight, weight * value], -1), gate
 
     def _single(self, t: int, steps: torch.Tensor, parts: slice | torch.Tensor = slice(None)) -> torch.Tensor:
         """Return the changes (P, u, 2) of the terms of the frames near frame t, if its parts change by steps (P,)."""
@@ -97,10 +106,22 @@ class OcclusionPairs:
         shared: the frames that read both frame t, of the mask, and frame s, of the occlusion.
         """
         in_t, in_s = ([near.index(u) for u in shared] for near in (self.near[t], self.near[s]))
-        by_mask = steps[:, None, None] * self.columns[t][parts][:, in_t]  # (P, u, H)
-        by_occlusion = (self.relevance.empty - self.features[s])[:, None, None] * self.columns[s][:, in_s]  # (D, u, H)
         apart = self.occluded[s][:, in_s].sum(1) + self.terms[shared].sum(0)  # (D, 2)
-        together = []
-        for some in (self.sums[shared] + by_mask).split(max(1, ROWS // (len(by_occlusion) * len(shared)))):
-            together.append(self._terms(some[:, None] + by_occlusion)[0].sum(2))  # (p, D, 2)
-        return torch.cat(together) - apart - masked[:, None, in_t].sum(2)
+        together = -masked[:, None, in_t].sum(2) - apart  # (P, D, 2)
+        for u, of_t, of_s in zip(shared, in_t, in_s, strict=True):
+            by_mask = steps[:, None] * self.columns[t][parts, of_t]  # (P, H)
+            by_occlusion = (self.relevance.empty - self.features[s])[:, None] * self.columns[s][:, of_s]  # (D, H)
+            self._add_pairs(together, self.sums[u] + by_mask, by_occlusion)
+        return together
+
+    def _add_pairs(self, together: torch.Tensor, sums: torch.Tensor, changes: torch.Tensor) -> None:
+        """Add the terms of a frame with sums (P, H) before the ReLU, each changed by changes (D, H), to (P, D, 2)."""
+        low, high = sums.amin(0) + changes.amin(0), sums.amax(0) + changes.amax(0)  # (H,), over all pairs
+        on, bent = low >= 0, (low < 0) & (high > 0)
+        readers = self.readers[on]
+        by_sum, by_change = self.bias + sums[:, on] @ readers, changes[:, on] @ readers  # (P, G), (D, G)
+        sums, changes, readers = sums[:, bent], changes[:, bent], self.readers[bent]
+        for some in torch.arange(len(sums), device=sums.device).split(max(1, ROWS // len(changes))):
+            states = (sums[some, None] + changes).relu_().flatten(0, 1)  # (p D, units that bend)
+            read = (by_sum[some, None] + by_change).flatten(0, 1).addmm_(states, readers)  # (p D, G)
+            together[some] += self._gated(read)[0].unflatten(0, (len(some), -1))
