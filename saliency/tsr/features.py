@@ -27,6 +27,7 @@ from saliency.methods.sequences import MeanGradient
 from saliency.tsr.algorithm import rescale
 from saliency.tsr.change_head import ChangeHeadMasks, has_change_head
 from saliency.tsr.change_occlusion import OcclusionPairs
+from saliency.tsr.lstm_masks import LSTMMasks, has_lstm_head
 
 BATCH = 512  # sequences that go through the head at a time
 
@@ -76,11 +77,19 @@ def choose_changes(relevance: Callable, features: torch.Tensor, fill: torch.Tens
     relevance: the base, see saliency/methods/sequences.py. fill (D,). A base of a single gradient per sequence is
     computed in the plain way, whose results are those of earlier versions to the last bit.
     """
-    literal = partial(feature_changes, relevance, features, fill)
-    many = (isinstance(relevance, MeanGradient) and relevance.count > 1) or isinstance(relevance, Occlusion)
-    if not (many and relevance.score == "logit" and has_change_head(relevance.model)):
-        return literal
-    fast = (OcclusionPairs if isinstance(relevance, Occlusion) else ChangeHeadMasks)(relevance, features)
+    engine = None
+    if isinstance(relevance, MeanGradient | Occlusion):
+        through_change = has_change_head(relevance.model) and relevance.score == "logit"
+        many = isinstance(relevance, MeanGradient) and relevance.count > 1
+        if through_change and isinstance(relevance, Occlusion):
+            engine = OcclusionPairs
+        elif through_change and many:
+            engine = ChangeHeadMasks
+        elif many and has_lstm_head(relevance.model):
+            engine = LSTMMasks
+    if engine is None:
+        return partial(feature_changes, relevance, features, fill)
+    fast = engine(relevance, features)
     return lambda frames, parts, progress=None: fast.changes(frames, parts, fill, progress)
 
 
