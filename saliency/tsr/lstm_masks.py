@@ -122,9 +122,9 @@ class LSTMMasks(GradientMasks):
                 if total is not None:
                     add_gradients(total[s], slopes[s], cell, state)
             if s or total is None:
-                back = signal @ matrix  # (P, H), or (P, H + inputs)
+                back = signal @ matrix  # (P, H), or (P, H + inputs + padding)
             if total is None:
-                found.append(back[:, size:])
+                found.append(back[:, size:size + layer.reads.shape[1]])
             cell *= keep
             if s:
                 torch.add(back[:, :size], arriving[s - 1], out=state)
