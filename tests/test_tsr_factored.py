@@ -1,5 +1,6 @@
 """The fast arithmetic of TSR keeps within its bounds."""
 
+import copy
 import itertools
 
 import pytest
@@ -8,9 +9,11 @@ import torch
 from model.cnn_lstm import CNNLSTM
 from saliency.fills import background
 from saliency.tsr import temporal_saliency_rescaling
+from saliency.tsr.bases import make_base
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.frames import filled_up
 from saliency.tsr.literal import LiteralRelevance
+from saliency.tsr.low_rank import LowRankFactors, share_out
 from saliency.tsr.patches import patch_boxes
 from tests.toys import cnn_lstm, smooth
 
@@ -27,6 +30,90 @@ def test_stays_within_the_bound_that_it_states(tolerance):
     fast, bound = FactoredRelevance(model, clip, 0, tolerance=tolerance).changes(frames, boxes, fill)
     assert bound <= max(tolerance, 1e-12)
     assert (fast - exact).abs().max() <= (bound + 2e-5) * exact.max()
+
+
+def decaying(perturbations=40, variants=3, size=12, seed=0):
+    """Return deviations (P, n, D) that are close to low rank, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    normal = [torch.randn(variants, size, each, generator=generator, dtype=torch.float64)
+              for each in (perturbations, size)]
+    strength = torch.logspace(0, -4, size, dtype=torch.float64)
+    return torch.einsum("nkp,k,nkd->pnd", normal[0], strength, normal[1])
+
+
+@pytest.mark.parametrize("perturbations", [5, 40])
+def test_the_factors_leave_the_residual_that_they_state(perturbations):
+    deviations = decaying(perturbations)
+    factors = LowRankFactors(deviations.clone(), 1e-6, torch.Generator().manual_seed(0))
+    kept = len(factors.directions)
+    assert factors.residuals[kept] <= 1e-6 < factors.residuals[kept - 1]
+    for rank in (0, 1, 7, kept):
+        found = torch.zeros_like(deviations)
+        for variant, direction, coefficient in zip(factors.variants[:rank].tolist(), factors.directions,
+                                                   factors.coefficients(rank).T if rank else (), strict=False):
+            found[:, variant] += coefficient[:, None] * direction
+        rests = (deviations - found).flatten(1).norm(dim=1)  # (P,)
+        torch.testing.assert_close(factors.residuals[rank], rests.max(), rtol=1e-6, atol=1e-9)
+
+
+def test_the_directions_of_single_variants_take_no_more_passes_than_those_of_the_stack():
+    """A direction of the stacked variants takes a pass of each of them, so r take n * r passes."""
+    deviations = decaying()
+    stacked = torch.linalg.svdvals(deviations.flatten(1))
+    factors = LowRankFactors(deviations.clone(), 0, torch.Generator())
+    strengths = factors.coefficients(len(factors.directions)).square().sum(0)  # (K,)
+    for rank in range(1, 12):
+        assert strengths[3 * rank:].sum() <= stacked[rank:].square().sum() * (1 + 1e-9)
+
+
+def test_shared_out_errors_keep_within_the_budget_and_bound_the_true_ones():
+    generator, factors = torch.Generator().manual_seed(0), []
+    for seed in range(3):
+        deviations, jacobian = decaying(seed=seed), torch.randn(36, 5000, generator=generator, dtype=torch.float64)
+        factors.append(LowRankFactors(deviations.clone(), 0, generator))
+        factors[-1].set_stretch(factors[-1].probes.flatten(1) @ jacobian)
+        factors[-1].truth = deviations, jacobian
+    largest = sum(each.effect for each in factors)
+    for budget in (1e-2 * largest, 1e-4 * largest):
+        ranks, errors = share_out(factors, budget)
+        assert sum(errors) <= budget and 0 < sum(ranks) < 3 * 36
+        for each, rank, error in zip(factors, ranks, errors, strict=True):
+            deviations, jacobian = each.truth
+            rest = deviations.clone()
+            for k in range(rank):
+                rest[:, each.variants[k]] -= each.coefficients(rank)[:, k:k + 1] * each.directions[k]
+            true = (rest.flatten(1) @ jacobian).abs().sum(1).max()
+            assert 0.2 * error < true <= error
+
+
+def test_perturbations_whose_deviations_do_not_fit_into_memory_are_treated_in_parts(monkeypatch):
+    model, clip = smooth()
+    boxes, _ = patch_boxes(17, 17, 9)
+    frames, boxes = torch.arange(4).repeat_interleave(len(boxes)), boxes.repeat(4, 1)
+    engine = FactoredRelevance(model, clip, 0, base=make_base("integrated_gradients", clip, points=2))
+    expected, bound = engine.changes(frames, boxes, background(clip))
+    engine.memory, sizes, treat = 5 * 8 * engine.feature_gradient.numel(), [], engine._changes  # for 5 perturbations
+    monkeypatch.setattr(engine, "_changes", lambda frames, *rest: sizes.append(len(frames)) or treat(frames, *rest))
+    found, bound_of_parts = engine.changes(frames, boxes, background(clip))
+    assert sizes == [5, 5, 5, 1] and max(bound, bound_of_parts) <= 1e-3
+    assert (found - expected).abs().max() <= (bound + bound_of_parts + 1e-9) * expected.max()
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_float32_differs_only_where_the_literal_loop_itself_is_unsure(seed):
+    """With seed 2, the input of a ReLU is 1e-7. Its rounding moves the literal loop by 1.5e-3 of the largest change."""
+    model, clip = cnn_lstm(torch.float32, (3, 3, 32, 32), seed=seed)
+    masked = torch.arange(3), torch.tensor([[0, 32, 0, 32]] * 3)
+    literal = []
+    for precision in (torch.float32, torch.float64):
+        exact_model, exact_clip = copy.deepcopy(model).to(precision), clip.to(precision)
+        base = make_base("gradient_x_input", exact_clip)
+        loop = LiteralRelevance(exact_model, exact_clip, 1, base=base)
+        literal.append(loop.changes(*masked, background(exact_clip))[0])
+    engine = FactoredRelevance(model, clip, 1, base=make_base("gradient_x_input", clip))
+    found, _ = engine.changes(*masked, background(clip))
+    nearest = torch.stack([(found - each).abs() for each in literal]).amin(0)
+    assert nearest.max() <= 1e-4 * literal[1].max()
 
 
 def test_order_and_batch_size_do_not_matter():

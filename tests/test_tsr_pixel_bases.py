@@ -12,7 +12,7 @@ from saliency import methods
 from saliency.fills import background
 from saliency.gradient import frame_gradient
 from saliency.methods import METHODS, attribute
-from saliency.tsr import algorithm, low_rank, temporal_saliency_rescaling
+from saliency.tsr import algorithm, temporal_saliency_rescaling
 from saliency.tsr.algorithm import choose_engine
 from saliency.tsr.bases import BASES, make_base
 from saliency.tsr.literal import LiteralRelevance
@@ -95,9 +95,7 @@ def test_the_noise_stays_that_of_the_unmasked_clip(case):
     torch.testing.assert_close(found, (total * (masked - background(clip))).abs())
 
 
-def test_many_perturbations_of_many_variants_stay_within_the_bound(monkeypatch):
-    """The Gram matrix of the perturbations takes the place of that of the features, and leaves out what is small."""
-    monkeypatch.setattr(low_rank, "WIDE", 2)
+def test_many_perturbations_of_many_variants_stay_within_the_bound():
     model, clip = smooth(frames=5, size=16)
     base = make_base("integrated_gradients", clip, points=16)  # 16 x 8 numbers per frame
     boxes, _ = patch_boxes(16, 16, 4)

@@ -12,12 +12,13 @@ three parts for each of P perturbations:
 
 1. The deviations of all g_s(a), after minus before, (P, T, n * D). The encoder runs on the variants of the perturbed
    frame, then the head on all features, in large batches. On a CPU, the first layers compute only what the box reaches
-   (model/fast/windowed.py).
+   (model/fast/windowed.py). If the deviations would need too much memory, the perturbations are treated in parts.
 2. The perturbed frame, s = t. It takes one backward pass of each of its variants through the encoder.
-3. The other frames, s != t. Their Jacobians have not changed, so J_s(a)' g_s(a) is all that is needed. The stacked
-   deviations of frame s span r <= min(P, n * D) directions. So r * n vector-Jacobian products per frame and one matrix
-   product, (P, r) @ (r, pixels), give the maps of all P perturbations. saliency/tsr/low_rank.py chooses r from the
-   error allowed.
+3. The other frames, s != t. Their Jacobians have not changed, so J_s(a)' g_s(a) is all that is needed. The deviations
+   of each variant span at most min(P, D) directions, and those of frame s r <= n * min(P, D). So r vector-Jacobian
+   products per frame and one matrix product, (P, r) @ (r, pixels), give the maps of all P perturbations.
+   saliency/tsr/low_rank.py chooses r from the error allowed. The frames with the largest effect come first. They make
+   the largest change larger, and so the error that is allowed in the other frames.
 
 In an LSTM, most other frames hardly change. A vector-Jacobian product with one random vector per frame bounds the error
 of leaving a frame out of part 3. The bound of the whole error is returned with the changes.
@@ -37,7 +38,7 @@ from torch import nn
 from saliency.gradient import head_gradient, with_gradients
 from saliency.tsr.bases import Base
 from saliency.tsr.frames import PerturbedFrames
-from saliency.tsr.low_rank import LowRankFactors
+from saliency.tsr.low_rank import LowRankFactors, share_out
 from saliency.tsr.progress import SILENT, Progress
 
 NORM_PER_MEAN = math.sqrt(math.pi / 2)  # |row| / E |row . w| for w ~ N(0, I)
@@ -69,13 +70,22 @@ class FactoredRelevance(PerturbedFrames):
         frames (P,): indices. boxes (P, 4): top, bottom, left, right. fill (C, H, W).
         Returns the changes (P,) and the bound of their error, relative to the largest change.
         """
-        deviations = self.features.new_empty(len(frames), len(self.clip), self.base.count * self.features.shape[-1])
+        size = self.feature_gradient.numel() * self.feature_gradient.element_size()
+        at_once = max(1, int(self.memory / size))  # perturbations whose deviations fit into memory
+        parts = zip(frames.split(at_once), boxes.split(at_once), strict=True)
+        deltas, errors = zip(*(self._changes(*part, fill, progress) for part in parts), strict=True)
+        delta = torch.cat(deltas)
+        return delta, max(errors) / max(float(delta.max()), torch.finfo(delta.dtype).tiny)
+
+    def _changes(self, frames: torch.Tensor, boxes: torch.Tensor, fill: torch.Tensor,
+                 progress: Progress) -> tuple[torch.Tensor, float]:
+        """Return the changes (P,) of perturbations whose deviations fit into memory, and the bound of their error."""
+        deviations = self.features.new_empty(len(frames), *self.feature_gradient.shape)  # (P, T, n * D)
         delta = self.features.new_empty(len(frames))
         for group, t in self._groups(frames, boxes):
             delta[group] = self._perturb(group, t, frames, boxes, fill, deviations, progress)
         deviations[torch.arange(len(frames)), frames] = 0  # delta has the changes of these frames already
-        bound = self._add_other_frames(deviations, delta, progress)
-        return delta, bound
+        return delta, self._add_other_frames(deviations, delta, progress)
 
     def _head_gradient(self, sequences: torch.Tensor) -> torch.Tensor:
         """Return dS/df of feature sequences: (n, T, D) -> (n, T, D)."""
@@ -174,37 +184,56 @@ class FactoredRelevance(PerturbedFrames):
         return recorded.to_map(torch.autograd.grad(recorded.features, recorded.source, own)[0])
 
     def _add_other_frames(self, deviations: torch.Tensor, delta: torch.Tensor, progress: Progress) -> float:
-        """Compute part 3 and add it to delta (P,) in place. Return the bound of the error, relative to the largest.
+        """Compute part 3 and add it to delta (P,) in place. Return the bound of the error of each delta.
 
-        deviations (P, T, n * D): of all g_s, 0 for the perturbed frame itself.
+        deviations (P, T, n * D): of all g_s, 0 for the perturbed frame itself. They are overwritten.
         """
-        largest, tiny = float(delta.max()), torch.finfo(delta.dtype).tiny
-        budget = max(self.tolerance, ROUNDING * torch.finfo(delta.dtype).eps) * largest
+        allowed = max(self.tolerance, ROUNDING * torch.finfo(delta.dtype).eps)
+        budget = allowed * float(delta.max())
         if_left_out = (self.stretch * deviations.norm(dim=2).amax(0)).double().cpu()  # (T,) errors
         ordered, order = if_left_out.sort()
-        needed = order[ordered.cumsum(0) > LEFT_OUT * budget].sort().values  # (n,) the frames that are not left out
-        error = float(if_left_out.sum() - if_left_out[needed].sum())
-        if len(needed):
-            enough = DROPPED * (budget - error) / len(needed) / self.stretch[needed].double().clamp_min(tiny)
-            factors = LowRankFactors(deviations[:, needed], enough)
-            pulled = self._pull_back_frames(needed, factors.probe_vectors()).flatten(2)  # (2 * PROBES, n, pixels)
-            ranks, errors = factors.choose_ranks(pulled, budget - error)
-            error += float(errors.sum())
-            progress.more(int(ranks.sum()))
-            self._add_low_rank(needed, ranks, factors, delta, progress)
-        return error / max(float(delta.max()), tiny)
+        needed = order[ordered.cumsum(0) > LEFT_OUT * budget].tolist()  # the frames that are not left out
+        error = float(ordered.sum() - if_left_out[needed].sum())
+        waiting = self._factors(needed, deviations, DROPPED * (budget - error))  # by frames
+        planned = 0
+        while waiting:
+            ranks, errors = share_out(waiting.values(), allowed * float(delta.max()) - error)
+            progress.more((sum(ranks) - planned) / self.base.count)
+            t, factors = waiting.popitem()
+            if ranks[-1]:
+                self._add_low_rank(t, factors, ranks[-1], delta, progress)
+            planned, error = sum(ranks[:-1]), error + errors[-1]
+        return error
 
-    def _add_low_rank(self, frames: torch.Tensor, ranks: torch.Tensor, factors: LowRankFactors,
-                      delta: torch.Tensor, progress: Progress) -> None:
-        """Pull the first ranks[i] directions of frame frames[i] back and add the changes of its map to delta (P,)."""
-        for rank in sorted(set(ranks.tolist()) - {0}):
-            for block in (ranks == rank).nonzero()[:, 0].split(max(1, self.batch // rank)):
-                vectors = factors.directions[block, :, :rank].permute(2, 0, 1)  # (r, b, n * D)
-                pulled = self._pull_back(frames[block], vectors)  # (r, b, *shape)
-                for place, i in enumerate(block.tolist()):
-                    before, basis = self.signed_map[frames[i]], pulled[:, place]
-                    add_changes(delta, before, basis, factors.coefficients[:, i, :rank], self.base)
-                progress(rank * len(block))
+    def _factors(self, frames: list[int], deviations: torch.Tensor, unimportant: float) -> dict[int, LowRankFactors]:
+        """Return the factors of the deviations (P, T, n * D) of some frames, those with the largest effect last.
+
+        unimportant: the sum over the frames of the errors that directions need not be kept for.
+        """
+        generator, tiny = torch.Generator().manual_seed(0), torch.finfo(deviations.dtype).tiny
+        found = {}
+        for t in frames:
+            enough = unimportant / len(frames) / max(float(self.stretch[t]), tiny)
+            found[t] = LowRankFactors(deviations[:, t].unflatten(1, (self.base.count, -1)), enough, generator)
+        if found:
+            probes = torch.stack([factors.probes.flatten(1) for factors in found.values()], 1)  # (2, frames, n * D)
+            pulled = self._pull_back_frames(torch.tensor(frames, device=probes.device), probes)
+            for factors, maps in zip(found.values(), pulled.unbind(1), strict=True):
+                factors.set_stretch(maps.flatten(1))
+        return dict(sorted(found.items(), key=lambda item: item[1].effect))
+
+    def _add_low_rank(self, t: int, factors: LowRankFactors, rank: int, delta: torch.Tensor,
+                      progress: Progress) -> None:
+        """Pull the first `rank` directions of frame t back and add the changes of its map to delta (P,)."""
+        frame = torch.tensor([t], device=delta.device)
+        basis = self.signed_map.new_empty(rank, *self.signed_map.shape[1:])
+        for place in factors.variants[:rank].unique().tolist():
+            chosen = (factors.variants[:rank] == place).nonzero()[:, 0]
+            vectors = factors.directions[chosen][:, None]  # (r, 1, D)
+            pulled = self._with_less_memory(partial(self._pull_back_variant, frame, vectors, place))
+            basis[chosen] = self.base.weighted(pulled, self.clip[frame])[:, 0]
+            progress(len(chosen) / self.base.count)
+        add_changes(delta, self.signed_map[t], basis, factors.coefficients(rank), self.base)
 
 
 def without_rounding(difference: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

@@ -1,135 +1,130 @@
 """Low-rank factors of the deviations of g_s, with the smallest ranks that keep the error of the maps below a budget.
 
-The deviations of one frame are the rows of a matrix (P, D) = U diag(sigma) V', a row per perturbation. Each row is a
-combination of the columns of V, the directions. Pulling r directions back through the Jacobian (J' v, a map of pixels)
-therefore gives the maps of all P perturbations. If r is smaller than the rank, perturbation p loses a residual e_p, and
-its map gets an error of
+The deviations of one variant of one frame are the rows of a matrix (P, D) = U diag(sigma) V', a row per perturbation.
+Each row is a combination of the columns of V, the directions. Pulling a direction back through the Jacobian of the
+variant (J' v, a map of pixels) takes one backward pass. The directions of all n variants of a frame compete: those with
+the largest sigma are pulled back first. Directions of the stacked variants would need n passes each, and no fewer
+passes in all. If r directions are used, perturbation p loses a residual e_p in the n * D numbers of the frame, and its
+map gets an error of
 
     sum over pixels of |J' e_p| = |e_p| * stretch
 
-The largest |e_p| is known. The stretch of J' along e_p is estimated: random mixtures of the directions that are cut
-off, weighted by sigma, are pulled back (the probes of Halko, Martinsson and Tropp, SIAM Review 2011, section 4.3), and
-the estimate is doubled to be safe. Over all ranks of a trained and of a random ResNet-18, the error of the worst
-perturbation was 0.9 to 1.4 times the estimate before doubling.
+The largest |e_p| is known. The stretch of J' along e_p is estimated: a random mixture of the perturbations, without its
+part in the leading directions, is pulled back (the probes of Halko, Martinsson and Tropp, SIAM Review 2011, section
+4.3), and the estimate is doubled to be safe. The mixture keeps what the variants have in common, so that their errors
+may add up. docs/tsr.md compares the estimate with the true error; tests/benchmarks/stretch.py measures it.
 """
 
-import torch
-from torch.nn.functional import pad
+from collections.abc import Collection, Iterator
 
-LEADING = 4  # directions that have probes of their own; ranks below the full rank are multiples of this number
-PROBES = 1  # random mixtures for each of both groups; the sum over thousands of pixels varies little
+import torch
+
+LEADING = 4  # directions per variant that have a probe of their own; ranks are 0, theirs, or larger by multiples of it
 SAFETY = 2.0  # factor of the estimated stretch
 TINY = 1e-300  # keeps norms away from 0
-WIDE = 512  # more perturbations than this, and more numbers per row still: the perturbations' Gram matrix is cheaper
+ROWS = 256  # perturbations whose norms are computed at a time
 
 
 class LowRankFactors:
-    """Deviations (P, T, D) of P perturbations, factored for each of T frames. K = min(P, D), or less with `enough`.
+    """Deviations (P, n, D) of P perturbations in the n variants of one frame, factored for each variant.
 
-    D counts the numbers of all variants of a frame. enough (T,): residuals that need not be described, or None. They
-    save memory if D is large.
+    `deviations` is overwritten by its coefficients in the directions. enough: a residual that need not be described.
+    generator: for the random mixture.
 
-    directions (T, D, K): right singular vectors as columns, the most important first. coefficients (P, T, K): the
-    deviations expressed in them. numerical_ranks (T,): numbers of singular values above rounding. residuals (T, K+1):
-    the largest |e_p| after each rank. mixture_weights (PROBES, T, K): coefficients of the random mixtures.
-    mixture_norms (PROBES, T, K+1): the norms of the mixtures without their first 0..K directions.
+    directions (K, D): right singular vectors of the variants, the most important first. variants (K,): their variants.
+    residuals (K+1,): the largest |e_p| after each rank, float64 on the CPU. probes (2, n, D): a random mixture of the
+    deviations, its part in the leading directions and the rest. effect: the bound of the error at rank 0.
     """
 
-    def __init__(self, deviations: torch.Tensor, enough: torch.Tensor | None = None):
-        if enough is not None and WIDE < len(deviations) < deviations.shape[-1]:
-            sigma, self.directions, self.coefficients, dropped = _leading_factors(deviations, enough)
-        else:
-            sigma, directions = _right_singular_vectors(deviations.transpose(0, 1))  # (T, K), (T, D, K)
-            self.directions = directions.to(deviations)
-            self.coefficients = torch.einsum("ptd,tdk->ptk", deviations, self.directions)
-            dropped = sigma.new_zeros(len(deviations), len(sigma))  # (P, T), norms of what no direction describes
-        self.numerical_ranks = (sigma > sigma[:, :1] * torch.finfo(deviations.dtype).eps).sum(1).cpu()
-        parts = zip(self.coefficients.split(256), dropped.split(256), strict=True)
-        largest = [_tail_norms(part, missing).amax(0) for part, missing in parts]
-        self.residuals = torch.stack(largest).amax(0).cpu()
-        generator = torch.Generator().manual_seed(0)
-        random = torch.randn(PROBES, *sigma.shape, generator=generator).to(sigma)
-        self.mixture_weights = (random * sigma).to(deviations)
-        self.mixture_norms = _tail_norms(self.mixture_weights).clamp_min(TINY).cpu()
+    def __init__(self, deviations: torch.Tensor, enough: float, generator: torch.Generator):
+        self._rotated, self._leading = deviations, LEADING * deviations.shape[1]
+        sigma, bases = self._rotate()  # (n, M), (n, M, D)
+        ordered, order = sigma.flatten().sort(descending=True)
+        places = order // sigma.shape[1], order % sigma.shape[1]  # (n * M,) variants, and columns in these
+        residuals = torch.stack([_tail_norms(part).amax(0) for part in self._columns(places)]).amax(0)
+        accurate = int((ordered > ordered[0] * torch.finfo(deviations.dtype).eps).sum())
+        kept = min(accurate, int((residuals > enough).sum()))
+        self._places = tuple(each[:kept] for each in places)
+        self.directions, self.variants = bases[self._places], self._places[0]
+        self.residuals = residuals[:kept + 1].cpu()
+        self.probes = self._mixture(bases, generator)
 
-    def probe_vectors(self) -> torch.Tensor:
-        """Return the vectors to pull back, (2 * PROBES, T, D): mixtures of the LEADING directions, then of the rest."""
-        return torch.cat([
-            torch.einsum("tdk,qtk->qtd", self.directions[..., part], self.mixture_weights[..., part])
-            for part in (slice(LEADING), slice(LEADING, None))
-        ])
+    def _rotate(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Replace the deviations by their coefficients, in place. Return sigma (n, M) and the directions (n, M, D)."""
+        sigmas, bases = [], []
+        for rows in self._rotated.unbind(1):  # (P, D)
+            exact = rows.double()
+            sigma, directions = _right_singular_vectors(exact)  # (M,), (D, M) with M = min(P, D)
+            rows.zero_()[:, :len(sigma)] = (exact @ directions).to(rows)
+            sigmas.append(sigma)
+            bases.append(directions.T.to(rows))
+        return torch.stack(sigmas), torch.stack(bases)
 
-    def choose_ranks(self, pulled: torch.Tensor, budget: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the smallest ranks (T,) whose errors sum to at most `budget`, and bounds of these errors (T,).
+    def _columns(self, places: tuple[torch.Tensor, ...]) -> Iterator[torch.Tensor]:
+        """Yield the coefficients in the directions at K places, for some perturbations at a time, (rows, K)."""
+        for part in self._rotated.split(ROWS):
+            yield part[(slice(None), *places)]
 
-        pulled (2 * PROBES, T, pixels): the probe vectors, pulled back. Frames are treated in the order of their error
-        at rank 0. Each gets an equal share of the budget that is left, so later frames may use what earlier ones spare.
-        A frame whose error is too large at every rank tried keeps its numerical rank, with no error but the dropped.
+    def _mixture(self, bases: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return a random mixture of the deviations: its part in the leading directions and the rest, (2, n, D)."""
+        weights = torch.randn(len(self._rotated), generator=generator, dtype=torch.float64).to(self._rotated)
+        mixture = torch.einsum("p,pnd->nd", weights, self._rotated)[:, :bases.shape[1]]  # (n, M)
+        leading, first = torch.zeros_like(mixture), tuple(each[:self._leading] for each in self._places)
+        leading[first] = mixture[first]
+        rest = mixture - leading
+        self._norms = float(mixture.double().norm()), float(rest.double().norm())
+        return torch.einsum("qnm,nmd->qnd", torch.stack([leading, rest]), bases)
+
+    def set_stretch(self, pulled: torch.Tensor) -> None:
+        """Take the probes pulled back, (2, pixels), to estimate the stretch of all directions and of the rest."""
+        sums = float(pulled.sum(0).abs().sum()), float(pulled[1].abs().sum())
+        self._stretch, self._stretch_of_rest = (
+            SAFETY * each / max(norm, TINY) for each, norm in zip(sums, self._norms, strict=True))
+        self.effect = float(self.residuals[0]) * self._stretch
+
+    def smallest_rank(self, budget: float) -> tuple[int, float]:
+        """Return the smallest rank whose error is at most `budget`, and the bound of its error.
+
+        If the error is too large at every rank tried, all directions are used.
         """
-        rest = pulled[PROBES:]
-        stretch_of_all = self._stretch(pulled[:PROBES] + rest, 0)
-        stretch_of_rest = self._stretch(rest, min(LEADING, self.mixture_norms.shape[-1] - 1))
-        ranks, errors = self.numerical_ranks.clone(), self.residuals[:, -1] * stretch_of_rest
-        order = (self.residuals[:, 0] * stretch_of_all).argsort().tolist()
-        for done, i in enumerate(order):
-            spent = float(errors.sum() - errors[i])
-            tried = torch.arange(0, int(ranks[i]), LEADING)
-            error = self.residuals[i, tried] * torch.where(tried == 0, stretch_of_all[i], stretch_of_rest[i])
-            small_enough = (error <= (budget - spent) / (len(order) - done)).nonzero()
-            if len(small_enough):
-                first = small_enough[0, 0]
-                ranks[i], errors[i] = tried[first], error[first]
-        return ranks, errors
+        if self.effect <= budget:
+            return 0, self.effect
+        errors = self.residuals * self._stretch_of_rest  # (K+1,)
+        enough = (errors[self._leading::LEADING] <= budget).nonzero()
+        rank = self._leading + LEADING * int(enough[0]) if len(enough) else len(self.directions)
+        return rank, float(errors[rank])
 
-    def _stretch(self, pulled: torch.Tensor, cut: int) -> torch.Tensor:
-        """Return the stretch of each frame (T,) along mixtures without their first `cut` directions.
-
-        pulled (PROBES, T, pixels): these mixtures, pulled back.
-        """
-        return SAFETY * (pulled.abs().sum(2).double().cpu() / self.mixture_norms[..., cut]).mean(0)
+    def coefficients(self, rank: int) -> torch.Tensor:
+        """Return the deviations, expressed in the first `rank` directions, (P, rank)."""
+        return torch.cat(list(self._columns(tuple(each[:rank] for each in self._places))))
 
 
-def _right_singular_vectors(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the singular values (T, K), largest first, and the right singular vectors (T, D, K) of (T, P, D).
+def share_out(factors: Collection[LowRankFactors], budget: float) -> tuple[list[int], list[float]]:
+    """Return ranks whose errors sum to at most `budget`, and the bounds of these errors, for factors of some frames.
 
-    The results are float64. If P >= D, they come from the eigenvectors of the Gram matrix (D, D), which is cheaper.
+    Each frame gets an equal share of the budget that is left, so later frames may use what earlier ones spare.
     """
-    if matrices.shape[1] < matrices.shape[2]:
-        _, sigma, directions = torch.linalg.svd(matrices.double(), full_matrices=False)
-        return sigma, directions.mT
-    gram = torch.stack([part.double().T @ part.double() for part in matrices])  # (T, D, D)
-    squares, directions = torch.linalg.eigh(gram)
+    ranks, errors = [], []
+    for each in factors:
+        rank, error = each.smallest_rank((budget - sum(errors)) / (len(factors) - len(errors)))
+        ranks.append(rank)
+        errors.append(error)
+    return ranks, errors
+
+
+def _right_singular_vectors(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the singular values (M,), largest first, and the right singular vectors (D, M) of (P, D), M = min(P, D).
+
+    If P >= D, they come from the eigenvectors of the Gram matrix (D, D), which is cheaper.
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        _, sigma, directions = torch.linalg.svd(matrix, full_matrices=False)
+        return sigma, directions.T
+    squares, directions = torch.linalg.eigh(matrix.T @ matrix)
     return squares.flip(-1).clamp_min(0).sqrt(), directions.flip(-1)
 
 
-def _leading_factors(deviations: torch.Tensor, enough: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return singular values (T, K), directions (T, D, K), coefficients (P, T, K), norms of the rests (P, T), P < D.
-
-    K is the number of directions that the frame with the most needs to leave no larger rest than `enough` (T,). The
-    left singular vectors U come from the eigenvectors of the Gram matrix (P, P). With them, deviations = U (U' A).
-    """
-    parts = []
-    for rows, allowed in zip(deviations.unbind(1), enough.tolist(), strict=True):
-        wide = rows.double()  # (P, D)
-        squares, left = torch.linalg.eigh(wide @ wide.T)
-        left = left.flip(-1)
-        rests = _tail_norms(left * squares.flip(-1).clamp_min(0).sqrt())  # (P, P + 1)
-        count = int((rests.amax(0) > allowed).sum())
-        directions = left[:, :count].T @ wide  # (K, D)
-        sigma = directions.norm(dim=1).clamp_min(TINY)
-        parts.append((sigma, (directions / sigma[:, None]).T.to(rows), (left[:, :count] * sigma).to(rows),
-                      rests[:, count]))
-    most = max(1, *(len(sigma) for sigma, *_ in parts))
-    sigma, directions, coefficients = (
-        torch.stack([pad(part[kind], (0, most - len(part[0]))) for part in parts]) for kind in range(3))
-    return sigma, directions, coefficients.transpose(0, 1), torch.stack([rest for *_, rest in parts], 1)
-
-
-def _tail_norms(values: torch.Tensor, beyond: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the norms of vectors (..., K) without their first 0, 1, ..., K entries, (..., K+1).
-
-    beyond (...): the norms of further entries, 0 if None.
-    """
+def _tail_norms(values: torch.Tensor) -> torch.Tensor:
+    """Return the norms of vectors (..., K) without their first 0, 1, ..., K entries, (..., K+1), float64."""
     squares = values.double().square().flip(-1).cumsum(-1).flip(-1)
-    squares = torch.cat([squares, torch.zeros_like(squares[..., :1])], -1)
-    return (squares if beyond is None else squares + beyond[..., None].square()).sqrt()
+    return torch.cat([squares, torch.zeros_like(squares[..., :1])], -1).sqrt()

@@ -8,18 +8,19 @@ from runtime import progress
 class Progress(Protocol):
     """A function that is told how much was done since the last call, and how much more there is to do.
 
-    A perturbation and a direction of one frame count 1 each: both take a pass of every variant of one frame.
+    A perturbation counts 1: it takes a pass of every variant of one frame. A direction takes a pass of one variant and
+    counts 1 divided by the number of variants.
     """
 
     def __call__(self, done: float) -> None: ...
-    def more(self, added: int) -> None: ...
+    def more(self, added: float) -> None: ...
 
 
 class Silent:
     """A Progress that shows nothing."""
 
     def __call__(self, done: float) -> None: ...
-    def more(self, added: int) -> None: ...
+    def more(self, added: float) -> None: ...
 
 
 SILENT = Silent()
@@ -30,12 +31,13 @@ class Bar(progress.Progress):
 
     def __init__(self, total: int):
         super().__init__(total, "TSR", "step", leave=False)
+        self.expected: float = total  # the total before it is rounded
 
     def __call__(self, done: float) -> None:
         self.update(done)
 
-    def more(self, added: int) -> None:
+    def more(self, added: float) -> None:
         """Add to the total; a negative number takes from it."""
-        self.total += added
-        self.bar.total = self.total
+        self.expected += added
+        self.total = self.bar.total = round(self.expected)
         self.bar.refresh()
