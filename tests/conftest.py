@@ -1,6 +1,7 @@
 """Fixtures of several test files: the tiny data set, a trained run, videos to prepare, a server, a browser."""
 
 import shutil
+import signal
 
 import cv2
 import pytest
@@ -16,6 +17,8 @@ from tests.tiny_data import CLIP, make_data_set, places_in
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in commands that a shell script starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ def test_figures_have_a_scale_that_is_centred_at_zero(explained):
 
 def test_the_line_below_the_frames_reaches_below_zero():
     figure = figures.time_strip(np.zeros((3, 8, 8), np.uint8), np.array([2.0, -4, 1]))
-    chart = figure.axes[1]
+    (chart,) = figure.axes
     assert chart.get_ylim() == (-1.08, 1.08)
     assert chart.lines[-1].get_ydata().tolist() == [0.5, -1, 0.25]
 

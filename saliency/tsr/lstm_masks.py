@@ -15,6 +15,7 @@ from torch import nn
 
 from model.heads.lstm import LSTMHead
 from model.heads.pooling import LastPooling
+from saliency.gradient import with_gradients
 from saliency.methods.sequences import MeanGradient
 from saliency.scores import target_score
 from saliency.tsr.lstm_steps import Run, cell_slopes, empty_run, fill_run, gate_slopes, layers_of, step_matrix
@@ -90,7 +91,7 @@ class LSTMMasks(GradientMasks):
         0.0 stands for the frames that the pooling `last` does not read.
         """
         model, read = self.relevance.model, states[-1:] if isinstance(self.pooling, LastPooling) else states
-        with torch.enable_grad():
+        with with_gradients(model):
             read = read.transpose(0, 1).detach().requires_grad_(True)  # (P, T, H), or (P, 1, H)
             scores = model.classifier(self.pooling(read))
             value = target_score(scores, self.relevance.target, self.relevance.score).sum()
