@@ -9,7 +9,6 @@ Each process does one task at a time, and none waits in a queue, so memory is bo
 the work itself. Functions and arguments are sent with pickle.
 """
 
-import gc
 import multiprocessing.connection
 import pickle
 import signal
@@ -46,7 +45,6 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self._processes, self._idle, self._busy, self._failed = {}, [], [], None
-        gc.freeze()  # else the collections of the processes copy the memory that they share with this one
         for _ in range(count):
             ours, theirs = CONTEXT.Pipe()
             process = CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
