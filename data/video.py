@@ -28,7 +28,7 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4
 KTH_FPS = 25.0
 QUALITY = 95  # JPEG quality of images and of frames in videos, 0 to 100
 MAX_BYTES = 4 << 30  # the most memory that the frames of a video, or its masks, may take
-# Browsers play VP8 and VP9. OpenCV cannot hurry its encoder of VP9, which takes about four times as long.
+# Browsers play VP8 and VP9. OpenCV cannot hurry its encoder of VP9, which takes several times as long.
 CODECS = {".avi": (cv2.CAP_OPENCV_MJPEG, "MJPG"), ".webm": (cv2.CAP_FFMPEG, "VP80"), ".mp4": (cv2.CAP_FFMPEG, "vp09")}
 
 
