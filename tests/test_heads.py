@@ -15,10 +15,10 @@ from model.heads import HEADS, HeadEntry
 from model.vectors import Vectors
 from saliency.fills import background
 from saliency.gradient import feature_gradient, frame_gradient, head_gradient
+from saliency.patches import patch_boxes
 from saliency.sanity import check, random_head_models, randomise, stages
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 from saliency.tsr.literal import LiteralRelevance
-from saliency.tsr.patches import patch_boxes
 from tests.runs import same
 from tests.toys import HEAD_CASES, SMALL, example, with_head
 

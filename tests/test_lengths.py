@@ -11,9 +11,9 @@ from model.heads import HEADS
 from saliency.explain import explain, measure
 from saliency.gradient import feature_gradient, frame_gradient
 from saliency.methods import FEATURE_METHODS, METHODS
+from saliency.patches import patch_boxes
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 from saliency.tsr.literal import LiteralRelevance
-from saliency.tsr.patches import patch_boxes
 from tests.toys import Linear, MeanOfBackbone, smooth
 
 LENGTH, TOTAL, SIDE = 4, 8, 32

@@ -1,6 +1,6 @@
 """The patches of a frame."""
 
-from saliency.tsr.patches import patch_boxes
+from saliency.patches import patch_boxes
 
 
 def test_edge_patches_are_smaller():

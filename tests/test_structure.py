@@ -4,6 +4,7 @@ The table ALLOWED is that of docs/architecture.md.
 """
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -144,6 +145,30 @@ def test_an_import_inside_a_function_is_found():
     source = "def f():\n    if 1:\n        from os import path\n    import json"
     assert lazy_imports(source) == {(3, "os"), (4, "json")}
     assert lazy_imports("import os\n\n\ndef f():\n    return os") == set()
+
+
+def imported_at_once(module, source, modules):
+    """Return the modules that run when a module is imported: those of its top level, and their packages."""
+    found = set()
+    for node in ast.parse(source).body:
+        for _, target, name in imports_in(ast.unparse(node)) if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            parts = (f"{target}.{name}" if f"{target}.{name}" in modules else target).split(".")
+            found |= {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return {other for other in found & modules.keys() if other != module and not module.startswith(f"{other}.")}
+
+
+def test_every_module_can_be_imported_first():
+    modules = product_modules()
+    graph = {module: imported_at_once(module, source, modules) for module, source in modules.items()}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(modules)  # a CycleError names the cycle
+
+
+def test_a_cycle_through_a_package_is_found():
+    modules = {"a": "", "a.one": "from b.two import f", "b": "from b import three", "b.two": "",
+               "b.three": "import a.one"}
+    graph = {module: imported_at_once(module, source, modules) for module, source in modules.items()}
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph).prepare()
 
 
 HELP = """

@@ -16,9 +16,9 @@ from model.contract import check_parts, frames_are_independent
 from model.fast.folding import folded
 from saliency.fills import background
 from saliency.methods import METHODS, attribute
+from saliency.patches import patch_boxes
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
-from saliency.tsr.patches import patch_boxes
 from tests.runs import refused, run_command, train_options
 from tests.toys import unsettled
 

@@ -8,13 +8,13 @@ import torch
 
 from model.cnn_lstm import CNNLSTM
 from saliency.fills import background
+from saliency.patches import patch_boxes
 from saliency.tsr import temporal_saliency_rescaling
 from saliency.tsr.bases import make_base
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.frames import filled_up
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.low_rank import LowRankFactors, share_out
-from saliency.tsr.patches import patch_boxes
 from tests.toys import cnn_lstm, smooth
 
 

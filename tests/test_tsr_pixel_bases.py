@@ -12,11 +12,11 @@ from saliency import methods
 from saliency.fills import background
 from saliency.gradient import frame_gradient
 from saliency.methods import METHODS, attribute
+from saliency.patches import patch_boxes
 from saliency.tsr import algorithm, temporal_saliency_rescaling
 from saliency.tsr.algorithm import choose_engine
 from saliency.tsr.bases import BASES, make_base
 from saliency.tsr.literal import LiteralRelevance
-from saliency.tsr.patches import patch_boxes
 from tests.benchmarks.tsr import walker
 from tests.runs import as_seen, saved, use
 from tests.tiny_data import CLIP

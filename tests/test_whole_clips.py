@@ -12,8 +12,8 @@ from saliency.explain import explain
 from saliency.fills import background
 from saliency.gradient import drawn_map
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
+from saliency.patches import patch_boxes
 from saliency.tsr import temporal_saliency_rescaling
-from saliency.tsr.patches import patch_boxes
 from saliency.when import decide
 from tests.toys import score_of
 

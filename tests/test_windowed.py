@@ -7,7 +7,7 @@ from torchvision import models
 
 from model.fast.folding import fold_batch_norm
 from model.fast.windowed import FastConvolution, WindowedNetwork
-from saliency.tsr.patches import box_masks, patch_boxes
+from saliency.patches import box_masks, patch_boxes
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "efficientnet_b0"])

@@ -14,8 +14,8 @@ from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
 from saliency.methods.sequences import explain_features
+from saliency.patches import patch_boxes
 from saliency.sequences import Sequences
-from saliency.tsr.patches import patch_boxes
 
 
 @torch.no_grad()

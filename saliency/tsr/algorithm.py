@@ -25,12 +25,12 @@ from model.checks import check_clip, has_encoder
 from model.contract import frames_are_independent
 from saliency.fills import FILLS
 from saliency.lengths import padded, true_frames
+from saliency.patches import patch_boxes
 from saliency.state import untouched
 from saliency.tsr.bases import Base, OcclusionBase, make_base
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
 from saliency.tsr.occluded import OccludedRelevance
-from saliency.tsr.patches import patch_boxes
 from saliency.tsr.progress import Bar
 
 UNIMPORTANT = 0.1  # patch contribution in the frames whose patches are not perturbed

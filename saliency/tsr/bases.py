@@ -27,7 +27,7 @@ from saliency.methods import METHODS
 from saliency.methods.grad_cam import as_map, grad_cam, watched
 from saliency.methods.integrated_gradients import shares
 from saliency.methods.smoothgrad import noises
-from saliency.tsr.patches import patch_boxes
+from saliency.patches import patch_boxes
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # frames (b, C, H, W) -> features (b, D)
 

@@ -18,17 +18,19 @@ import torch
 
 from saliency.methods.occlusion import Occlusion
 from saliency.tsr.change_head import frames_read
+from saliency.tsr.masks import Masks, frame_masked
 
 ROWS = 3072  # states that are computed at a time, few enough for the cache of a processor
 
 
-class OcclusionPairs:
+class OcclusionPairs(Masks):
     """The terms of the score of the features (T, D) of one clip, and their changes by the occlusion of each feature."""
 
     @torch.no_grad()
     def __init__(self, relevance: Occlusion, features: torch.Tensor):
+        super().__init__(features)
         head, classifier = relevance.model.head, relevance.model.classifier[-1]
-        self.relevance, self.features = relevance, features
+        self.relevance = relevance
         kernel, first, last = head.convolutions[0].weight.permute(2, 0, 1), head.gate[0], head.gate[2]
         # With tanh(z) = 2 sigmoid(2 z) - 1, which takes PyTorch less time, the gate is one of sigmoids.
         self.last, self.offset = 2 * last.weight[0], last.bias - last.weight.sum()
@@ -67,27 +69,28 @@ class OcclusionPairs:
         less = whole + changes
         return whole[..., 1] / whole[..., 0] - less[..., 1] / less[..., 0]
 
-    @torch.no_grad()
-    def changes(self, frames: torch.Tensor, parts: torch.Tensor | None, fill: torch.Tensor,
-                progress: Callable[[int], None] | None = None) -> torch.Tensor:
-        """Return the changes (P,) of the map for each mask, as feature_changes."""
+    def frame_changes(self, frames: torch.Tensor, fill: torch.Tensor,
+                      progress: Callable[[int], None]) -> torch.Tensor:
         delta = self.features.new_empty(len(frames))
-        for t in frames.unique().tolist():
-            chosen = (frames == t).nonzero()[:, 0]
-            if parts is None:
-                masked = self.features.clone()
-                masked[t] = fill
-                drops = OcclusionPairs(self.relevance, masked).before[None]
-            else:
-                drops = self._masked_drops(t, parts[chosen], fill)  # (P, T, D)
-            delta[chosen] = (drops.abs() - self.before.abs()).abs().sum((1, 2)).to(delta)
-            if progress:
-                progress(len(chosen))
+        for p, t in enumerate(frames.tolist()):
+            masked = OcclusionPairs(self.relevance, frame_masked(self.features, t, fill))
+            delta[p] = self._change(masked.before)
+            progress(1)
         return delta
 
-    def _masked_drops(self, t: int, parts: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-        """Return the drops (P, T, D) of each occlusion in the clip with a part of frame t masked."""
-        steps = (fill - self.features[t])[parts]  # (P,)
+    def part_changes(self, t: int, parts: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
+        return self._change(self._masked_drops(t, parts, masked[t] - self.features[t])).to(self.features)
+
+    def _change(self, drops: torch.Tensor) -> torch.Tensor:
+        """Return the summed changes (...) of the map in drops (..., T, D)."""
+        return (drops.abs() - self.before.abs()).abs().sum((-2, -1))
+
+    def _masked_drops(self, t: int, parts: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Return the drops (P, T, D) of each occlusion in the clip with a part of frame t masked.
+
+        steps (D,): the changes of all parts of frame t by a mask.
+        """
+        steps = steps[parts]
         masked = self._single(t, steps, parts)  # (P, u, 2)
         whole = self.terms.sum(0) + masked.sum(1)  # (P, 2)
         added = torch.stack([found.sum(1) for found in self.occluded]).repeat(len(parts), 1, 1, 1)  # (P, T, D, 2)

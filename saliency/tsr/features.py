@@ -28,8 +28,11 @@ from saliency.tsr.algorithm import rescale
 from saliency.tsr.change_head import ChangeHeadMasks, has_change_head
 from saliency.tsr.change_occlusion import OcclusionPairs
 from saliency.tsr.lstm_masks import LSTMMasks, has_lstm_head
+from saliency.tsr.lstm_occlusion import LSTMOcclusion, has_pairs
+from saliency.tsr.masks import Masks
 
 BATCH = 512  # sequences that go through the head at a time
+EXACT_PAIRS = 1_000_000  # of a mask and an occlusion through an LSTM, beyond which LSTMOcclusion takes their place
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,26 @@ def choose_changes(relevance: Callable, features: torch.Tensor, fill: torch.Tens
     relevance: the base, see saliency/methods/sequences.py. fill (D,). A base of a single gradient per sequence is
     computed in the plain way, whose results are those of earlier versions to the last bit.
     """
-    engine = None
-    if isinstance(relevance, MeanGradient | Occlusion):
-        through_change = has_change_head(relevance.model) and relevance.score == "logit"
-        many = isinstance(relevance, MeanGradient) and relevance.count > 1
-        if through_change and isinstance(relevance, Occlusion):
-            engine = OcclusionPairs
-        elif through_change and many:
-            engine = ChangeHeadMasks
-        elif many and has_lstm_head(relevance.model):
-            engine = LSTMMasks
+    engine = find_engine(relevance, features)
     if engine is None:
         return partial(feature_changes, relevance, features, fill)
-    fast = engine(relevance, features)
-    return lambda frames, parts, progress=None: fast.changes(frames, parts, fill, progress)
+    masks = engine(relevance, features)
+    return lambda frames, parts, progress=None: masks.changes(frames, parts, fill, progress)
+
+
+def find_engine(relevance: Callable, features: torch.Tensor) -> type[Masks] | None:
+    """Return the class that computes the masks of a base fast, or None for the plain way."""
+    if isinstance(relevance, Occlusion):
+        if has_change_head(relevance.model) and relevance.score == "logit":
+            return OcclusionPairs
+        if has_pairs(relevance) and features.numel() ** 2 > EXACT_PAIRS:
+            return LSTMOcclusion
+    elif isinstance(relevance, MeanGradient) and relevance.count > 1:
+        if has_change_head(relevance.model) and relevance.score == "logit":
+            return ChangeHeadMasks
+        if has_lstm_head(relevance.model):
+            return LSTMMasks
+    return None
 
 
 def feature_changes(relevance: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor, fill: torch.Tensor,

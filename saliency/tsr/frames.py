@@ -11,9 +11,9 @@ from torch import nn
 
 from model.fast.folding import disowned, folded
 from saliency.gradient import score_of
+from saliency.patches import box_masks
 from saliency.tsr.bases import Base, GradientBase
 from saliency.tsr.memory import activation_bytes, is_out_of_memory
-from saliency.tsr.patches import box_masks
 
 FLOAT64_BELOW = 1e-4  # smaller tolerances need the head in float64; rounding would look like further directions
 CPU_BATCH, GPU_BATCH = 36, 2048  # largest batches, in frames; larger ones are not faster

@@ -8,8 +8,8 @@ import time
 import torch
 from torch import nn
 
+from saliency.patches import box_masks
 from saliency.tsr.bases import Base, GradientBase
-from saliency.tsr.patches import box_masks
 from saliency.tsr.progress import SILENT, Progress
 
 

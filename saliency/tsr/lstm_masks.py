@@ -10,6 +10,8 @@ instead of 4 H gates, and its matrix is the same for all masks of a frame. The w
 linear too, so it is taken once for the sum over all points, unless the points have different factors.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -18,7 +20,16 @@ from model.heads.pooling import LastPooling
 from saliency.gradient import with_gradients
 from saliency.methods.sequences import MeanGradient
 from saliency.scores import target_score
-from saliency.tsr.lstm_steps import Run, cell_slopes, empty_run, fill_run, gate_slopes, layers_of, step_matrix
+from saliency.tsr.lstm_steps import (
+    Run,
+    cell_slopes,
+    empty_run,
+    fill_layers,
+    fill_run,
+    gate_slopes,
+    layers_of,
+    step_matrix,
+)
 from saliency.tsr.masks import GradientMasks
 
 
@@ -53,18 +64,16 @@ class LSTMMasks(GradientMasks):
 
     def weighted_gradients(self, t: int, parts: torch.Tensor, steps: torch.Tensor, weights: torch.Tensor | None,
                            own: torch.Tensor | None) -> torch.Tensor:
-        runs = [empty_run(len(self.features), len(parts), layer.recurs) for layer in self.layers]
-        columns, rows = self.layers[0].reads[:, parts].T, torch.arange(len(parts))  # (P, 4 H)
+        runs, rows = self.empty_runs(len(parts)), torch.arange(len(parts))
         shape = (len(self.features), len(parts))
-        total = columns.new_zeros(*shape, columns.shape[1] if weights is None else self.features.shape[1])
+        total = self.inputs.new_zeros(*shape, self.inputs.shape[2] if weights is None else self.features.shape[1])
         for a, step in enumerate(steps):
-            self._run_masks(a, t, step[:, None] * columns, runs)
-            gradients = self._state_gradients(runs[-1].states)
-            for number in range(len(runs) - 1, 0, -1):
-                gradients = self._back(number, a, t, runs[number], gradients)
+            self.run_masks(a, t, self.change(parts, step), runs)
+            gradients = self.state_gradients(runs[-1].states, self._score)
             if weights is None:
-                self._back(0, a, t, runs[0], gradients, total)
+                self.add_gate_gradients(a, t, runs, gradients, total)
             else:
+                gradients = self._through_layers(a, t, runs, gradients)
                 gradients = self._back(0, a, t, runs[0], gradients)  # (P, D) per frame
                 for sums, weight, gradient in zip(total, weights[a], gradients, strict=True):
                     sums.addcmul_(weight, gradient)
@@ -73,30 +82,50 @@ class LSTMMasks(GradientMasks):
             total = total @ self.layers[0].reads  # (T, P, D)
         return total.transpose(0, 1) / len(steps)
 
-    def _run_masks(self, a: int, t: int, change: torch.Tensor, runs: list[Run]) -> None:
-        """Fill the runs of the masks at point a from frame t on. change (P, 4 H): of what the first layer reads."""
-        def read_below(s):
-            if number:
-                return torch.addmm(layer.bias, runs[number - 1].states[s], layer.reads.T)
-            return self.inputs[s, a] + change if s == t else self.inputs[s, a]
+    def empty_runs(self, count: int) -> list[Run]:
+        """Return runs without values for `count` masks, one for each layer."""
+        return [empty_run(len(self.features), count, layer.recurs) for layer in self.layers]
 
-        for number, (layer, run) in enumerate(zip(self.layers, runs, strict=True)):
-            state, cell = self.befores[number][:, t, a, None]  # (1, H)
-            fill_run(run, layer, read_below, t, state, cell)
-        runs[-1].states[:t] = self.runs[-1].states[:t, a, None]
+    def change(self, parts: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """Return what the bottom layer's gates read of a step[p] of feature parts[p], (P, 4 H)."""
+        return step[:, None] * self.layers[0].reads[:, parts].T
 
-    def _state_gradients(self, states: torch.Tensor) -> list[torch.Tensor | float]:
-        """Return the gradients of the score with respect to the states (T, P, H) of the top layer, (P, H) per frame.
+    def run_masks(self, a: int, t: int, change: torch.Tensor, runs: list[Run]) -> None:
+        """Fill the runs from frame t of point a on, where the bottom layer's gates read change (P, 4 H) in addition.
 
-        0.0 stands for the frames that the pooling `last` does not read.
+        The states of the top layer are filled before frame t too, if the pooling reads them.
         """
-        model, read = self.relevance.model, states[-1:] if isinstance(self.pooling, LastPooling) else states
-        with with_gradients(model):
+        fill_layers(runs, self.layers, lambda s: self.inputs[s, a] + change if s == t else self.inputs[s, a], t,
+                    [before[:, t, a, None] for before in self.befores])
+        if not isinstance(self.pooling, LastPooling):
+            runs[-1].states[:t] = self.runs[-1].states[:t, a, None]
+
+    def _score(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return the score (P,) of pooled states (P, H)."""
+        return target_score(self.relevance.model.classifier(pooled), self.relevance.target, self.relevance.score)
+
+    def state_gradients(self, states: torch.Tensor,
+                        score: Callable[[torch.Tensor], torch.Tensor]) -> list[torch.Tensor | float]:
+        """Return the gradients of a score with respect to the states (T, P, H) of the top layer, (P, H) per frame.
+
+        score: pooled states (P, H) -> (P,). 0.0 stands for the frames that the pooling `last` does not read.
+        """
+        read = states[-1:] if isinstance(self.pooling, LastPooling) else states
+        with with_gradients(self.relevance.model):
             read = read.transpose(0, 1).detach().requires_grad_(True)  # (P, T, H), or (P, 1, H)
-            scores = model.classifier(self.pooling(read))
-            value = target_score(scores, self.relevance.target, self.relevance.score).sum()
-            slopes = torch.autograd.grad(value, read)[0].unbind(1)
+            slopes = torch.autograd.grad(score(self.pooling(read)).sum(), read)[0].unbind(1)
         return [0.0] * (len(states) - len(slopes)) + list(slopes)
+
+    def add_gate_gradients(self, a: int, t: int, runs: list[Run], gradients: list[torch.Tensor | float],
+                           total: torch.Tensor) -> None:
+        """Add the gradients of the bottom layer's gates to total (T, P, 4 H). gradients: see state_gradients."""
+        self._back(0, a, t, runs[0], self._through_layers(a, t, runs, gradients), total)
+
+    def _through_layers(self, a: int, t: int, runs: list[Run], gradients: list[torch.Tensor | float]) -> list:
+        """Return the gradients (P, H) per frame of the bottom layer's states, given those of the top layer's."""
+        for number in range(len(runs) - 1, 0, -1):
+            gradients = self._back(number, a, t, runs[number], gradients)
+        return gradients
 
     def _back(self, number: int, a: int, t: int, run: Run, arriving: list[torch.Tensor | float],
               total: torch.Tensor | None = None) -> list[torch.Tensor]:

@@ -10,6 +10,7 @@ tanh(z) = 2 sigmoid(2 z) - 1, all gates need one call of the sigmoid, which take
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -72,8 +73,8 @@ def fill_run(run: Run, layer: Layer, inputs: Callable[[int], torch.Tensor], firs
              cell: torch.Tensor) -> Run:
     """Compute the values of a Run from frame `first` on, in place, and return it.
 
-    inputs: returns what the gates of a frame read from below, (4 H,) or (N, 4 H), with the bias. state, cell (1, H):
-    those of the frame before `first`.
+    inputs: returns what the gates of a frame read from below, (4 H,) or (N, 4 H), with the bias. state, cell: those of
+    the frame before `first`, (1, H) or (N, H).
     """
     for s in range(first, len(run.gates)):
         gates, cells, bent = run.gates[s], run.cells[s], run.bent[s]
@@ -86,6 +87,23 @@ def fill_run(run: Run, layer: Layer, inputs: Callable[[int], torch.Tensor], firs
         torch.mul(cells, 2, out=bent).sigmoid_().mul_(2).sub_(1)
         state, cell = torch.mul(leave, bent, out=run.states[s]), cells
     return run
+
+
+def fill_layers(runs: list[Run], layers: list[Layer], read: Callable[[int], torch.Tensor], first: int,
+                starts: list[tuple[torch.Tensor, torch.Tensor]]) -> list[Run]:
+    """Compute the values of all layers of an LSTM from frame `first` on, in place, and return the runs.
+
+    read: the inputs of fill_run for the bottom layer. starts: for each layer, the states and cells of the frame before.
+    """
+    for number, (layer, run, start) in enumerate(zip(layers, runs, starts, strict=True)):
+        below = partial(read_states, runs[number - 1], layer) if number else read
+        fill_run(run, layer, below, first, *start)
+    return runs
+
+
+def read_states(run: Run, layer: Layer, s: int) -> torch.Tensor:
+    """Return what a layer's gates read of the states of the layer below in frame s, with the bias, (N, 4 H)."""
+    return torch.addmm(layer.bias, run.states[s], layer.reads.T)
 
 
 def gate_slopes(gates: torch.Tensor, before: torch.Tensor, bent: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,10 @@
-"""TSR of features over the mean of gradients at many points: the part that is the same for all heads.
+"""TSR of features by masks of single features: the part that is the same for all heads and bases.
 
-    masks = LSTMMasks(relevance, features)                       # or another subclass of GradientMasks
+    masks = LSTMMasks(relevance, features)                       # or another subclass of Masks
     changes = masks.changes(frames, parts, fill, progress)       # as saliency.tsr.features.feature_changes
 
-A mask of one feature changes one number of each point and of each factor. A subclass knows how the gradients of a head
-follow.
+Masks takes the masks frame by frame. GradientMasks is for the mean of gradients at many points, where a mask of one
+feature changes one number of each point and of each factor. A subclass knows how the gradients of a head follow.
 """
 
 from abc import ABC, abstractmethod
@@ -17,11 +17,47 @@ from saliency.methods.sequences import MeanGradient
 MASKS = 300  # that are computed at a time
 
 
-class GradientMasks(ABC):
+class Masks(ABC):
+    """Masks of the features (T, D) of one clip, and how a base's map changes with them."""
+
+    def __init__(self, features: torch.Tensor):
+        self.features = features
+
+    @abstractmethod
+    def frame_changes(self, frames: torch.Tensor, fill: torch.Tensor,
+                      progress: Callable[[int], None]) -> torch.Tensor:
+        """Return the summed changes of the map, (P,), if all features of each of the frames (P,) become the fill."""
+
+    @abstractmethod
+    def part_changes(self, t: int, parts: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
+        """Return the summed changes of the map, (P,), for the masks of some parts of frame t.
+
+        masked (T, D): the features with all parts of frame t masked.
+        """
+
+    @torch.no_grad()
+    def changes(self, frames: torch.Tensor, parts: torch.Tensor | None, fill: torch.Tensor,
+                progress: Callable[[int], None] | None = None) -> torch.Tensor:
+        """Return the changes (P,) of the map for each mask, as feature_changes."""
+        progress = progress or (lambda count: None)
+        if parts is None:
+            return self.frame_changes(frames, fill, progress)
+        delta = self.features.new_zeros(len(frames))
+        for t in frames.unique().tolist():
+            masked, chosen = frame_masked(self.features, t, fill), (frames == t).nonzero()[:, 0]
+            effective = chosen[(masked != self.features)[t, parts[chosen]]]  # the others change nothing
+            for some in effective.split(MASKS):
+                delta[some] = self.part_changes(t, parts[some], masked)
+            progress(len(chosen))
+        return delta
+
+
+class GradientMasks(Masks):
     """The points (n, T, D) that a MeanGradient takes of a clip's features (T, D), and its map `before` any mask."""
 
     def __init__(self, relevance: MeanGradient, features: torch.Tensor):
-        self.relevance, self.features = relevance, features
+        super().__init__(features)
+        self.relevance = relevance
         self.points = relevance.points(features[None])[0]
         self.before = relevance(features[None])[0].abs()
 
@@ -34,24 +70,16 @@ class GradientMasks(ABC):
         None. own (n, P): added to the weights of the masked feature; None if weights is None.
         """
 
-    @torch.no_grad()
-    def changes(self, frames: torch.Tensor, parts: torch.Tensor | None, fill: torch.Tensor,
-                progress: Callable[[int], None] | None = None) -> torch.Tensor:
-        """Return the changes (P,) of the map for each mask, as feature_changes."""
-        delta = self.features.new_zeros(len(frames))
-        for t in frames.unique().tolist():
-            chosen = (frames == t).nonzero()[:, 0]
-            masked = self.features.clone()
-            masked[t] = fill
-            if parts is None:
-                delta[chosen] = self._change(self.relevance(masked[None]))
-            else:
-                chosen = chosen[(masked != self.features)[t, parts[chosen]]]  # the others change nothing
-                for some in chosen.split(MASKS):
-                    delta[some] = self._change(self._maps(t, parts[some], masked))
-            if progress:
-                progress(int((frames == t).sum()))
+    def frame_changes(self, frames: torch.Tensor, fill: torch.Tensor,
+                      progress: Callable[[int], None]) -> torch.Tensor:
+        delta = self.features.new_empty(len(frames))
+        for p, t in enumerate(frames.tolist()):
+            delta[p] = self._change(self.relevance(frame_masked(self.features, t, fill)[None]))
+            progress(1)
         return delta
+
+    def part_changes(self, t: int, parts: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
+        return self._change(self._maps(t, parts, masked))
 
     def _change(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the summed changes (P,) of the map in maps (P, T, D)."""
@@ -71,3 +99,10 @@ class GradientMasks(ABC):
         maps *= usual[0]
         maps[rows, t, parts] = at_mask
         return maps
+
+
+def frame_masked(features: torch.Tensor, t: int, fill: torch.Tensor) -> torch.Tensor:
+    """Return a copy of the features (T, D) with frame t replaced by the fill (D,)."""
+    masked = features.clone()
+    masked[t] = fill
+    return masked

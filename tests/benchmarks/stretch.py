@@ -18,11 +18,11 @@ import torch
 
 from model.cnn_lstm import CNNLSTM
 from saliency.fills import background
+from saliency.patches import patch_boxes
 from saliency.tsr.algorithm import MEMORY
 from saliency.tsr.bases import BASES, make_base
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.low_rank import SAFETY, LowRankFactors
-from saliency.tsr.patches import patch_boxes
 from tests.benchmarks.tsr import options_of, train_head, walker
 
 TOLERANCE, FRAMES_SHARING = 1e-3, 25

@@ -33,10 +33,10 @@ from model.cnn_lstm import CNNLSTM
 from model.heads import HEADS
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from saliency.fills import background
+from saliency.patches import patch_boxes
 from saliency.tsr.algorithm import MEMORY, choose_engine
 from saliency.tsr.bases import BASES, make_base
 from saliency.tsr.literal import LiteralRelevance
-from saliency.tsr.patches import patch_boxes
 
 
 def build_parser():
