@@ -27,8 +27,8 @@ BEFORE = {  # journey: commands that make what its pages take for granted
     "results": (
         "python3 utils/trim_videos.py",
         "./utils/generate_data.sh --validation_persons 4 --testing_persons 9 15",
-        "python3 main.py --head lstm --backbone squeezenet1_1 --backbone_weights none --sample_size 32 --n_epochs 1 "
-        "--result_path snapshots/run",
+        "python3 main.py --head lstm --backbone squeezenet1_1 --backbone_weights none --sample_size 32 "
+        "--sample_duration 8 --n_epochs 1 --result_path snapshots/run",
         "cp -r snapshots/run snapshots/kth_cnnlstm_resnet18",
         "mkdir demo && cp -r data/kth/* demo && cp -r snapshots/run demo/snapshot",
     ),
@@ -55,8 +55,9 @@ REPLACED = {
     " --use_cuda": "",
     "torchrun --nproc_per_node=4": "torchrun --standalone --nproc_per_node=2",
     "OTHER_VIDEOS/walking/person03_walking_d1_uncomp.avi": "walk.avi",
-    # two commands that are the same when they are small
+    # commands that are the same when they are small, so that one of them is run
     " --burners 0 --rounds 1 --frames 4 --size 64 --time_limit 15": "",
+    " --burners 0 2 --rounds 2 --frames 8 --time_limit 20": "",
     # options that follow others in such a way that none can be appended
     "--options --tsr --tsr_patch 20": "--options --tsr --tsr_patch 16 --tsr_step time",
     # in a clip as small as here, Grad-CAM has a map of one pixel, which no mask changes
@@ -73,12 +74,12 @@ SMALLER = {
     "utils/synthesize_kth.py --persons": "--persons 11 --output data/raw_dataset/drawn",
     "utils/synthesize_kth.py --output": "--persons 30",
     "utils/synthesize_kth.py": "--scenarios 1 --passes 1",
-    "python3 main.py --": "--n_epochs 1 --sample_size 32",
+    "python3 main.py --": "--n_epochs 1 --sample_size 32 --sample_duration 8",
     "python3 main.py --use_cuda": "--backbone squeezenet1_1 --backbone_weights none "
                                   "--result_path snapshots/kth_cnnlstm_resnet18",
     "main.py --backbone mobilenet_v2 --sample_size": "--backbone squeezenet1_1 --backbone_weights none",
     "main.py --head bilstm": "--backbone squeezenet1_1 --backbone_weights none",
-    "4 main.py": "--n_epochs 1 --sample_size 32 --backbone squeezenet1_1 --backbone_weights none",
+    "4 main.py": "--n_epochs 1 --sample_size 32 --sample_duration 8 --backbone squeezenet1_1 --backbone_weights none",
     "frame_saliency.py": "--limit 1",
     "--sanity": "--sanity_draws 1 --no_when",
     "difference integrated_gradients": "--smoothgrad_samples 2 --path_points 2",
@@ -112,7 +113,8 @@ SMALLER = {
     "tests.benchmarks.long_videos": "--lengths 100",
     "tests.benchmarks.class_pointing": "--methods freeze gradient_x_input",
     "tests.benchmarks.vanishing": "--seeds 1 --epochs 1 --training_size 100 --testing_size 20",
-    "tests.benchmarks.tsr": "--frames 6 --sizes 32 --patch 16 --tolerances 1e-3 --passes 1 --repeats 1 --peak_size 256",
+    "tests.benchmarks.tsr": "--frames 6 --sizes 32 --patch 16 --tolerances 1e-3 --passes 1 --repeats 1 --peak_size 256 "
+                            "--points 2 --samples 2",
     "tests.benchmarks.stretch": "--random --size 32 --patch 16 --masked 1 --points 2 --frames 28 --ranks 4 --largest 1",
     "tests.benchmarks.feature_tsr": "--heads lstm --frames 3 --features 4 --sample 4 --passes 1",
     "tests.benchmarks.feature_agreement": "--clips 1 --pairs 2 --methods gradient lrp",

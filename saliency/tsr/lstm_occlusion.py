@@ -25,11 +25,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from model.heads.pooling import MaxPooling
+from model.heads.pooling import LastPooling, MaxPooling
 from saliency.methods.occlusion import Occlusion
 from saliency.methods.sequences import MeanGradient
 from saliency.tsr.lstm_masks import LSTMMasks, has_lstm_head
-from saliency.tsr.lstm_steps import Run, fill_layers
+from saliency.tsr.lstm_steps import Run, fill_layers, passing_run
 from saliency.tsr.masks import frame_masked
 
 GRADIENTS = 1e8  # numbers of the gradients at all occlusions that are kept at a time
@@ -168,17 +168,23 @@ class LSTMOcclusion(LSTMMasks):
         last, by_occlusion = len(self.features) - 1, self.change(self.every, self.steps[-1])  # (D, 4 H)
         by_mask, both = self.change(parts, steps), []
         for some in by_mask.split(max(1, PAIRS // len(by_occlusion))):
-            runs = self.empty_runs(len(some) * len(by_occlusion))
+            runs = self._passing_runs(len(some) * len(by_occlusion))
             self.run_masks(0, last, (some[:, None] + by_occlusion).flatten(0, 1), runs)
             both.append(self._value(self._units(runs[-1].states)).unflatten(0, (len(some), -1)))
         return self.drops[last] - self._value(units)[:, None] + torch.cat(both)
+
+    def _passing_runs(self, count: int) -> list[Run]:
+        """Return runs without values for `count` masks, with the states of those layers that something reads."""
+        read = [True] * (len(self.layers) - 1) + [not isinstance(self.pooling, LastPooling)]
+        return [passing_run(len(self.features), count, layer.recurs, states)
+                for layer, states in zip(self.layers, read, strict=True)]
 
     def frame_changes(self, frames: torch.Tensor, fill: torch.Tensor,
                       progress: Callable[[int], None]) -> torch.Tensor:
         """Return the changes by masks of whole frames, whose occlusions are run from the later of the two frames on."""
         clips = {t: LSTMMasks(self.relevance, frame_masked(self.features, t, fill)) for t in set(frames.tolist())}
         drops = {t: torch.empty_like(self.features) for t in clips}
-        base, both = self.empty_runs(len(self.every)), self.empty_runs(len(self.every))
+        base, both = self.empty_runs(len(self.every)), self._passing_runs(len(self.every))
         for s in range(len(self.features)):
             self.run_masks(0, s, self.change(self.every, self.steps[s]), base)
             for t, clip in clips.items():
@@ -198,5 +204,6 @@ class LSTMOcclusion(LSTMMasks):
         else:
             starts = [(run.states[t - 1], run.cells[t - 1]) for run in base]
             fill_layers(both, self.layers, lambda frame: clip.inputs[frame, 0], t, starts)
-            both[-1].states[:t] = base[-1].states[:t]
+            if not isinstance(self.pooling, LastPooling):
+                both[-1].states[:t] = base[-1].states[:t]
         return self._units(both[-1].states)

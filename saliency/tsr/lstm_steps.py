@@ -69,6 +69,17 @@ def empty_run(length: int, count: int, recurs: torch.Tensor) -> Run:
     return Run(recurs.new_empty(length, count, gates), *(recurs.new_empty(length, count, size) for _ in range(3)))
 
 
+def passing_run(length: int, count: int, recurs: torch.Tensor, states: bool) -> Run:
+    """Return an empty_run whose frames share their memory, which then stays in the cache of a processor.
+
+    After it is filled, it holds the values of the last frame. states: whether it keeps the states of all frames.
+    """
+    shared = [values.expand(length, -1, -1) for values in empty_run(1, count, recurs)]
+    if states:
+        shared[-1] = recurs.new_empty(length, count, recurs.shape[1])
+    return Run(*shared)
+
+
 def fill_run(run: Run, layer: Layer, inputs: Callable[[int], torch.Tensor], first: int, state: torch.Tensor,
              cell: torch.Tensor) -> Run:
     """Compute the values of a Run from frame `first` on, in place, and return it.

@@ -9,9 +9,9 @@
 The literal loop's time is that of the median of --passes of its passes times their number; these passes are also what
 the deltas are compared with. The engine's is the median of --repeats runs, spread over these passes. Without a
 checkpoint the model is a ResNet-18 with the head --head, weights random, the clip a synthetic walker. With --train the
-head learns first, for half a minute, to tell one walker from one runner: trained models need far fewer products than
-random ones. `peak_share` is what the same frame passes would take at the speed of the machine's matrix product, divided
-by what they took; above 1 where work was spared within the passes.
+head learns first, for half a minute, to tell one walker from one runner in clips of the first size: trained models need
+far fewer products than random ones. `peak_share` is what the same frame passes would take at the speed of the machine's
+matrix product, divided by what they took; above 1 where work was spared within the passes.
 """
 
 import argparse
@@ -89,9 +89,9 @@ def pass_flops(model, clip):
     return forward.get_total_flops(), backward.get_total_flops()
 
 
-def train_head(model, device, steps=60):
+def train_head(model, frames, size, device, steps=60):
     """Everything behind the backbone learns to tell windows of a walker from windows of a runner."""
-    clips = [walker(30, 120, device, seed, action) for seed in range(4) for action in ("walking", "running")]
+    clips = [walker(frames, size, device, seed, action) for seed in range(4) for action in ("walking", "running")]
     with torch.no_grad():
         vectors = torch.cat([model.describe(clip[None]) for clip in clips])  # (8, T, P)
     labels = torch.tensor([0, 1], device=device).repeat(4)
@@ -177,7 +177,7 @@ def main(argv=None):
     model = load_model(args.resume_path)[0] if args.resume_path else CNNLSTM(2, head=args.head).eval()
     model = model.to(device).requires_grad_(False)
     if args.train:
-        train_head(model, device)
+        train_head(model, args.frames[0], args.sizes[0], device)
     peak = matmul_peak(device, args.peak_size)
     for frames in args.frames:
         for size in args.sizes:
