@@ -39,8 +39,9 @@ from model.opening import open_model
 from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import clip_folder, explain_clips, result_folder
-from runtime.device import choose_device
+from runtime.device import choose_device, fewer_threads
 from runtime.files import write_json
+from runtime.workers import useful_workers
 from saliency import averages, summary
 from saliency.drawing import FeatureLook
 from saliency.explain import explain
@@ -63,7 +64,9 @@ def work(args):
     read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
     model = folded(model)
     work_on = partial(explain_clip, args, model, info, feature_cache(args.feature_cache, model, info))
-    with result_folder(folder, vars(args), info.config.get("weights")):
+    quick = args.method == "gradient" and not (args.tsr or args.shapley)
+    drawing = useful_workers(len(clips), args.threads) if quick else 0  # cores, see frame_saliency.py
+    with result_folder(folder, vars(args), info.config.get("weights")), fewer_threads(drawing):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite,
                                      args.threads)
         if processes.is_first():

@@ -72,9 +72,10 @@ from model.opening import open_model
 from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
-from runtime.device import choose_device
+from runtime.device import choose_device, fewer_threads
 from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
+from runtime.workers import useful_workers
 from saliency import deletion, robustness, sanity, summary
 from saliency.averages import summarise
 from saliency.baselines import BASELINES
@@ -108,7 +109,8 @@ def work(args):
     read = partial(load_with_masks, **reading(info, args.duration == "full"))
     fast = folded(model)
     work_on = partial(explain_clip, args, fast, info, centre, feature_cache(args.feature_cache, fast, info))
-    with result_folder(args.result_path, vars(args), info.config.get("weights")):
+    with result_folder(args.result_path, vars(args), info.config.get("weights")), \
+            fewer_threads(cores_for_drawing(args, len(clips))):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite,
                                      args.threads)
         if processes.is_first():
@@ -119,6 +121,16 @@ def work(args):
             if args.export:
                 export_clips(args.result_path, rows, args.export, *args.export_frames)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
+
+
+def cores_for_drawing(args, count):
+    """Return how many cores the model leaves to the processes that write and draw the results of `count` clips.
+
+    The gradient and --when take less time than they do. The number does not depend on how many clips are complete, so
+    that a run which goes on computes as the stopped one did.
+    """
+    quick = chosen_methods(args)["methods"] == ["gradient"] and not (args.deletion or args.robustness)
+    return useful_workers(count, args.threads) if quick else 0
 
 
 def check_model(args, model):

@@ -1,8 +1,22 @@
 """The device that a process computes on, and its threads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from runtime import processes, threads
+
+
+@contextmanager
+def fewer_threads(taken: int) -> Iterator[None]:
+    """Compute with `taken` threads fewer during the block, but with one at least."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - taken))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int | None = None) -> torch.device:

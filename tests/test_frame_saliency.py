@@ -169,3 +169,23 @@ def test_the_line_below_the_frames_is_named_after_the_method(method, monkeypatch
     drawing.draw_frames(result, "", tmp_path, drawing.FrameLook(method))
     (legend,) = [text.get_text() for text in drawn["time"].legends[0].texts]
     assert legend.startswith(f"sum of {'|dS/dx|' if method == 'gradient' else method}, share of the largest")
+
+
+def test_the_gradient_leaves_cores_to_the_processes_that_draw(data_set, trained, tmp_path, monkeypatch):
+    """Also in a run that goes on with a single clip, so that it computes as the stopped one did; TSR keeps them all."""
+    counts = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 5)
+    monkeypatch.setattr("torch.set_num_threads", counts.append)
+    monkeypatch.setattr("runtime.workers.n_cores", lambda: 2)
+
+    def threads(folder, limit, *flags):
+        counts.clear()
+        use("frame_saliency", data_set, trained, tmp_path / folder, "--limit", limit, "--no_overlay", "--no_when",
+            *flags)
+        return counts
+
+    assert threads("two", 2) == [3, 5]
+    shutil.rmtree(tmp_path / "two" / "walking" / CLIP)
+    assert threads("two", 2) == [3, 5]
+    assert threads("one", 1) == [5, 5]
+    assert threads("tsr", 2, "--tsr", "--tsr_step", "time") == [5, 5]

@@ -41,6 +41,8 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--features", type=int, default=300, help="for heads other than change")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor of the random weights of other heads than "
+                        "change; those of trained heads are often larger")
     parser.add_argument("--heads", nargs="+", choices=RULED_HEADS, default=["change", "lstm"])
     parser.add_argument("--bases", nargs="+", choices=FEATURE_BASES, default=list(FEATURE_BASES))
     parser.add_argument("--limit", type=float, default=300, help="seconds, beyond which the time is estimated")
@@ -57,12 +59,15 @@ def timed(work):
     return result, clock() - begin
 
 
-def model_with(head, features):
-    """Return the bundled model for the head change, else a model with random weights, in eval mode."""
+def model_with(head, features, scale=1.0):
+    """Return the bundled model for the head change, else a model with random weights times `scale`, in eval mode."""
     if head == "change":
         return load_model(PRETRAINED)[0]
     torch.manual_seed(0)
-    return build_model("cnnlstm", 2, "squeezenet1_1", head=head, feature_size=features).eval()
+    model = build_model("cnnlstm", 2, "squeezenet1_1", head=head, feature_size=features).eval()
+    for weight in model.head.parameters():
+        weight.data *= scale
+    return model
 
 
 def in_double(relevance, model, base, features):
@@ -114,7 +119,7 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     clock = "the processor" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
     for head in args.heads:
-        model = model_with(head, args.features)
+        model = model_with(head, args.features, args.scale)
         torch.manual_seed(1)
         features, rows = torch.randn(args.frames, model.config["feature_size"]), []
         with untouched(model):
