@@ -57,7 +57,8 @@ def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, 
     """Compute TSR of a method for class `target` on the features (T, D) of one clip.
 
     base: a name in FEATURE_BASES, by default the gradient. base_options: its keyword arguments. The other options have
-    the meaning that they have in saliency.tsr.temporal_saliency_rescaling. ValueError for another base.
+    the meaning that they have in saliency.tsr.temporal_saliency_rescaling. For `occlusion` through an LSTM, the deltas
+    of features are approximate if T D is above 1,000 (saliency/tsr/lstm_occlusion.py). ValueError for another base.
     """
     base = base or "gradient"
     if base not in FEATURE_BASES:
