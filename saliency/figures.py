@@ -42,6 +42,7 @@ STYLE = {
     "text.parse_math": False,  # a dollar sign in the name of a clip starts no formula
 }
 WHOLE_NUMBERS = partial(MaxNLocator, integer=True, min_n_ticks=1)  # ticks at whole frames or epochs
+LETTER = 0.58  # width of a letter, of the size of the font; titles with long names of clips get smaller letters
 WIDE = STYLE | {"font.size": 12}  # these figures are wide and get printed smaller
 
 
@@ -90,7 +91,8 @@ def _page(size: tuple[float, float], title: str) -> Figure:
     A constrained layout draws a figure twice, so the figures that every clip has do without it.
     """
     figure = Figure(figsize=size)
-    figure.suptitle(title, y=1 - 0.08 / size[1], va="top")
+    text = figure.suptitle(title, y=1 - 0.08 / size[1], va="top")
+    text.set_fontsize(min(text.get_fontsize(), 72 * (size[0] - 0.2) / (LETTER * max(1, len(title)))))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from saliency import figures
 from tests.drawn import assert_not_blank, drawn_images, texts
@@ -116,3 +117,11 @@ def test_overlay_frames(height, width, enlarge):
     assert marked.sum() == enlarge**2 and marked[enlarge : 2 * enlarge, enlarge : 2 * enlarge].all()
     filled = (video[:, -1, :, 0] == 255).sum(1) / video.shape[2]
     assert filled == pytest.approx([0.25, 0.5, 0.75, 1], abs=0.51 / video.shape[2])
+
+
+@pytest.mark.parametrize("repeats", [1, 5, 10])
+def test_a_title_is_never_wider_than_its_figure(repeats):
+    figure = figures.feature_heatmap(np.ones((4, 3)), "person01_walking, " * repeats)
+    FigureCanvasAgg(figure).draw()
+    title = figure._suptitle.get_window_extent()
+    assert title.x0 >= 0 and title.x1 <= figure.bbox.width
