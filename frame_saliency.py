@@ -109,10 +109,10 @@ def work(args):
     read = partial(load_with_masks, **reading(info, args.duration == "full"))
     fast = folded(model)
     work_on = partial(explain_clip, args, fast, info, centre, feature_cache(args.feature_cache, fast, info))
-    with result_folder(args.result_path, vars(args), info.config.get("weights")), \
-            fewer_threads(cores_for_drawing(args, len(clips))):
-        rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path, args.overwrite,
-                                     args.threads)
+    with result_folder(args.result_path, vars(args), info.config.get("weights")):
+        with fewer_threads(cores_for_drawing(args, len(clips))):
+            rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path,
+                                         args.overwrite, args.threads)
         if processes.is_first():
             checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)

@@ -18,8 +18,6 @@ from tests.toys import Linear, MeanOfBackbone, smooth
 
 LENGTH, TOTAL, SIDE = 4, 8, 32
 SIZES = {"feature_size": 6, "hidden_size": 8, "classifier_size": 0}
-ALL_METHODS = ("lstm", "change", "transformer")  # heads whose maps of frames are computed with all methods
-SOME = ("gradient", "grad_cam", "occlusion_frame", "freeze")  # the methods of frames for the other heads
 QUICK = {"smoothgrad": {"samples": 2}, "smoothgrad_x_difference": {"samples": 2}, "integrated_gradients": {"points": 2},
          "tsr": {"patch": 16}, "occlusion_block": {"pixels": 16}}
 
@@ -80,12 +78,8 @@ def test_tsr_is_that_of_the_model_that_knows_the_length(padded_case):
 @pytest.mark.parametrize("registry", [METHODS, FEATURE_METHODS], ids=["frames", "features"])
 def test_every_method_gives_the_padding_nothing(padded_case, registry):
     model, clip = padded_case
-    head, names = model.config["head"], list(registry)
-    if head == "transformer":
-        names = [name for name in names if name not in ("deep_lift", "lrp")]
-    elif registry is METHODS and head not in ALL_METHODS:
-        names = SOME
-    options = {name: QUICK[name] for name in names if name in QUICK and registry is METHODS}
+    options = {name: QUICK[name] for name in registry if name in QUICK and registry is METHODS}
+    names = [name for name in registry if model.config["head"] != "transformer" or name not in ("deep_lift", "lrp")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *told, **more: None)  # of maps that are constant
         padded = explain(model, clip, 1, names, options=options, registry=registry, length=LENGTH)

@@ -146,8 +146,7 @@ def test_from_training_to_maps(monkeypatch, data_set, tmp_path, capsys):
     run_command("main", *train_options(data_set, tmp_path / "run", "--backbone", "vit_b_16", "--n_epochs", 1))
     run_command("frame_saliency", "--annotation_path", data_set.annotation, "--video_path", data_set.images,
                 "--resume_path", tmp_path / "run" / "best.pth", "--result_path", tmp_path / "maps", "--limit", 1,
-                "--method", "grad_cam", "--compare", "gradient", "--tsr", "--tsr_step", "time", "--sanity",
-                "--sanity_draws", 1, "--no_overlay")
+                "--method", "grad_cam", "--compare", "gradient", "--tsr", "--tsr_patch", 16, "--sanity", "--no_overlay")
     assert "1 clips explained" in capsys.readouterr().out
     assert build_parser().parse_args(["--method", "grad_cam"]).method == "grad_cam"
 
