@@ -75,11 +75,11 @@ class ClipResult:
         return self.arrays.get(CONTRIBUTION)
 
     def write(self, path: Path) -> None:
-        """Write saliency.npz."""
+        """Write saliency.npz, uncompressed: maps of floating point numbers compress little, and that takes long."""
         content = {name: getattr(self, name) for name in INPUTS if getattr(self, name) is not None} | self._content()
         for number, other in enumerate(self.others, 2):
             content |= {CLASS.format(number) + name: values for name, values in other._content().items()}
-        np.savez_compressed(path, **content)
+        np.savez(path, **content)
 
     def _content(self) -> dict[str, Any]:
         """Return what saliency.npz holds of the explained class: all but the inputs."""
