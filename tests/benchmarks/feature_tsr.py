@@ -3,8 +3,8 @@
     python3 -m tests.benchmarks.feature_tsr --frames 30 --features 300 --heads change lstm
     OMP_NUM_THREADS=1 python3 -m tests.benchmarks.feature_tsr      # seconds of the processor, for busy machines
 
-The head `change` is that of the bundled model, the others have random weights; the features are random. Printed per
-head and base:
+The head `change` is that of the bundled model, the others have random weights; the features are random. The speed of
+products of matrices is printed first, because nearly all of the time goes into them. Printed per head and base:
 
     seconds    of the whole of TSR; where more than --limit seconds were to be expected, from --sample perturbations,
                as their mean time times the number of perturbations, marked "estimated"
@@ -57,6 +57,13 @@ def timed(work):
     begin = clock()
     result = work()
     return result, clock() - begin
+
+
+def speed_of_products(repeats=50):
+    """Return how many GFLOP/s products of matrices of this benchmark's size reach here, to compare machines."""
+    signals, weights = torch.randn(300, 1024), torch.randn(1024, 560)
+    _, seconds = timed(lambda: [signals @ weights for _ in range(repeats)])
+    return 2 * repeats * signals.numel() * weights.shape[1] / seconds / 1e9
 
 
 def model_with(head, features, scale=1.0):
@@ -118,6 +125,8 @@ def measure(model, features, base, args):
 def main(argv=None):
     args = build_parser().parse_args(argv)
     clock = "the processor" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
+    speed_of_products()  # the first products take longer
+    print(f"products of matrices: {speed_of_products():.0f} GFLOP/s, {clock}")
     for head in args.heads:
         model = model_with(head, args.features, args.scale)
         torch.manual_seed(1)
