@@ -48,6 +48,21 @@ def test_a_network_of_whole_clips_and_several_methods(tmp_path):
     assert result.facts["target"] == "running"
 
 
+def test_the_page_tells_how_it_was_made(tmp_path):
+    model = MeanOfFrames()
+    page = explain_to_report(model, clips(), CLASSES, tmp_path / "one", methods=["smoothgrad", "gradient"],
+                             target="running", options={"smoothgrad": {"samples": 2}})
+    made = read_json(tmp_path / "one/opts.json")
+    options = made["options"]
+    assert options["model"] == "MeanOfFrames" and options["classes"] == CLASSES and options["target"] == "running"
+    assert (options["method"], options["methods"]) == ("smoothgrad", ["smoothgrad", "gradient"])
+    assert options["method_options"] == {"smoothgrad": {"samples": "2"}}
+    assert made["versions"]["torch"] and made["inputs"]["weights"] in page.read_text()
+    next(model.parameters()).data += 1
+    explain_to_report(model, clips(), CLASSES, tmp_path / "other")
+    assert read_json(tmp_path / "other/opts.json")["inputs"] != made["inputs"]
+
+
 @pytest.mark.parametrize(("changes", "complaint"), [
     ({"clips": []}, "0 clips, 0 names and 0 labels"), ({"names": ["a"]}, "2 clips, 1 names"),
     ({"names": ["a", "a"]}, "the same name"), ({"names": ["a", "../b"]}, "cannot be the name of a folder"),

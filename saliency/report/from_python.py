@@ -16,10 +16,12 @@ from torch import nn
 
 from model.checks import check_clip
 from model.contract import class_scores
+from model.own import weights_digest
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from runtime.files import sole_writer, whole_folder, write_csv, write_json
 from runtime.names import readable
 from runtime.progress import each
+from runtime.recipe import WEIGHTS, recipe
 from saliency.explain import explain, measure
 from saliency.findings import findings
 from saliency.flow import grey, optical_flow
@@ -39,6 +41,8 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
                       std: Sequence[float] = IMAGENET_STD) -> Path:
     """Explain clips with a model, write the results and report.html into a new folder, and return the page's path.
 
+    opts.json keeps these arguments, the versions of the packages and a digest of the model's weights.
+
     model: any module from clips (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. clips: see the
     docstring of this module. classes: the names of the scores in their order. names, labels: of the clips; a label may
     be None. methods: names in saliency.methods.METHODS; the findings are about the first. target: "predicted", "label"
@@ -53,8 +57,15 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
     for clip, name in zip(clips, names, strict=True):  # so that a wrong clip is found before anything is written
         tensor, _ = _tensor_and_frames(clip, name, mean, std)
     _probabilities(model, tensor, classes, name)
-    rows = {}
+    rows, made = {}, recipe({
+        "model": type(model).__name__, "method": methods[0], "methods": methods, "target": target, "score": score,
+        "classes": list(classes), "mean": list(map(float, mean)), "std": list(map(float, std)),
+        "method_options": {name: {key: str(value) for key, value in given.items()}
+                           for name, given in (options or {}).items()},
+    })
+    made["inputs"][WEIGHTS] = weights_digest(model)
     with sole_writer(folder):
+        write_json(folder / "opts.json", made)
         for clip, name, label in each(list(zip(clips, names, labels, strict=True)), "explaining", "clip"):
             tensor, frames = _tensor_and_frames(clip, name, mean, std)
             probabilities = _probabilities(model, tensor, classes, name)
