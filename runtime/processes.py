@@ -8,6 +8,7 @@ Without torchrun there is one process, which is the first, and every function he
 to import, so the functions that need it import it themselves, and only if there are several processes.
 """
 
+import atexit
 import os
 import re
 import sys
@@ -30,7 +31,8 @@ from runtime.progress import each
 
 LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # PyTorch's errors contain one of these if a process is gone
 ENDED = "ended"  # the occasion on which a process tells why the run ends; only the first process to do so is heard
-_connection = SimpleNamespace(store=None, pid=None)  # the key-value store that all processes share, and who opened it
+# The key-value store that all processes share, who opened it, and whether tensors were exchanged and no longer are.
+_connection = SimpleNamespace(store=None, pid=None, left=False)
 
 
 def world() -> int:
@@ -80,11 +82,25 @@ def join(backend: str) -> None:
 
 
 def leave() -> None:
-    """Stop exchanging tensors. Without this, threads that still run when Python ends can abort the process."""
+    """Stop exchanging tensors. When Python ends, this process ends without taking the interpreter down."""
     from torch import distributed
 
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        _connection.left = True
+
+
+@atexit.register  # before PyTorch and the others register theirs, so that it is called last
+def end_at_once() -> None:
+    """End this process with status 0 if all its work is done and threads of PyTorch may be left.
+
+    Those of DistributedDataParallel outlive destroy_process_group (PyTorch 2.14). If one of them asks for Python's lock
+    while the interpreter is taken down, the process is aborted, although all its results are written.
+    """
+    if _connection.left and _connection.pid == os.getpid():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def tell(line: str, occasion: str | None = None) -> None:
