@@ -5,7 +5,7 @@
 """
 
 import io
-import math
+import sys
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -172,5 +172,6 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
 
 
 def _is_colour(values: list) -> bool:
-    """Return whether the values are three finite numbers."""
-    return len(values) == 3 and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    """Return whether the values are three numbers that a float can hold; an int can be too large for one."""
+    largest = sys.float_info.max
+    return len(values) == 3 and all(isinstance(value, int | float) and abs(value) <= largest for value in values)

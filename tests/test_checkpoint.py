@@ -128,6 +128,7 @@ def test_contents_that_contradict_each_other(path, change, complaint):
     {"sample_duration": 0}, {"sample_duration": 2.5},
     {"classes": 5}, {"classes": ["running"]}, {"classes": ["running", 2]}, {"model": ["cnnlstm"]}, {"config": [1]},
     {"config": {**SMALL, "num_classes": 2, "backbone_weights": "/etc/passwd"}}, {"mean": [0.5]}, {"mean": "abc"},
+    {"mean": [0.5, 0.5, -10**400]}, {"mean": [0.5, 0.5, float("nan")]},
     {"std": [0.0, 1.0, 1.0]}, {"std": [float("nan")] * 3},
 ])
 def test_facts_that_cannot_be(path, change):
