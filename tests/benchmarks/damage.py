@@ -15,9 +15,13 @@ import cv2
 import numpy as np
 import torch
 
+from tests.test_video_files import CODECS, write_as
+
 ODD = [None, True, False, 0, -1, 1, 2**31, 10**9, 10**30, -10**400, 0.5, 1e308, float("nan"), float("inf"), "", ".",
        "..", "../../outside", "/tmp/outside", "C:\\x", "a\0b", "a\nb", "\ud800", "<script>", "x" * 5000, [], {}, [[]],
        {"a": []}, [1, "b"], {"label": 3}]
+NAMES = ["caf\udce9", "\udcff\udcfe", "två löpare", "走る", "a b", "'q\"", "$HOME", "%s", "*", "[a]", "{}", "a.b", ".x",
+         "#1", "a\tb", "a\nb", "\u202e", "e\u0301", "x" * 200]
 INTEGERS = [0, 1, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 10**9]
 
 
@@ -65,6 +69,18 @@ def video(rng, path):
     content, told = harmed(rng, path.read_bytes())
     path.write_bytes(content)
     return told
+
+
+def write_films(folder, frames):
+    """The frames (N, H, W) uint8 as a video of each format that can be written here, in a new folder."""
+    folder.mkdir()
+    for suffix in (*CODECS, ".gif"):
+        write_as(folder / f"film{suffix}", frames)
+
+
+def renamed(rng, path):
+    """Give a file an odd name with the same suffix, and return its new path."""
+    return path.rename(path.with_name(NAMES[rng.integers(len(NAMES))] + path.suffix))
 
 
 def image(rng, path):

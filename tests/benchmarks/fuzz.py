@@ -3,9 +3,10 @@
     python3 -m tests.benchmarks.fuzz --minutes 10            # counts per kind; failures are kept and can be repeated
     python3 -m tests.benchmarks.fuzz --seed 3 --case 120     # one case again
 
-A case damages one file of a good world (videos, images, annotation, checkpoints, results ...) and calls main(argv) in
-a fork of this process, or now and then the script itself. Besides a traceback these are failures: a signal, more time
-than LIMIT or memory than MEMORY, a changed file outside the result folder, a file that is left half-written.
+A case damages one file of a good world (videos of many formats, images, checkpoints, results ...), gives half of the
+videos odd names, and calls main(argv) in a fork of this process, or now and then the script itself. Failures are
+tracebacks, signals, more time than LIMIT or memory than MEMORY, changed files outside the result folder, and files that
+are left half-written.
 """
 
 import argparse
@@ -35,6 +36,7 @@ import numpy as np
 import torch
 
 from data.video import write_video
+from runtime.names import readable
 from tests.benchmarks import damage
 from tests.runs import ROOT, run_command, train_options
 from tests.tiny_data import make_data_set, moving_block
@@ -56,7 +58,7 @@ KINDS = {
     "jpeg": (f"{IMAGES}/image_00002.jpg", damage.image, "data run", [f"inference {USE}", FRAME], None, 8),
     "n_frames": (f"{IMAGES}/n_frames", damage.text, "data run", [f"inference {USE}"], None, 3),
     "masks": (f"{IMAGES}/masks.npz", damage.npz, "data run", [FRAME], None, 4),
-    "video": ("walk.* raw.avi", damage.video, "run walk.avi walk.mp4 raw.avi",
+    "video": ("walk.* raw.avi films/*", damage.video, "run films walk.avi walk.mp4 raw.avi",
               ["inference --resume_path run/best.pth --video {file}",
                "frame_saliency --resume_path run/best.pth --limit 1 --no_overlay --video {file}",
                "feature_saliency --resume_path run/best.pth --limit 1 --video {file} walk.mp4"], None, 8),
@@ -87,6 +89,7 @@ def make_world(root):
     data = make_data_set(root / "data")
     shutil.move(data.video, root / "walk.avi")
     write_video(root / "walk.mp4", moving_block(1, 5, 9)[0])
+    damage.write_films(root / "films", moving_block(1, 5, 9)[0][..., 0])
     damage.write_uncompressed(root / "raw.avi", moving_block(1, 5, 9, 30)[0])
     for label, speed in (("walking", 1), ("running", 4)):
         (root / "raw" / label).mkdir(parents=True)
@@ -112,8 +115,9 @@ def make_world(root):
 def parse(command, out, file=""):
     """(script, its arguments) of a command in KINDS."""
     tiny = " ".join(map(str, train_options(argparse.Namespace(annotation="", images=""), "")[6:]))
-    script, *arguments = command.format(tiny=tiny, file=file).split()
-    return script, [*arguments, RESULT.get(script, "--result_path"), out]
+    script, *arguments = command.replace("{tiny}", tiny).split()
+    given = (str(file) if word == "{file}" else word for word in arguments)
+    return script, [*given, RESULT.get(script, "--result_path"), out]
 
 
 def make_case(world, box, rng, kind):
@@ -125,7 +129,8 @@ def make_case(world, box, rng, kind):
         shutil.copytree(world / results, box / "out")
     paths = [path for some in pattern.split() for path in sorted(box.glob(some))]
     path = paths[rng.integers(len(paths))]
-    return path, harm(rng, path)
+    done = harm(rng, path) if harm is not damage.video or rng.random() < 0.7 else "nothing"
+    return damage.renamed(rng, path) if harm is damage.video and rng.random() < 0.5 else path, done
 
 
 def fork(script, arguments, box):
@@ -207,8 +212,7 @@ def half_written(path):
 def judge(box, outcome, before, results_before, damaged):
     """Return sentences that say what is wrong with how a run ended."""
     status, stderr, seconds, memory = outcome
-    lines = [line for line in stderr.splitlines() if not line.startswith("warning: ")]
-    wrong = []
+    lines, wrong = [line for line in stderr.splitlines() if not line.startswith("warning: ")], []
     if status not in (0, 2):
         wrong.append(f"status {status} after {seconds:.0f} s")
     if "Traceback" in stderr or len(lines) != (status == 2) or (lines and "error: " not in lines[0]):
@@ -241,7 +245,7 @@ def run_case(world, folder, seed, number, share):
     wrong = judge(box, outcome, before, results, damaged)
     done = f"{script} {' '.join(arguments)}: {damaged.name} {done}"
     wrong += outcome[1].splitlines()[-3:] if wrong else []
-    return f"{kind}{' (script)' * (run is start_script)}", outcome[0], done, wrong
+    return f"{kind}{' (script)' * (run is start_script)}", outcome[0], readable(done), wrong
 
 
 def fuzz(folder, seed=0, minutes=1.0, first=0, n_cases=None, share=0.02, report=print):
