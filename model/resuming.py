@@ -1,6 +1,7 @@
 """Resuming a training run from its last checkpoint, so that it continues exactly as if it had never stopped."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +70,10 @@ def _is_history(history: Any) -> bool:
     """Return whether this is a list with one dict of numbers for each epoch, from epoch 1 on."""
     return isinstance(history, list) and all(
         isinstance(row, dict) and row.get("epoch") == number and row.keys() == history[0].keys()
-        and all(isinstance(value, int | float) for value in row.values()) for number, row in enumerate(history, start=1)
+        and all(map(_is_number, row.values())) for number, row in enumerate(history, start=1)
     )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether this is a float, or an int that a float can hold."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)

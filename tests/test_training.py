@@ -197,7 +197,10 @@ def test_weights_that_overflow_in_the_last_step_are_noticed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("change", [{"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None}])
+@pytest.mark.parametrize("change", [
+    {"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None},
+    {"history": [{"epoch": 1, "train_loss": 10**400}]},  # beyond the range of a float
+])
 def test_last_pth_of_another_run_is_refused(tmp_path, change):
     train(tmp_path, n_epochs=1)
     content = read_checkpoint(tmp_path / "last.pth") | change
