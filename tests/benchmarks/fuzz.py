@@ -203,7 +203,7 @@ def half_written(path):
         elif path.suffix in (".npz", ".pth"):
             with zipfile.ZipFile(path) as archive:
                 return archive.testzip()
-        elif path.suffix in (".png", ".jpg") and cv2.imread(str(path)) is None:
+        elif path.suffix in (".png", ".jpg") and cv2.imdecode(np.fromfile(path, np.uint8), 0) is None:
             return "is no picture"
     except Exception as error:
         return f"is not whole ({error})"
