@@ -5,6 +5,7 @@
 """
 
 import io
+import math
 import sys
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -171,7 +172,11 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
         raise ValueError(f"{path}: {error}") from error
 
 
+def is_number(value: Any) -> bool:
+    """Return whether this is a float, or an int that a float can hold."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
+
+
 def _is_colour(values: list) -> bool:
-    """Return whether the values are three numbers that a float can hold; an int can be too large for one."""
-    largest = sys.float_info.max
-    return len(values) == 3 and all(isinstance(value, int | float) and abs(value) <= largest for value in values)
+    """Return whether the values are three finite numbers."""
+    return len(values) == 3 and all(is_number(value) and math.isfinite(value) for value in values)

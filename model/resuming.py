@@ -1,7 +1,6 @@
 """Resuming a training run from its last checkpoint, so that it continues exactly as if it had never stopped."""
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from model.averaging import WeightAverage
-from model.checkpoint import ModelInfo, load_weights, read_checkpoint
+from model.checkpoint import ModelInfo, is_number, load_weights, read_checkpoint
 from runtime.sentences import shortened
 
 
@@ -70,10 +69,11 @@ def _is_history(history: Any) -> bool:
     """Return whether this is a list with one dict of numbers for each epoch, from epoch 1 on."""
     return isinstance(history, list) and all(
         isinstance(row, dict) and row.get("epoch") == number and row.keys() == history[0].keys()
-        and all(map(_is_number, row.values())) for number, row in enumerate(history, start=1)
+        and _is_complete(row) and all(map(is_number, row.values())) for number, row in enumerate(history, start=1)
     )
 
 
-def _is_number(value: Any) -> bool:
-    """Return whether this is a float, or an int that a float can hold."""
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
+def _is_complete(row: dict[str, Any]) -> bool:
+    """Return whether a row of the history has the loss and accuracy of training, and of validation if there was any."""
+    parts = ["train", *({"validation"} & {str(name).partition("_")[0] for name in row})]
+    return row.keys() >= {f"{part}_{quantity}" for part in parts for quantity in ("loss", "accuracy")}

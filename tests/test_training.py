@@ -199,7 +199,9 @@ def test_weights_that_overflow_in_the_last_step_are_noticed(tmp_path):
 
 @pytest.mark.parametrize("change", [
     {"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None},
-    {"history": [{"epoch": 1, "train_loss": 10**400}]},  # beyond the range of a float
+    {"history": [{"epoch": 1, "train_loss": 10**400, "train_accuracy": 1.0}]},  # beyond the range of a float
+    {"history": [{"epoch": 1, "train_loss": 1.0}]},
+    {"history": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 1.0, "validation_loss": 1.0}]},
 ])
 def test_last_pth_of_another_run_is_refused(tmp_path, change):
     train(tmp_path, n_epochs=1)
