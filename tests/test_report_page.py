@@ -33,7 +33,7 @@ def test_the_page_is_one_file_that_asks_for_nothing(run):
     ("compare.html", 10, ["data.js", "compare.js", "side_by_side.js"]),  # the others serve both pages
 ])
 def test_each_id_of_a_page_is_there_once(page, least, names):
-    html = Path(report.__file__).with_name(page).read_text()
+    html = "".join(Path(report.__file__).with_name(name).read_text() for name in ("document.html", page))
     ids = re.findall(r' id="(\w+)"', html)
     assert len(ids) > least and len(ids) == len(set(ids))
     scripts = "".join(Path(report.__file__).with_name(name).read_text() for name in names)

@@ -31,7 +31,7 @@ def write_comparison(a: Run, b: Run, folder: str | Path) -> dict[str, Any]:
 
     ValueError if the runs have no clip in common, or a result cannot be read; then the page is not written.
     """
-    before, after = document_around_data(SOURCES)
+    before, after = document_around_data("Two runs compared", SOURCES)
     allowed, folder, quality = PICTURE_BYTES // len(common_clips(a, b)), Path(folder), QUALITIES[0]
     facts, clips = {}, []
     with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:

@@ -1,4 +1,4 @@
-"""One HTML file from its parts: a template, styles, scripts, and lines of JSON as data."""
+"""One HTML file from its parts: a body, styles, scripts, and lines of JSON as data."""
 
 import json
 from pathlib import Path
@@ -13,15 +13,17 @@ from runtime.names import convert_texts, readable
 from saliency.figures import DIVERGING, HEAT, PERCENTILE
 
 
-def document_around_data(sources: tuple[str, ...]) -> tuple[str, str]:
+def document_around_data(title: str, sources: tuple[str, ...]) -> tuple[str, str]:
     """Return the text of a page before its data and after it.
 
-    sources: files of this folder, the template first; the others are styles (.css) and scripts (.js) in their order.
+    sources: files of this folder. The first is the body; the others are styles (.css) and scripts (.js) in their order.
     """
-    html, *parts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in sources)
+    document, body, *parts = (Path(__file__).with_name(name).read_text(encoding="utf-8")
+                              for name in ("document.html", *sources))
     style, script = ("\n".join(part for name, part in zip(sources[1:], parts, strict=True) if name.endswith(suffix))
                      for suffix in (".css", ".js"))
-    before, after = Template(html).substitute(style=style, script=script, data="\0").split("\0")
+    filled = Template(document).substitute(title=title, body=body, style=style, script=script, data="\0")
+    before, after = filled.split("\0")
     return before, after
 
 

@@ -22,7 +22,7 @@ from saliency.report.pictures import QUALITIES
 from saliency.result import ClipResult
 
 PAGE = "report.html"
-SOURCES = (  # the page, its style, and its scripts in the order in which they run
+SOURCES = (  # the body, its style, and its scripts in the order in which they run
     "page.html", "style.css",
     "data.js", "text.js", "elements.js",  # helpers
     "header.js", "findings.js", "comparison.js", "checks.js", "overview.js", "gallery.js",  # the parts of the page
@@ -51,7 +51,7 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
     paths = sorted(folder.glob("*/[!.]*/saliency.npz"))
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
-    before, after = document_around_data(SOURCES)
+    before, after = document_around_data("Saliency report", SOURCES)
     with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
         problems = []
