@@ -31,7 +31,7 @@ from saliency.metrics import spearman
 from saliency.sanity import randomise
 from saliency.tables import format_table
 from saliency.when import EncodedClip, feature_values
-from tests.benchmarks.kth_videos import KTH, centred_clips, ranges_beside
+from tests.benchmarks.kth_videos import KTH, add_video_options, centred_clips, ranges_beside
 
 SIGNED = ("gradient_x_input", "integrated_gradients", "gradient_shap", "occlusion", "deep_lift", "lrp")
 ORDERS = "Shapley values, other orders"
@@ -39,8 +39,7 @@ ORDERS = "Shapley values, other orders"
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
-    parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
+    add_video_options(parser)
     parser.add_argument("--model", type=Path, default=opts.PRETRAINED, help="checkpoint")
     parser.add_argument("--clips", type=int, default=6, help="videos per class, one clip of each")
     parser.add_argument("--pairs", type=int, default=16, help="pairs of random orders of the features")

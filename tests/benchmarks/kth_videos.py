@@ -37,10 +37,15 @@ def centred_clips(path: Path, ranges: list[tuple[int, int]], duration: int, size
     return [frames[start:start + duration] for start in starts]
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of benchmarks that explain the models of tests.benchmarks.leave_one_out."""
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of benchmarks that read KTH videos and their ranges."""
     parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
     parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of benchmarks that explain the models of tests.benchmarks.leave_one_out."""
+    add_video_options(parser)
     parser.add_argument("--models", type=Path, default=Path("results/leave_one_out/seed0"),
                         help="folder of the models that the other benchmark has trained")
     parser.add_argument("--draws", type=int, default=1, help="random heads per model")

@@ -19,13 +19,12 @@ from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
 from saliency.tables import format_table
-from tests.benchmarks.kth_videos import KTH, centred_clips, ranges_beside
+from tests.benchmarks.kth_videos import KTH, add_video_options, centred_clips, ranges_beside
 
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--videos", type=Path, default=KTH.raw_path, help="class folders of KTH videos")
-    parser.add_argument("--sequences", type=Path, help="ranges; default: 00sequences.txt beside the class folders")
+    add_video_options(parser)
     parser.add_argument("--model", type=Path, default=opts.PRETRAINED, help="checkpoint")
     parser.add_argument("--frames", type=int, nargs="+", default=[1, 3, 8, 15, 30], help="lengths of clips")
     return parser
