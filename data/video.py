@@ -7,12 +7,10 @@ in the header of a video is never used, because KTH's headers overstate it. The 
 import os
 import re
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from zipfile import BadZipFile
 
 # isort: off
 from runtime.files import whole_file  # before cv2, because the package runtime sets how much OpenCV prints
@@ -21,6 +19,7 @@ import numpy as np
 # isort: on
 
 from data.opencv_files import open_capture, open_writer
+from runtime.arrays import npz_file
 from runtime.isolated import show_progress
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
@@ -177,13 +176,13 @@ def read_masks(path: str | Path, n_frames: int | None = None) -> np.ndarray | No
     if not Path(path).is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if archive.zip.getinfo("masks.npy").file_size > MAX_BYTES:
+        with npz_file(path) as arrays:
+            if arrays.zip.getinfo("masks.npy").file_size > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES >> 30} GiB")
-            masks = archive["masks"]
+            masks = arrays["masks"]
         if masks.ndim != 3 or masks.dtype != bool or not masks.size or n_frames not in (None, len(masks)):
             raise ValueError(f"shape {masks.shape}, type {masks.dtype}")
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+    except ValueError as error:
         wanted = f"({n_frames or 'N'}, H, W) of type bool"
         raise ValueError(f"{path} holds no masks {wanted} ({error}); remove the file or make it again") from error
     return masks

@@ -30,15 +30,14 @@ With --when (saliency/when), for T frames in P groups:
 Files that earlier versions wrote have no key `maps`; their maps are recognised by shape and type.
 """
 
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from runtime.arrays import npz_file
 from runtime.files import whole_file
 from runtime.names import readable
 from saliency.figures import encode_figure
@@ -48,7 +47,6 @@ WHEN = "when_"  # prefix of the arrays and facts of saliency.when
 CLASS = "class{}_"  # prefix of all that belongs to the second explained class, the third, and so on
 ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta", "shapley", "shapley_error")
 INPUTS = ("frames", "features", "flow")
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile, zlib.error)
 
 
 @dataclass
@@ -90,9 +88,9 @@ class ClipResult:
     def read(cls, path: Path) -> "ClipResult":
         """Read saliency.npz. ValueError, with the reason, if the file is damaged or holds something else."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                content = {name: archive[name] for name in archive.files}
-        except UNREADABLE as error:
+            with npz_file(path) as arrays:
+                content = {name: arrays[name] for name in arrays.files}
+        except ValueError as error:
             raise ValueError(f"{path} cannot be read ({error}); compute it again") from error
         inputs = {name: content.pop(name, None) for name in INPUTS}
         shape, others = _input_shape(path, inputs["frames"], inputs["features"]), []
@@ -132,11 +130,11 @@ def _is_map(values: np.ndarray, shape: tuple[int, ...]) -> bool:
 def flow_of_same_frames(path: Path, frames: np.ndarray) -> np.ndarray | None:
     """Return the optical flow (T-1, H, W) in a saliency.npz if it holds exactly these frames (T, H, W), else None."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not np.array_equal(archive["frames"], frames):
+        with npz_file(path) as arrays:
+            if not np.array_equal(arrays["frames"], frames):
                 return None
-            flow = archive["flow"]
-    except UNREADABLE:
+            flow = arrays["flow"]
+    except ValueError:
         return None
     same = flow.shape == (len(frames) - 1, *frames.shape[1:]) and flow.dtype == np.float32
     return flow if same else None
