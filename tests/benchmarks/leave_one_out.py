@@ -29,6 +29,7 @@ from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 KTH = DATASETS["kth"]
 FIRST_DRAWN = 30  # number of the first drawn person
+HEAD = "change"
 COMPARE = [name for name in METHODS if name != "tsr"]  # TSR takes minutes per clip: --options --tsr
 
 
@@ -42,7 +43,7 @@ def build_parser():
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--backbone_weights", default="imagenet")
     parser.add_argument("--sample_size", default="120")
-    parser.add_argument("--head", default="change")
+    parser.add_argument("--head", default=HEAD)
     parser.add_argument("--n_epochs", default="80")
     parser.add_argument("--batch_size", default="32")
     parser.add_argument("--lr_rate", default="1e-3")
@@ -70,8 +71,9 @@ def prepare(args) -> list[int]:
 
 
 def folder_of(args, person: int) -> Path:
-    """Return the folder of one person left out; each seed has its own."""
-    return args.workdir / f"seed{args.seed}" / f"person{person:02d}"
+    """Return the folder of one person left out; each head and seed has its own."""
+    head = "" if args.head == HEAD else f"{args.head}_"
+    return args.workdir / f"{head}seed{args.seed}" / f"person{person:02d}"
 
 
 def fold(args, person: int) -> dict:
