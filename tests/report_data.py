@@ -52,7 +52,7 @@ def save_clip(folder, name, arrays, label="walking", predicted="walking", number
     place = folder / "class" / f"clip{number:03}"
     place.mkdir(parents=True)
     np.savez(place / "saliency.npz", **arrays, clip=name, label=label, predicted=predicted, target=predicted,
-             score="logit", probability=0.5 + 0.5 / (number + 1.5), tsr_error_bound=2e-4)
+             score="logit", probability=0.5 + 0.5 / (number + 1.5), tsr_error_bound=2e-4, tsr_base="occlusion_block")
     return place / "saliency.npz"
 
 

@@ -178,6 +178,14 @@ def test_the_head_says_what_was_masked_and_explained(page):
     assert "(1 clip, no interval)" in page.texts("#bars_caption")[0]
 
 
+def test_rows_of_pictures_are_about_equally_long(page):
+    columns = "return getComputedStyle(document.querySelector('#maps')).gridTemplateColumns.split(' ').length"
+    assert len(page.texts("#maps strong")) == page.run(columns) == 4
+    choose_class(page, "side by side")
+    assert len(page.texts("#maps strong")) == 8 and page.run(columns) == 4  # five fit into a row
+    choose_class(page, "walking")
+
+
 def test_a_map_that_is_0_everywhere_says_so(page, results):
     """The maps of the gradient of two classes are equal if the scores of the classes add up to 0."""
     assert not any("0 everywhere" in text for text in page.texts(".unit"))

@@ -27,6 +27,12 @@ function figure(map, title, width, height) {
   return {...map, title, canvas, context: canvas.getContext("2d"), writeScale};
 }
 
+// Gives the rows of pictures in a view about equal lengths, at most five pictures where there is room.
+function balanceRows(view) {
+  const count = view.children.length;
+  view.style.setProperty("--columns", Math.ceil(count / Math.ceil(count / 5)));
+}
+
 // Returns the picture of a frame under a map, or of the frame alone if the map has no levels.
 function frameImage(map, frame) {
   const {width, height, frames, flow} = state, size = width * height, start = frame * size;

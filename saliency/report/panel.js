@@ -15,7 +15,7 @@ function describeClip(clip) {
   get("clip_facts").textContent = [clip.label && `label ${clip.label}`,
     `predicted ${clip.predicted ?? "n/a"} (${truth})`,
     `explained: ${clip.score ?? "score"} of class ${clip.target ?? "n/a"}, probability ${number(clip.probability)}`,
-    ...further.map(([name, value]) => `${words(name)} ${amount(value)}`)].filter(Boolean).join(" · ");
+    ...further.map(([name, value]) => `${words(name)} ${factText(value)}`)].filter(Boolean).join(" · ");
   get("clip_problem").textContent = "";
   const place = shownClips.indexOf(clip);
   get("previous").disabled = place < 1;
@@ -76,6 +76,7 @@ function showClip() {
     state.maps.push(...each.maps.map(map => figure(map, title(map), width, height)));
   }
   if (flow) state.maps.push(figure(flow, words(flow.name), width, height));
+  balanceRows(get("maps"));
   state.flow = state.maps.find(map => map.name === "flow");
   get("outline_label").hidden = !state.flow || state.flow.limit <= 1;
   get("time").max = state.length;

@@ -86,6 +86,7 @@ async function fillClip(item, about, {views, text, slider, chartPlace}) {
     views.append(el("figure", {}, canvas, el("figcaption", {}, el("strong", {}, view.title), ...caption)));
     Object.assign(view, {canvas, context: canvas.getContext("2d")});
   }
+  balanceRows(views);
   chartPlace.append(shareChart(line.profiles), el("div", {className: "legend"},
     ...["A: share of its saliency per frame", "B"].map((name, place) =>
       el("span", {}, el("i", {className: `key_line${place}`}), name))));
