@@ -134,18 +134,25 @@ def sanity_pictures(checks: dict) -> dict[str, Figure]:
 
 def sanity_tables(checks: dict) -> str:
     """Return the result of saliency.sanity.check as text: rank correlations, agreement with flow, and sentences."""
-    heads = [{"method": method, **columns} for method, columns in checks["random_head"].items()]
     return "\n".join([
         "\nRank correlation with the trained model's map over the whole clip. Weights are randomised from the output",
         "down to the stage of the column.",
         _curves_table(checks["sanity"]["stages"], checks["sanity"]["correlations"]),
         "\nRank correlation within each frame, mean over frames. A fixed profile over time does not raise it.",
         _curves_table(checks["sanity"]["stages"], checks["sanity"]["within_frames"]),
+        random_head_table(checks["random_head"]),
+        *checks["sentences"],
+    ])
+
+
+def random_head_table(random_head: dict[str, dict]) -> str:
+    """Return what saliency.sanity.random_head_agreement found as text."""
+    rows = [{"method": method, **columns} for method, columns in random_head.items()]
+    return "\n".join([
         "\nAUC per frame against optical flow, of the trained model and of its backbone with a random head. Only the",
         "difference is evidence about the classifier. correlation and within_frames are rank correlations between the",
         "maps of the two models.",
-        format_table(heads, ["method", *COLUMNS], sort_by="difference"),
-        *checks["sentences"],
+        format_table(rows, ["method", *COLUMNS], sort_by="difference"),
     ])
 
 

@@ -47,14 +47,15 @@ def damage(kind):
     }[kind]()
 
 
-KINDS = ("version", "encrypted", "compression", "no end of header", "too large", "no shape", "stream", "no zip", "empty")
+KINDS = ("version", "encrypted", "compression", "no end of header", "too large", "no shape", "stream", "no zip",
+         "empty")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_ends_in_one_kind_of_error(kind, tmp_path):
     path = tmp_path / "saliency.npz"
     path.write_bytes(damage(kind))
-    with pytest.raises(ValueError, match="."), npz_file(path) as arrays:
+    with pytest.raises(ValueError), npz_file(path) as arrays:
         arrays["masks"]
     with pytest.raises(ValueError, match=r"holds no masks \(N, H, W\) of type bool \(.+\); remove the file"):
         read_masks(path)

@@ -6,12 +6,14 @@
 VIDEOS holds the class folders of KTH videos; 00sequences.txt lies there or in its parent folder. Nothing is chosen by
 the person left out: the last epoch's model is used. Printed per person: balanced accuracy, recall per class beside the
 share of the largest class, and the probability of walking on clips without anybody. With --saliency N, N clips of each
-person are explained by every method. What is complete in the work folder is kept.
+person are explained by every method, and with --options --sanity compared with those of a random head. What is complete
+in the work folder is kept.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from data.datasets import DATASETS
 from model.accuracy import accuracy_line, summarise_confusion
 from saliency.averages import summarise
 from saliency.methods import METHODS
-from saliency.summary import tables
+from saliency.summary import random_head_table, tables
 from saliency.tables import format_table
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
@@ -120,14 +122,21 @@ def print_results(args, results: dict[int, dict]) -> None:
     if empty:
         print(f"mean probability of walking on clips without anybody: {np.mean(empty):.3f} (persons left out)")
     if args.saliency:
-        per_person = {}
-        for person in results:
-            path = folder_of(args, person) / "saliency" / "metrics.json"
-            for method, metrics in json.loads(path.read_text())["summary"].items():
-                row = {metric: values["mean"] for metric, values in metrics.items()}
-                per_person.setdefault(method, []).append(row)
-        print(tables({method: summarise(rows) for method, rows in per_person.items()}, "persons left out"))
+        paths = [folder_of(args, person) / "saliency" / "metrics.json" for person in results]
+        explained = [json.loads(path.read_text()) for path in paths]
+        print(tables(over_persons(metrics["summary"] for metrics in explained), "persons left out"))
         print(f"{args.saliency} clips of each person, maps blurred by {args.smooth} pixels")
+        if "--sanity" in args.options:
+            print(random_head_table(over_persons(metrics["random_head"] for metrics in explained)))
+
+
+def over_persons(summaries: Iterable[dict[str, dict]]) -> dict[str, dict]:
+    """Return the summary over persons of the means {method: {column: {"mean"}}} of each person."""
+    rows = {}
+    for summary in summaries:
+        for method, columns in summary.items():
+            rows.setdefault(method, []).append({name: cell["mean"] for name, cell in columns.items()})
+    return {method: summarise(means) for method, means in rows.items()}
 
 
 def main(argv=None):
