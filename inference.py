@@ -34,6 +34,7 @@ from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
 from runtime.files import write_csv, write_json
 from runtime.names import readable
+from runtime.sentences import counted
 from saliency import charts
 from saliency.result import save_figures
 
@@ -52,7 +53,8 @@ def work(args):
         predictions = map_clips(clips, partial(classify, model, info, read, cache))
         if processes.is_first():
             write(args, info, predictions)
-    print(f"{len(predictions)} clips classified, {len(clips) - len(predictions)} left out; in {args.result_path}")
+    print(f"{counted(len(predictions), 'clip')} classified, {len(clips) - len(predictions)} left out; in "
+          f"{args.result_path}")
 
 
 def classify(model, info, read, cache, clip):

@@ -97,6 +97,7 @@ from runtime.device import choose_device
 from runtime.files import sole_writer, write_json
 from runtime.names import readable
 from runtime.recipe import checked_recipe
+from runtime.sentences import counted
 from runtime.training_log import TrainingLog, check_tensorboard
 from saliency import charts
 from saliency.result import save_figure
@@ -229,7 +230,7 @@ def load_subsets(args, prepare, pad_to):
                              f"{', '.join(classes)}; leave the flag out")
         datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare, pad_to)
         counts = ", ".join(f"{readable(label)} {sum(clip.label == label for clip in clips)}" for label in classes)
-        print(f"{name}: {len(clips)} clips ({counts})")
+        print(f"{name}: {counted(len(clips), 'clip')} ({counts})")
     return classes, datasets
 
 

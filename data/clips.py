@@ -21,7 +21,7 @@ from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import TIME_LIMIT, WindowReader, find_windows
 from runtime.files import index_by_name
 from runtime.isolated import run_isolated
-from runtime.sentences import first_names
+from runtime.sentences import counted, first_names
 from runtime.threads import n_cores
 
 
@@ -73,7 +73,7 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
                         f"out: {absent}")
     uncounted = [clip.name for clip in clips if not (clip.path / "n_frames").is_file()]
     if uncounted:
-        problems.append(f"{len(uncounted)} clips have no n_frames file, so their images were counted: "
+        problems.append(f"{counted(len(uncounted), 'clip')} without n_frames file, so the images were counted: "
                         f"{first_names(uncounted)}")
     return annotation.labels, clips[:limit], problems
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from runtime import processes
 from runtime.files import read_json, sole_writer, whole_folder
 from runtime.recipe import write_recipe
+from runtime.sentences import counted
 from runtime.workers import Workers, useful_workers
 
 
@@ -97,7 +98,8 @@ def explain_clips(clips: Sequence, read: Callable[[Any], Any], explain: Callable
             results[place] = metrics_of(clip), False
     found = _found(clips, processes.merged(results))
     n_kept = sum(kept for _, (_, kept) in found)
-    counts = f"{len(found) - n_kept} clips explained, {n_kept} kept from before, {len(clips) - len(found)} left out"
+    counts = (f"{counted(len(found) - n_kept, 'clip')} explained, {n_kept} kept from before, "
+              f"{len(clips) - len(found)} left out")
     return {clip.name: metrics for clip, (metrics, _) in found}, counts
 
 

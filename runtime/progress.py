@@ -17,6 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from runtime.sentences import counted
+
 PAUSE = 60  # seconds between two lines, and before the first one
 now = time.monotonic  # the clock; tests replace it
 _open: list["Progress"] = []  # the bars that are open, the outermost first
@@ -64,18 +66,18 @@ class Progress:
         """Return how many steps are done, the time that has passed, and about how much is left."""
         elapsed, steps = now() - self.started, self.done - self.first
         if self.total is None:
-            return f"{self.description}: {_counted(round(self.done), self.unit)}, {_clock(elapsed)} elapsed"
+            return f"{self.description}: {counted(round(self.done), self.unit)}, {_clock(elapsed)} elapsed"
         left = f", about {_clock(elapsed / steps * (self.total - self.done))} left" if steps else ""
-        return (f"{self.description}: {round(self.done):,} of {_counted(self.total, self.unit)}, {_clock(elapsed)} "
+        return (f"{self.description}: {round(self.done):,} of {counted(self.total, self.unit)}, {_clock(elapsed)} "
                 f"elapsed{left}")
 
     def forecast(self) -> str:
         """Return about how long all steps take, judged by those done, and how long those of the outermost bar."""
         seconds = (now() - self.started) / (self.done - self.first) * (self.total - self.first)
-        text = f"{self.description}: {_counted(self.total, self.unit)} take about {in_words(seconds)}"
+        text = f"{self.description}: {counted(self.total, self.unit)} take about {in_words(seconds)}"
         outer, left = _open[0], (_open[0].total or 0) - _open[0].done
         return text if outer is self or left < 2 else (
-            f"{text}, and about {in_words(seconds * left)} for the {_counted(left, outer.unit)} that are left")
+            f"{text}, and about {in_words(seconds * left)} for the {counted(left, outer.unit)} that are left")
 
     def _say(self, line: str) -> None:
         tqdm.write(line, file=sys.stderr)
@@ -92,14 +94,9 @@ def each(items: Iterable, description: str, unit: str) -> Iterator:
 def in_words(seconds: float) -> str:
     """Return a duration in the unit that fits it, such as "40 seconds", "12 minutes" or "3.5 hours"."""
     if seconds < 100:
-        return _counted(max(1, round(seconds)), "second")
+        return counted(max(1, round(seconds)), "second")
     minutes = seconds / 60
-    return _counted(round(minutes), "minute") if minutes < 100 else f"{minutes / 60:.1f} hours"
-
-
-def _counted(number: int, unit: str) -> str:
-    """Return a count with its noun, such as "1 clip" or "4 clips"."""
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+    return counted(round(minutes), "minute") if minutes < 100 else f"{minutes / 60:.1f} hours"
 
 
 def _clock(seconds: float) -> str:

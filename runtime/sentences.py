@@ -1,4 +1,4 @@
-"""Parts of our one-line messages: texts of other programs, and lists of names."""
+"""Parts of our one-line messages: texts of other programs, counts, and lists of names."""
 
 import textwrap
 
@@ -14,6 +14,11 @@ def shortened(text: object, width: int = 120) -> str:
     if len(line.partition(" ")[0]) + len(CUT) > width:
         return line if len(line) <= width else line[:width - len(CUT)] + CUT
     return textwrap.shorten(line, width, placeholder=CUT)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 clip" or "1,200 clips"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def first_names(names: list[str], shown: int = 3) -> str:

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from runtime.sentences import counted
 from saliency.baselines import BASELINES
 from saliency.sanity import METRIC
 from saliency.trust import trusted
@@ -36,11 +37,6 @@ def _is_number(cell: Any) -> bool:
     return mean is not None and mean == mean
 
 
-def _counted(clips: int) -> str:
-    """Return a number of clips in words."""
-    return "1 clip" if clips == 1 else f"{clips} clips"
-
-
 def _finding(text: str, section: str, metric: str | None = None) -> Finding:
     return {"text": text, "section": section} | ({} if metric is None else {"metric": metric})
 
@@ -70,7 +66,7 @@ def _peaks(own: dict[str, Any], method: str) -> Finding | None:
         return None
     cell = own["peak_frame_moves"]
     still = cell["n"] - round(cell["mean"] * cell["n"])
-    clips = _counted(cell["n"])
+    clips = counted(cell["n"], "clip")
     return _finding(f"In {still} of {clips}, nothing moves in the frame with the most saliency of {method}.", "clips")
 
 
@@ -81,7 +77,8 @@ def _enough(decisions: dict[str, Any]) -> Finding | None:
             "with the background in all others")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
-        text += f", and standing still for {cell['mean']:.1f} frames destroys the decision in {_counted(cell['n'])}"
+        text += (f", and standing still for {cell['mean']:.1f} frames destroys the decision in "
+                 f"{counted(cell['n'], 'clip')}")
     return _finding(text + ".", "clips")
 
 

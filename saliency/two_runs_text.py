@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from runtime.sentences import counted
 from saliency.sanity import METRIC
 from saliency.tables import format_table
 from saliency.two_runs import MAIN, SPANS
@@ -13,16 +14,16 @@ COLUMNS = ("a", "b", "difference", "low", "high", "n", "n_nan")
 def sentences(comparison: dict[str, Any]) -> list[str]:
     """Return what the comparison of two runs found, a sentence each."""
     clips, predictions = comparison["clips"], comparison["predictions"]
-    found = [f"{counted(clips['common'])} in both runs are compared; {clips['only_a']} of A and {clips['only_b']} of B "
-             "have no counterpart."]
+    found = [f"{counted(clips['common'], 'clip')} in both runs are compared; {clips['only_a']} of A and "
+             f"{clips['only_b']} of B have no counterpart."]
     names = [row["clip"] for row in predictions["changed"]]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""
     found.append(f"The predicted class differs in {predictions['n_changed']} of "
-                 f"{counted(clips['common'])}{listed}.")
+                 f"{counted(clips['common'], 'clip')}{listed}.")
     if predictions["n_labelled"]:
-        found.append(f"Of {counted(predictions['n_labelled'])} with a label, A has {predictions['right_a']} right and "
-                     f"B {predictions['right_b']}.")
+        found.append(f"Of {counted(predictions['n_labelled'], 'clip')} with a label, A has {predictions['right_a']} "
+                     f"right and B {predictions['right_b']}.")
     over_clip, within = (comparison["agreement"][f"rank correlation {span}"] for span in SPANS)
     if over_clip["n"]:
         also = f"{within['mean']:.2f}" if within["n"] else "undefined, because a map is the same all over each frame"
@@ -32,11 +33,6 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
     if cell:
         found.append(_agreement_with_flow(cell))
     return found
-
-
-def counted(number: int) -> str:
-    """Return a count of clips, such as "1 clip" or "4 clips"."""
-    return f"{number} clip{'' if number == 1 else 's'}"
 
 
 def main_section(comparison: dict[str, Any]) -> str:

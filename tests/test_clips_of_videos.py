@@ -70,7 +70,7 @@ def test_a_bad_video_costs_only_itself(data_set, trained, tmp_path, capsys, monk
     printed = capsys.readouterr()
     assert f"1 of 2 videos cannot be decoded and are left out: {tmp_path / 'bad.avi'}: " in printed.err
     assert reason in printed.err
-    assert "1 clips" in printed.out
+    assert "1 clip " in printed.out
     line = refused(capsys, script, "--resume_path", trained / "best.pth", "--video", tmp_path / "bad.avi")
     assert "none of the 1 videos can be decoded" in line
     assert reason in line
@@ -84,7 +84,7 @@ def test_a_decoder_that_dies_at_a_window_costs_that_window(data_set, trained, tm
     explain_videos("feature_saliency", trained, tmp_path, data_set.video)
     printed = capsys.readouterr()
     assert "walk_00001 is left out: the process working on it died (Aborted)" in printed.err
-    assert "1 clips explained, 0 kept from before, 1 left out" in printed.out
+    assert "1 clip explained, 0 kept from before, 1 left out" in printed.out
 
 
 @linux
@@ -93,14 +93,14 @@ def test_the_avi_that_opencv_dies_of(trained, tmp_path, capsys):
     frames = np.random.default_rng(0).integers(0, 255, (DURATION, 144, 180, 3), dtype=np.uint8)
     write_uncompressed(tmp_path / "raw.avi", frames)
     explain_videos("inference", trained, tmp_path / "out", tmp_path / "raw.avi")
-    assert "1 clips" in capsys.readouterr().out
+    assert "1 clip " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 700)])
 def test_smallest_frames(trained, tmp_path, capsys, height, width):
     write_uncompressed(tmp_path / "video.avi", np.full((2, height, width, 3), 90, np.uint8))
     explain_videos("feature_saliency", trained, tmp_path / "out", tmp_path / "video.avi")
-    assert "1 clips explained" in capsys.readouterr().out
+    assert "1 clip explained" in capsys.readouterr().out
 
 
 def test_largest_frames(tmp_path):

@@ -96,7 +96,7 @@ def test_evidence_has_two_colours_also_where_nothing_speaks_against_the_class():
 
 def test_clips_can_be_chosen_and_sorted(page, written):
     page.choose("#shown", "changed")
-    assert page.texts(".clip h3") == ["clip002"] and page.texts("#count")[0].startswith("1 of 3 clips are shown")
+    assert page.texts(".clip h3") == ["clip002"] and page.texts("#count")[0].startswith("Shown: 1 of 3 clips. ")
     page.choose("#shown", "")
     page.choose("#sort", "agreement")
     values = [float(text.rsplit(" ", 1)[1].replace("−", "-")) for text in page.texts(".clip_facts")]

@@ -175,7 +175,7 @@ def test_class_folders(tmp_path, capsys):
     run_command("main", *train_options(data, tmp_path / "run"), "--feature_cache", tmp_path / "cache")
     assert load_model(tmp_path / "run" / "best.pth")[1].classes == labels
     options = [*data_options(data), "--resume_path", tmp_path / "run" / "best.pth", "--result_path", tmp_path / "out"]
-    assert "1 clips explained" in run_in_c("feature_saliency.py", *options, "--limit", "1", "--target", labels[0])
+    assert "1 clip explained" in run_in_c("feature_saliency.py", *options, "--limit", "1", "--target", labels[0])
     run_command("inference", *options[:-1], tmp_path / "classified")
     assert "4 clips classified, 0 left out" in capsys.readouterr().out
     for folder in ("out", "classified", "run", "trimmed", "a"):

@@ -97,7 +97,7 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     before = bytes_of(folder)
     shutil.rmtree(folder / "walking" / "person22_walking_d1_2")
     use("frame_saliency", data_set, trained, folder, *EXPLAIN)
-    assert "1 clips explained, 1 kept from before, 0 left out" in capsys.readouterr().out
+    assert "1 clip explained, 1 kept from before, 0 left out" in capsys.readouterr().out
     after = bytes_of(folder)
     assert after.keys() == before.keys()
     different = {path for path in before if after[path] != before[path]}
@@ -111,7 +111,7 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     assert "metrics.json is not valid JSON" in line
     use("frame_saliency", data_set, trained, folder, "--limit", 1, "--overwrite", "--no_overlay", "--method",
         "grad_cam")
-    assert "1 clips explained, 0 kept" in capsys.readouterr().out
+    assert "1 clip explained, 0 kept" in capsys.readouterr().out
     assert {"gradient", "grad_cam"} < saved(folder / "walking" / CLIP).keys()
     assert not {"smoothgrad", "tsr"} & saved(folder / "walking" / CLIP).keys()
     assert not (folder / "walking" / CLIP / "overlay.webm").exists()

@@ -35,6 +35,6 @@ def test_ctrl_c_in_tsr_keeps_whole_clips(data_set, trained, tmp_path, capsys, mo
     assert not [name for name in bytes_of(tmp_path / "stopped") if ".part" in name]
     monkeypatch.undo()
     use("frame_saliency", data_set, trained, tmp_path / "stopped", *OPTIONS)
-    assert "1 clips explained, 1 kept from before, 0 left out" in capsys.readouterr().out
+    assert "1 clip explained, 1 kept from before, 0 left out" in capsys.readouterr().out
     use("frame_saliency", data_set, trained, tmp_path / "whole", *OPTIONS)
     assert results(tmp_path / "stopped") == results(tmp_path / "whole")

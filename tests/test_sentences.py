@@ -1,8 +1,8 @@
-"""Texts of other programs in our one-line messages."""
+"""runtime/sentences.py: texts of other programs and counts in our one-line messages."""
 
 import pytest
 
-from runtime.sentences import shortened
+from runtime.sentences import counted, shortened
 
 
 @pytest.mark.parametrize(("text", "short"), [
@@ -12,3 +12,7 @@ from runtime.sentences import shortened
 def test_a_text_is_cut_after_a_word(text, short):
     assert shortened(text, 14) == short
     assert len(short) <= 14
+
+
+def test_a_count_agrees_with_its_noun():
+    assert [counted(number, "clip") for number in (0, 1, 1200)] == ["0 clips", "1 clip", "1,200 clips"]

@@ -147,7 +147,7 @@ def test_from_training_to_maps(monkeypatch, data_set, tmp_path, capsys):
     run_command("frame_saliency", "--annotation_path", data_set.annotation, "--video_path", data_set.images,
                 "--resume_path", tmp_path / "run" / "best.pth", "--result_path", tmp_path / "maps", "--limit", 1,
                 "--method", "grad_cam", "--compare", "gradient", "--tsr", "--tsr_patch", 16, "--sanity", "--no_overlay")
-    assert "1 clips explained" in capsys.readouterr().out
+    assert "1 clip explained" in capsys.readouterr().out
     assert build_parser().parse_args(["--method", "grad_cam"]).method == "grad_cam"
 
 

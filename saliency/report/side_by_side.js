@@ -109,8 +109,8 @@ function drawClips() {
   shown.sort((one, other) => byAgreement ? (one.agreement ?? Infinity) - (other.agreement ?? Infinity)
     : one.clip.localeCompare(other.clip, "en", {numeric: true}));
   get("clips").replaceChildren(...shown.map(clipItem));
-  get("count").textContent = `${shown.length} of ${counted(run.clips.length, "clip")} are shown. Each opens at the `
-    + "frame where the two maps differ most.";
+  get("count").textContent = `Shown: ${shown.length} of ${counted(run.clips.length, "clip")}. Each `
+    + "opens at the frame where the two maps differ most.";
 }
 
 get("filters").addEventListener("change", drawClips);
