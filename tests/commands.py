@@ -60,6 +60,7 @@ REPLACED = {
     " --burners 0 2 --rounds 2 --frames 8 --time_limit 20": "",
     # options that follow others in such a way that none can be appended
     "--options --tsr --tsr_patch 20": "--options --tsr --tsr_patch 16 --tsr_step time",
+    "--options --sanity": "--options --sanity --sanity_draws 1",
     # in a clip as small as here, Grad-CAM has a map of one pixel, which no mask changes
     "--bases gradient gradient_x_input grad_cam occlusion_frame": "--bases gradient gradient_x_input occlusion_frame",
     "whole_run --before ../before": "whole_run",  # no earlier version is there
@@ -81,14 +82,12 @@ SMALLER = {
     "main.py --head bilstm": "--backbone squeezenet1_1 --backbone_weights none",
     "4 main.py": "--n_epochs 1 --sample_size 32 --sample_duration 8 --backbone squeezenet1_1 --backbone_weights none",
     "frame_saliency.py": "--limit 1",
-    "--sanity": "--sanity_draws 1 --no_when",
     "difference integrated_gradients": "--smoothgrad_samples 2 --path_points 2",
-    "block integrated_gradients": "--smoothgrad_samples 2 --path_points 2",
-    "--tsr --sanity": "--tsr_step time",
+    "--tsr --sanity": "--tsr_step time --sanity_draws 1 --no_when",
     "--tsr --tsr_patch 20 --deletion": "--tsr_step time --no_when",
     "--tsr --result_path": "--tsr_step time --no_when",
     "frame_saliency.py --video walk.avi --duration": "--no_when",
-    "--tsr --tsr_patch 40": "--tsr_step time",
+    "--tsr --tsr_patch 40": "--tsr_step time --sanity_draws 1 --no_when",
     "feature_saliency.py": "--limit 1",
     "saliency.py --video walk.avi --duration": "--resume_path snapshots/run/best.pth",
     "--limit 1 --when": "--resume_path snapshots/run/best.pth",
@@ -99,7 +98,7 @@ SMALLER = {
     "tests.benchmarks.leave_one_out": "--persons 15 --drawn 1 --scenarios 1 --n_epochs 1 --sample_size 32 "
                                       "--backbone squeezenet1_1 --backbone_weights none",
     "--drawn 0": "--drawn 0",
-    "PATH --saliency 3": "--saliency 1 --compare gradient",
+    "PATH --saliency 3": "--saliency 1 --compare gradient --workdir results/leave_one_out_maps",
     "--sample_size 120 --saliency": "--saliency 1 --compare gradient",
     "tests.benchmarks.when ": "--clips 1 --drop -1 --methods freeze gradient",
     "tests.benchmarks.roar": "--videos data/raw_dataset/kth_data --backbone squeezenet1_1 --backbone_weights none "
