@@ -20,7 +20,10 @@ def npz_file(path: str | Path) -> Iterator[NpzFile]:
     that it uses raise exceptions of ten kinds, among them RuntimeError and tokenize.TokenError; all of them count.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        arrays = np.load(path, allow_pickle=False)
+        if not isinstance(arrays, NpzFile):
+            raise ValueError("it is one array and no .npz file")
+        with arrays:
             yield arrays
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from error

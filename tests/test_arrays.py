@@ -68,5 +68,8 @@ def test_a_good_file_is_read(tmp_path):
     np.savez(tmp_path / "a.npz", masks=np.arange(3))
     with npz_file(tmp_path / "a.npz") as arrays:
         assert arrays["masks"].tolist() == [0, 1, 2]
+    np.save(tmp_path / "a.npy", np.arange(3))
+    with pytest.raises(ValueError, match=r"it is one array and no \.npz file"), npz_file(tmp_path / "a.npy"):
+        pass
     with pytest.raises(ValueError, match="No such file"), npz_file(tmp_path / "b.npz"):
         pass

@@ -52,7 +52,7 @@ def test_a_folder_stands_for_its_videos(data_set, trained, tmp_path, capsys, scr
     run_command(script, "--resume_path", trained / "best.pth", "--result_path", tmp_path / "out", "--video", folder,
                 folder / "a.avi", "--limit", 3 if script == "inference" else 1)
     printed = capsys.readouterr()
-    assert f"{3 if script == 'inference' else 1} clips" in printed.out
+    assert ("3 clips classified" if script == "inference" else "1 clip explained") in printed.out
     assert f"--video {folder}: 2 files or folders in it are no videos and are left out: b.txt, more" in printed.err
     recipe = (tmp_path / "out" / "opts.json").read_text()
     assert '"video a"' in recipe and '"video b"' in recipe  # the digests of the files
