@@ -35,9 +35,9 @@ def damage(kind):
     np.savez_compressed(content, masks=np.ones((3, 4, 4), bool))
     content = content.getvalue()
     return {
-        "version": lambda: damaged_entry(content, 6, 109),  # NotImplementedError
+        "version": lambda: damaged_entry(content, 6, 109),  # of the zip format, unknown
         "encrypted": lambda: damaged_entry(content, 8, 1),  # RuntimeError
-        "compression": lambda: damaged_entry(content, 10, 77),  # NotImplementedError
+        "compression": lambda: damaged_entry(content, 10, 77),  # of an unknown kind
         "no end of header": lambda: with_header(HEADER.removesuffix("), }") % "3,"),  # tokenize.TokenError
         "too large": lambda: with_header(HEADER % f"{2**45}, 4, 4"),  # MemoryError
         "no shape": lambda: with_header(HEADER % "'a', 'b'"),
@@ -51,12 +51,17 @@ KINDS = ("version", "encrypted", "compression", "no end of header", "too large",
          "empty")
 
 
+def read(path):
+    with npz_file(path) as arrays:
+        return arrays["masks"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_ends_in_one_kind_of_error(kind, tmp_path):
     path = tmp_path / "saliency.npz"
     path.write_bytes(damage(kind))
-    with pytest.raises(ValueError), npz_file(path) as arrays:
-        arrays["masks"]
+    with pytest.raises(ValueError):
+        read(path)
     with pytest.raises(ValueError, match=r"holds no masks \(N, H, W\) of type bool \(.+\); remove the file"):
         read_masks(path)
     with pytest.raises(ValueError, match=r"saliency\.npz cannot be read \(.+\); compute it again"):
@@ -66,10 +71,12 @@ def test_a_damaged_file_ends_in_one_kind_of_error(kind, tmp_path):
 
 def test_a_good_file_is_read(tmp_path):
     np.savez(tmp_path / "a.npz", masks=np.arange(3))
-    with npz_file(tmp_path / "a.npz") as arrays:
-        assert arrays["masks"].tolist() == [0, 1, 2]
+    assert read(tmp_path / "a.npz").tolist() == [0, 1, 2]
+
+
+def test_the_reason_is_told(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(3))
-    with pytest.raises(ValueError, match=r"it is one array and no \.npz file"), npz_file(tmp_path / "a.npy"):
-        pass
-    with pytest.raises(ValueError, match="No such file"), npz_file(tmp_path / "b.npz"):
-        pass
+    with pytest.raises(ValueError, match=r"it is one array and no \.npz file"):
+        read(tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="No such file"):
+        read(tmp_path / "b.npz")
