@@ -114,7 +114,7 @@ SMALLER = {
     "tests.benchmarks.vanishing": "--seeds 1 --epochs 1 --training_size 100 --testing_size 20",
     "tests.benchmarks.tsr": "--frames 6 --sizes 32 --patch 16 --tolerances 1e-3 --passes 1 --repeats 1 --peak_size 256 "
                             "--points 2 --samples 2",
-    "tests.benchmarks.stretch": "--random --size 32 --patch 16 --masked 1 --points 2 --frames 28 --ranks 4 --largest 1",
+    "tests.benchmarks.stretch": "--size 32 --patch 16 --masked 1 --points 2 --frames 28 --ranks 4 --largest 1",
     "tests.benchmarks.feature_tsr": "--heads lstm --frames 3 --features 4 --sample 4 --passes 1",
     "tests.benchmarks.feature_agreement": "--clips 1 --pairs 2 --methods gradient lrp",
     "tests.benchmarks.busy": "--burners 0 --rounds 1 --frames 2 --size 32",

@@ -86,6 +86,28 @@ def test_shared_out_errors_keep_within_the_budget_and_bound_the_true_ones():
             assert 0.2 * error < true <= error
 
 
+@pytest.mark.parametrize("variants", [1, 3])
+def test_a_second_probe_saves_directions_if_the_jacobian_shrinks_the_later_ones(variants):
+    """The encoder enlarges the first features 100 times more than the last ones, as trained encoders do."""
+    generator, size = torch.Generator().manual_seed(0), 80
+    strength = torch.logspace(0, -4, size, dtype=torch.float64)
+    deviations = torch.randn(200, variants, size, generator=generator, dtype=torch.float64) * strength
+    jacobian = torch.randn(variants * size, 3000, generator=generator, dtype=torch.float64)
+    jacobian *= strength.sqrt().repeat(variants)[:, None]
+    factors = LowRankFactors(deviations.clone(), 0, torch.Generator().manual_seed(0))
+    factors.set_stretch(factors.probes.flatten(1) @ jacobian)
+    budget = 1e-3 * factors.effect
+    once, _ = factors.smallest_rank(budget)
+    factors.set_stretch_beyond(once // 2, factors.probe(once // 2).flatten() @ jacobian)
+    twice, bound = factors.smallest_rank(budget)
+    rests, coefficients = deviations.clone(), factors.coefficients(twice)
+    for k in range(twice):
+        rests[:, factors.variants[k]] -= coefficients[:, k:k + 1] * factors.directions[k]
+    true = (rests.flatten(1) @ jacobian).abs().sum(1).max()
+    assert once // 2 < twice < 0.85 * once
+    assert 0.1 * bound < true <= bound <= budget
+
+
 def test_perturbations_whose_deviations_do_not_fit_into_memory_are_treated_in_parts(monkeypatch):
     model, clip = smooth()
     boxes, _ = patch_boxes(17, 17, 9)

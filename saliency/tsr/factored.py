@@ -45,6 +45,7 @@ NORM_PER_MEAN = math.sqrt(math.pi / 2)  # |row| / E |row . w| for w ~ N(0, I)
 ROUNDING = 10  # machine epsilons, relative to the largest change: the error that tolerance 0 allows
 LEFT_OUT = 0.2  # share of the error allowed that leaving frames out may cause
 DROPPED = 0.1  # share of the rest that may be dropped before the directions of a wide stack are looked at
+LARGE = 64  # directions of a frame and variant, from which on a second probe saves more passes than it takes
 CPU_COPIES = 8  # copies of a frame in one backward pass on a CPU; enough to keep a few cores busy
 CPU_TILE, GPU_TILE = (1024, 1024), (4096, 65536)  # perturbations x pixels of one matrix product; fits a CPU's cache
 
@@ -195,6 +196,7 @@ class FactoredRelevance(PerturbedFrames):
         needed = order[ordered.cumsum(0) > LEFT_OUT * budget].tolist()  # the frames that are not left out
         error = float(ordered.sum() - if_left_out[needed].sum())
         waiting = self._factors(needed, deviations, DROPPED * (budget - error))  # by frames
+        self._probe_deeper(waiting, share_out(waiting.values(), budget - error)[0])
         planned = 0
         while waiting:
             ranks, errors = share_out(waiting.values(), allowed * float(delta.max()) - error)
@@ -221,6 +223,15 @@ class FactoredRelevance(PerturbedFrames):
             for factors, maps in zip(found.values(), pulled.unbind(1), strict=True):
                 factors.set_stretch(maps.flatten(1))
         return dict(sorted(found.items(), key=lambda item: item[1].effect))
+
+    def _probe_deeper(self, waiting: dict[int, LowRankFactors], ranks: list[int]) -> None:
+        """Estimate the stretch beyond half of the rank anew, for the factors of frames with large ranks."""
+        halves = {t: rank // 2 for t, rank in zip(waiting, ranks, strict=True) if rank >= LARGE * self.base.count}
+        if halves:
+            probes = torch.stack([waiting[t].probe(rank).flatten() for t, rank in halves.items()])[None]
+            pulled = self._pull_back_frames(torch.tensor(list(halves), device=probes.device), probes)[0]
+            for (t, rank), maps in zip(halves.items(), pulled, strict=True):
+                waiting[t].set_stretch_beyond(rank, maps)
 
     def _add_low_rank(self, t: int, factors: LowRankFactors, rank: int, delta: torch.Tensor,
                       progress: Progress) -> None:

@@ -12,7 +12,9 @@ map gets an error of
 The largest |e_p| is known. The stretch of J' along e_p is estimated: a random mixture of the perturbations, without its
 part in the leading directions, is pulled back (the probes of Halko, Martinsson and Tropp, SIAM Review 2011, section
 4.3), and the estimate is doubled to be safe. The mixture keeps what the variants have in common, so that their errors
-may add up. docs/tsr.md compares the estimate with the true error; tests/benchmarks/stretch.py measures it.
+may add up. If the first estimate asks for many directions, the part of the mixture beyond half of them is pulled back
+too: J' enlarges it less than the directions that come first. docs/tsr.md compares the estimate with the true error;
+tests/benchmarks/stretch.py measures it.
 """
 
 from collections.abc import Collection, Iterator
@@ -33,7 +35,8 @@ class LowRankFactors:
 
     directions (K, D): right singular vectors of the variants, the most important first. variants (K,): their variants.
     residuals (K+1,): the largest |e_p| after each rank, float64 on the CPU. probes (2, n, D): a random mixture of the
-    deviations, its part in the leading directions and the rest. effect: the bound of the error at rank 0.
+    deviations, its part in the leading directions and the rest. effect: the bound of the error at rank 0. errors
+    (K+1,): the bounds at the other ranks.
     """
 
     def __init__(self, deviations: torch.Tensor, enough: float, generator: torch.Generator):
@@ -73,14 +76,25 @@ class LowRankFactors:
         leading[first] = mixture[first]
         rest = mixture - leading
         self._norms = float(mixture.double().norm()), float(rest.double().norm())
+        self._weights = mixture[self._places]  # (K,), of the directions
         return torch.einsum("qnm,nmd->qnd", torch.stack([leading, rest]), bases)
 
     def set_stretch(self, pulled: torch.Tensor) -> None:
         """Take the probes pulled back, (2, pixels), to estimate the stretch of all directions and of the rest."""
         sums = float(pulled.sum(0).abs().sum()), float(pulled[1].abs().sum())
-        self._stretch, self._stretch_of_rest = (
-            SAFETY * each / max(norm, TINY) for each, norm in zip(sums, self._norms, strict=True))
-        self.effect = float(self.residuals[0]) * self._stretch
+        whole, rest = (SAFETY * each / max(norm, TINY) for each, norm in zip(sums, self._norms, strict=True))
+        self.effect = float(self.residuals[0]) * whole
+        self.errors = self.residuals * rest
+
+    def probe(self, rank: int) -> torch.Tensor:
+        """Return the part of the mixture beyond the first `rank` directions, (n, D)."""
+        parts = self._weights[rank:, None] * self.directions[rank:]
+        return torch.zeros_like(self.probes[0]).index_add_(0, self.variants[rank:], parts)
+
+    def set_stretch_beyond(self, rank: int, pulled: torch.Tensor) -> None:
+        """Take probe(rank), pulled back to (pixels,), to estimate the stretch from this rank on."""
+        stretch = SAFETY * float(pulled.abs().sum()) / max(float(self._weights[rank:].double().norm()), TINY)
+        self.errors[rank:] = self.residuals[rank:] * stretch
 
     def smallest_rank(self, budget: float) -> tuple[int, float]:
         """Return the smallest rank whose error is at most `budget`, and the bound of its error.
@@ -89,10 +103,9 @@ class LowRankFactors:
         """
         if self.effect <= budget:
             return 0, self.effect
-        errors = self.residuals * self._stretch_of_rest  # (K+1,)
-        enough = (errors[self._leading::LEADING] <= budget).nonzero()
+        enough = (self.errors[self._leading::LEADING] <= budget).nonzero()
         rank = self._leading + LEADING * int(enough[0]) if len(enough) else len(self.directions)
-        return rank, float(errors[rank])
+        return rank, float(self.errors[rank])
 
     def coefficients(self, rank: int) -> torch.Tensor:
         """Return the deviations, expressed in the first `rank` directions, (P, rank)."""
