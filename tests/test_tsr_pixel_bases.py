@@ -95,7 +95,9 @@ def test_the_noise_stays_that_of_the_unmasked_clip(case):
     torch.testing.assert_close(found, (total * (masked - background(clip))).abs())
 
 
-def test_many_perturbations_of_many_variants_stay_within_the_bound():
+@pytest.mark.parametrize("large", [64, 1], ids=["one probe", "a second probe"])
+def test_many_perturbations_of_many_variants_stay_within_the_bound(monkeypatch, large):
+    monkeypatch.setattr("saliency.tsr.factored.LARGE", large)
     model, clip = smooth(frames=5, size=16)
     base = make_base("integrated_gradients", clip, points=16)  # 16 x 8 numbers per frame
     boxes, _ = patch_boxes(16, 16, 4)
