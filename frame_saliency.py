@@ -9,6 +9,7 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 import argparse
 
 import opts
+from runtime.errors import UserError
 from runtime.flags import EXPORTS, frame_range
 from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
 
@@ -99,10 +100,10 @@ def work(args):
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
     opts.check_target(args, info.classes, ("predicted", "label", "all"))
     if args.smooth > info.sample_size:
-        raise ValueError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
+        raise UserError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     if args.signed and not METHODS[args.method].signed:
         signed = ", ".join(name for name, method in METHODS.items() if method.signed)
-        raise ValueError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
+        raise UserError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
     check_model(args, model)
     clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))

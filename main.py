@@ -12,6 +12,7 @@ import opts
 from model.heads import HEADS
 from model.registry import MODELS
 from runtime.declare import shared, told_defaults
+from runtime.errors import UserError
 
 
 def build_parser():
@@ -162,7 +163,7 @@ def draw_curves(folder, history):
 def new_model(args, classes):
     """Return the model to train: new, or with the weights of --pretrain_path."""
     if args.model == "cnnlstm_cbam" and not args.finetune:
-        raise ValueError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
+        raise UserError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
     sizes = opts.given(args, [option.name for entry in HEADS.values() for option in entry.options])
     head = choose_head(args.model, args.head, sizes)
     torch.manual_seed(args.seed)
@@ -223,11 +224,11 @@ def load_subsets(args, prepare, pad_to):
         for problem in (*problems, *short_clips(clips, args.sample_duration, padded=bool(pad_to))):
             opts.warn(f"{name}: {problem}")
         if len(classes) < 2:
-            raise ValueError(f"{args.annotation_path} has one class, {classes[0]}, but a classifier needs two; put "
-                             "each class into a folder of its own and annotate again")
+            raise UserError(f"{args.annotation_path} has one class, {classes[0]}, but a classifier needs two; put "
+                            "each class into a folder of its own and annotate again")
         if args.n_classes not in (None, len(classes)):
-            raise ValueError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
-                             f"{', '.join(classes)}; leave the flag out")
+            raise UserError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
+                            f"{', '.join(classes)}; leave the flag out")
         datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare, pad_to)
         counts = ", ".join(f"{readable(label)} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {counted(len(clips), 'clip')} ({counts})")

@@ -4,6 +4,7 @@ Importing this module does not import PyTorch, so that `--help` and wrong flags 
 """
 
 from runtime import packages
+from runtime.errors import UserError
 
 packages.require()  # before the imports below, which would end in a traceback
 
@@ -293,8 +294,8 @@ def check_target(args, classes, words=("predicted", "label")):
     """Raise ValueError if --target, one or several, cannot be explained. words: those that stand for classes."""
     for target in as_list(args.target):
         if target == "label" and args.video:
-            raise ValueError("--target label was given, but clips of --video have no label; name the class, or give "
-                             "predicted")
+            raise UserError("--target label was given, but clips of --video have no label; name the class, or give "
+                            "predicted")
         if target not in (*words, *classes):
-            raise ValueError(f"--target {target}: the model knows {', '.join(classes)}; give one of them, "
-                             f"{', '.join(words[:-1])} or {words[-1]}")
+            raise UserError(f"--target {target}: the model knows {', '.join(classes)}; give one of them, "
+                            f"{', '.join(words[:-1])} or {words[-1]}")

@@ -16,6 +16,7 @@ from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
 from data.datasets.split import SUBSETS
+from runtime.errors import UserError
 from runtime.files import read_json, write_json
 
 
@@ -40,17 +41,17 @@ def read_annotation(path: str | Path) -> Annotation:
     labels = content.get("labels") if isinstance(content, dict) else None
     database = content.get("database") if isinstance(content, dict) else None
     if not isinstance(labels, list) or not isinstance(database, dict):
-        raise ValueError(f"{path} should hold a list 'labels' and an object 'database', found {shortened(content)}; "
-                         "check the path")
+        raise UserError(f"{path} should hold a list 'labels' and an object 'database', found {shortened(content)}; "
+                        "check the path")
     if not labels or not all(isinstance(label, str) and _is_file_name(label) for label in labels):
-        raise ValueError(f"{path}: 'labels' should be the names of the class folders, found {shortened(labels)}; "
-                         "correct the file")
+        raise UserError(f"{path}: 'labels' should be the names of the class folders, found {shortened(labels)}; "
+                        "correct the file")
     if len(set(labels)) < len(labels):
-        raise ValueError(f"{path}: 'labels' names a class twice: {shortened(labels)}; correct the file")
+        raise UserError(f"{path}: 'labels' names a class twice: {shortened(labels)}; correct the file")
     passages, empty = content.get("passages", {}), content.get("empty", {})
     if not isinstance(passages, dict) or not isinstance(empty, dict):
-        raise ValueError(f"{path}: 'passages' and 'empty' should be objects; write the file again with "
-                         "utils/annotate_kth.py")
+        raise UserError(f"{path}: 'passages' and 'empty' should be objects; write the file again with "
+                        "utils/annotate_kth.py")
     return Annotation(
         labels, {clip: _read_entry(path, clip, entry, labels) for clip, entry in database.items()},
         {clip: (*_read_entry(path, clip, entry, labels), _read_visible(path, clip, entry))
@@ -64,20 +65,20 @@ def _read_entry(path: str | Path, clip: str, entry: Any, labels: list[str]) -> t
     annotations = entry.get("annotations")
     label = annotations.get("label") if isinstance(annotations, dict) else None
     if label not in labels:
-        raise ValueError(f"{path}: clip {clip} has label {shortened(label)}, which is none of {shortened(labels)}; "
-                         "correct the file")
+        raise UserError(f"{path}: clip {clip} has label {shortened(label)}, which is none of {shortened(labels)}; "
+                        "correct the file")
     return subset, label
 
 
 def _read_subset(path: str | Path, clip: str, entry: Any) -> str:
     """Return the subset of an entry, and raise ValueError if the entry or its name has another form."""
     if not _is_file_name(clip):
-        raise ValueError(f"{path}: clip {shortened(clip)} is not a plain folder name and could lead out of the data "
-                         "folder; rename it")
+        raise UserError(f"{path}: clip {shortened(clip)} is not a plain folder name and could lead out of the data "
+                        "folder; rename it")
     subset = entry.get("subset") if isinstance(entry, dict) else None
     if subset not in SUBSETS:
-        raise ValueError(f"{path}: clip {clip} has subset {shortened(subset)}, which is none of {', '.join(SUBSETS)}; "
-                         "correct the file")
+        raise UserError(f"{path}: clip {clip} has subset {shortened(subset)}, which is none of {', '.join(SUBSETS)}; "
+                        "correct the file")
     return subset
 
 
@@ -86,8 +87,8 @@ def _read_visible(path: str | Path, clip: str, entry: dict[str, Any]) -> tuple[i
     visible = entry["annotations"].get("visible")
     whole = isinstance(visible, list) and len(visible) == 2 and all(type(frame) is int for frame in visible)
     if not whole or not 1 <= visible[0] <= visible[1]:
-        raise ValueError(f"{path}: passage {clip} has 'visible' {shortened(visible)}, which are no two frames, the "
-                         "first and the last; correct the file")
+        raise UserError(f"{path}: passage {clip} has 'visible' {shortened(visible)}, which are no two frames, the "
+                        "first and the last; correct the file")
     return visible[0], visible[1]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from data.annotation import SUBSETS, read_annotation
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import TIME_LIMIT, WindowReader, find_windows
+from runtime.errors import UserError
 from runtime.files import index_by_name
 from runtime.isolated import run_isolated
 from runtime.sentences import counted, first_names
@@ -55,17 +56,17 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
               if subset in ("all", part)]
     unknown = sorted(set(names or []) - {clip.name for clip in listed})
     if unknown:
-        raise ValueError(f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
-                         f"{annotation_path}; give names from this file or another --subset")
+        raise UserError(f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
+                        f"{annotation_path}; give names from this file or another --subset")
     if not listed:
         counts = Counter(part for part, _ in annotation.clips.values())
-        raise ValueError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: "
-                         f"{', '.join(f'{part} {counts[part]}' for part in SUBSETS)}); choose another --subset")
+        raise UserError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: "
+                        f"{', '.join(f'{part} {counts[part]}' for part in SUBSETS)}); choose another --subset")
     listed = [clip for clip in listed if not names or clip.name in names]
     clips = [clip for clip in listed if any(clip.path.glob("image_*.jpg"))]
     if not clips:
-        raise ValueError(f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under "
-                         f"{folder}; extract them with utils/generate_data.sh, or correct --video_path")
+        raise UserError(f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under "
+                        f"{folder}; extract them with utils/generate_data.sh, or correct --video_path")
     problems = []
     if len(clips) < len(listed):
         absent = first_names(sorted({clip.name for clip in listed} - {clip.name for clip in clips}))
@@ -106,7 +107,7 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
                       for first, length in windows or ()]
         seen += len(part)
     if len(bad) == len(videos):
-        raise ValueError(f"none of the {len(videos)} videos can be decoded: {min(bad)}")
+        raise UserError(f"none of the {len(videos)} videos can be decoded: {min(bad)}")
     problem = f"{len(bad)} of {seen} videos cannot be decoded and are left out: {'; '.join(sorted(bad))}"
     return clips[:limit], [problem] if bad else []
 
@@ -120,8 +121,8 @@ def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
         return (clip.reader or WindowReader()).read(clip.path, clip.first, clip.length, size)
     images, written = sorted(clip.path.glob("image_*.jpg")), _written_count(clip)
     if written is not None and len(images) < written:
-        raise ValueError(f"{clip.path} holds {len(images)} images, but its n_frames file says {written}; extract the "
-                         "clip again")
+        raise UserError(f"{clip.path} holds {len(images)} images, but its n_frames file says {written}; extract the "
+                        "clip again")
     pictures = map(read_image, images[:written])
     return stack(pictures if size is None else (resize(each[None], size)[0] for each in pictures), clip.path)
 
@@ -133,7 +134,7 @@ def _written_count(clip: Clip) -> int | None:
         return None
     text = path.read_text(errors="replace").strip()
     if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
-        raise ValueError(f"{path} holds {text[:20]!r}, not a number of frames; extract the clip again")
+        raise UserError(f"{path} holds {text[:20]!r}, not a number of frames; extract the clip again")
     return int(text)
 
 
@@ -228,14 +229,14 @@ def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | P
     ValueError if the data set has other classes than the model, or if no clip is left.
     """
     if videos and names:
-        raise ValueError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
+        raise UserError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
     if videos:
         clips, problems = clips_of_videos(videos, None if whole else duration, limit)
     else:
         labels, clips, problems = find_clips(annotation_path, video_path, subset, names, limit)
         if sorted(labels) != sorted(classes):
-            raise ValueError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
-                             f"{', '.join(classes)}; give --annotation_path of data with these classes")
+            raise UserError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
+                            f"{', '.join(classes)}; give --annotation_path of data with these classes")
     for problem in (*problems, *short_clips(clips, duration, padded)):
         warnings.warn(problem, stacklevel=2)
     return clips

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 # isort: off
+from runtime.errors import UserError
 from runtime.files import whole_file  # before cv2, because the package runtime sets how much OpenCV prints
 import cv2
 import numpy as np
@@ -70,8 +71,8 @@ def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iter
         yield cv2.cvtColor(frame if size is None else resize_frame(frame, size), cv2.COLOR_BGR2RGB)
         count += 1
     if not count:
-        raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that OpenCV can decode; "
-                         "check the file, or convert it to another format")
+        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that OpenCV can decode; "
+                        "check the file, or convert it to another format")
 
 
 def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -107,11 +108,11 @@ def stack(frames: Iterable[np.ndarray], path: str | Path) -> np.ndarray:
     for frame in frames:
         n_bytes += frame.nbytes
         if n_bytes > MAX_BYTES:
-            raise ValueError(f"{path}: {len(kept)} frames fill {MAX_BYTES >> 30} GiB and more follow; cut it into "
-                             "shorter pieces")
+            raise UserError(f"{path}: {len(kept)} frames fill {MAX_BYTES >> 30} GiB and more follow; cut it into "
+                            "shorter pieces")
         kept.append(frame)
     if len({frame.shape for frame in kept}) != 1:
-        raise ValueError(f"{path} holds {'frames of different sizes' if kept else 'no frame'}; create it again")
+        raise UserError(f"{path} holds {'frames of different sizes' if kept else 'no frame'}; create it again")
     return np.stack(kept)
 
 
@@ -178,13 +179,13 @@ def read_masks(path: str | Path, n_frames: int | None = None) -> np.ndarray | No
     try:
         with npz_file(path) as arrays:
             if arrays.zip.getinfo("masks.npy").file_size > MAX_BYTES:
-                raise ValueError(f"more than {MAX_BYTES >> 30} GiB")
+                raise UserError(f"more than {MAX_BYTES >> 30} GiB")
             masks = arrays["masks"]
         if masks.ndim != 3 or masks.dtype != bool or not masks.size or n_frames not in (None, len(masks)):
-            raise ValueError(f"shape {masks.shape}, type {masks.dtype}")
+            raise UserError(f"shape {masks.shape}, type {masks.dtype}")
     except ValueError as error:
         wanted = f"({n_frames or 'N'}, H, W) of type bool"
-        raise ValueError(f"{path} holds no masks {wanted} ({error}); remove the file or make it again") from error
+        raise UserError(f"{path} holds no masks {wanted} ({error}); remove the file or make it again") from error
     return masks
 
 
@@ -214,9 +215,9 @@ def read_image(path: str | Path) -> np.ndarray:
         with _quiet():
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     except cv2.error as error:  # its header claims a larger size than OpenCV accepts
-        raise ValueError(f"the header of {path} ({len(content)} bytes) claims too large a size; extract its clip "
-                         "again") from error
+        raise UserError(f"the header of {path} ({len(content)} bytes) claims too large a size; extract its clip "
+                        "again") from error
     cut_short = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-32:]  # a JPEG without its end marker
     if pixels is None or cut_short:
-        raise ValueError(f"{path} ({len(content)} bytes) is not a complete image; extract its clip again")
+        raise UserError(f"{path} ({len(content)} bytes) is not a complete image; extract its clip again")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

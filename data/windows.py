@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from runtime.errors import UserError
+
 PIXEL_CHANGE = 20  # grey levels; coding noise and drifting daylight change a pixel by less
 LEAST_MOTION = 8  # frames; shorter motion is nobody crossing the picture
 WINDOW_SHIFT = 5  # frames; the least distance between the windows of a short range
@@ -32,7 +34,7 @@ def find_motion(frames: Iterable[np.ndarray]) -> np.ndarray:
             areas.append(_moving_area(np.stack(kept[:PART])))
             del kept[:PART]
     if not kept:
-        raise ValueError("there is no frame in which something could move")
+        raise UserError("there is no frame in which something could move")
     area = np.concatenate([*areas, _moving_area(np.stack(kept))])  # (N,)
     area = np.convolve(np.pad(area, 2, mode="edge"), np.full(5, 0.2), mode="valid")  # mean of 5 frames
     levels = np.uint8(255 * area / max(area.max(), 1e-9))

@@ -13,6 +13,7 @@ from torch import nn
 
 from model.checks import check_clips, check_scores, described
 from model.registry import LAYOUTS
+from runtime.errors import UserError
 
 
 class FrameModel(nn.Module):
@@ -34,9 +35,9 @@ class FrameModel(nn.Module):
         check_clips(clips)
         vectors = self.encoder(clips.flatten(0, 1))  # (B*T, D)
         if getattr(vectors, "ndim", 0) != 2 or len(vectors) != clips.shape[0] * clips.shape[1]:
-            raise ValueError(f"the encoder {type(self.encoder).__name__} returned {described(vectors)} for "
-                             f"{clips.shape[0] * clips.shape[1]} frames; it must return one vector per frame, (N, D), "
-                             "for example through global pooling and nn.Flatten")
+            raise UserError(f"the encoder {type(self.encoder).__name__} returned {described(vectors)} for "
+                            f"{clips.shape[0] * clips.shape[1]} frames; it must return one vector per frame, (N, D), "
+                            "for example through global pooling and nn.Flatten")
         return vectors.unflatten(0, clips.shape[:2])  # (B, T, D)
 
     def classify(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -45,14 +46,14 @@ class FrameModel(nn.Module):
         ValueError if some lengths (B,) are shorter than T and the head takes no lengths.
         """
         if features.ndim != 3:
-            raise ValueError(f"classify received {described(features)}; give the features of clips, (B, T, D)")
+            raise UserError(f"classify received {described(features)}; give the features of clips, (B, T, D)")
         if self.takes_lengths:
             scores = self.head(features, lengths=lengths)
         elif lengths is None or (lengths == features.shape[1]).all():
             scores = self.head(features)
         else:
-            raise ValueError(f"the head {type(self.head).__name__} takes no lengths, so it cannot classify clips of "
-                             "different lengths together; give its forward an argument `lengths`")
+            raise UserError(f"the head {type(self.head).__name__} takes no lengths, so it cannot classify clips of "
+                            "different lengths together; give its forward an argument `lengths`")
         check_scores(scores, clips=len(features))
         return scores
 
@@ -77,7 +78,7 @@ class ClipModel(nn.Module):
     def __init__(self, network: nn.Module, layout: str = "BTCHW"):
         super().__init__()
         if layout not in LAYOUTS:
-            raise ValueError(f"unknown layout {layout!r}; known are: {', '.join(LAYOUTS)}")
+            raise UserError(f"unknown layout {layout!r}; known are: {', '.join(LAYOUTS)}")
         self.network, self.layout = network, layout
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from model.state_dicts import read_safely, tensors_of
 from model.vision import models
+from runtime.errors import UserError
 
 UNSUITABLE = ("inception", "googlenet")  # they return more than class scores in training
 FIXED_SIZES = {"vit_": 224, "maxvit": 224}  # start of the name: side of the only frames that the network accepts
@@ -27,13 +28,13 @@ def check_frame_size(name: str, size: int) -> None:
     _check_name(name)
     for start, needed in FIXED_SIZES.items():
         if name.startswith(start) and size != needed:
-            raise ValueError(f"sample_size is {size}, but {name} accepts only frames of {needed} x {needed} pixels; "
-                             f"give --sample_size {needed} in training, or another --backbone")
+            raise UserError(f"sample_size is {size}, but {name} accepts only frames of {needed} x {needed} pixels; "
+                            f"give --sample_size {needed} in training, or another --backbone")
 
 
 def _check_name(name: str) -> None:
     if name not in BACKBONES:
-        raise ValueError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
+        raise UserError(f"unknown backbone {name!r}; known are: {', '.join(BACKBONES)}")
 
 
 def build_backbone(name: str, weights: str | Path = "none",
@@ -63,8 +64,8 @@ def _download(name: str) -> nn.Module:
     try:
         return models.get_model(name, weights="DEFAULT")
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError: the file has a wrong hash
-        raise ValueError(f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give "
-                         "'none' for random weights, or the PATH of a state dict that you have") from error
+        raise UserError(f"--backbone_weights imagenet: the download of {name} failed ({error}); go online, or give "
+                        "'none' for random weights, or the PATH of a state dict that you have") from error
     finally:
         socket.setdefaulttimeout(timeout)
 
@@ -86,8 +87,8 @@ def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str])
     try:
         content = read_safely(path)
     except Exception as error:
-        raise ValueError(f"--backbone_weights {path} is not a state dict that torch can load safely; give a state dict "
-                         "that torch.save wrote, or a checkpoint of main.py") from error
+        raise UserError(f"--backbone_weights {path} is not a state dict that torch can load safely; give a state dict "
+                        "that torch.save wrote, or a checkpoint of main.py") from error
     state, own_state = tensors_of(content), network.state_dict()
     for prefix in ("backbone.", "resnet."):  # a checkpoint of this project or of the original ones
         state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)} or state
@@ -95,6 +96,6 @@ def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str])
     missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
     wrong = [key for key in state if state[key].shape != own_state[key].shape]
     if missing or wrong:
-        raise ValueError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
-                         f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
+        raise UserError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
+                        f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
     network.load_state_dict(state, strict=False)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from model.vision import models
+from runtime.errors import UserError
 
 SPATIAL_SIGMOID = ".cbam.spatial.2"  # the end of the name of the layer that returns a block's spatial attention
 INITIAL_SCORE = 3.0  # new attention is sigmoid(3) = 0.95 everywhere, so a pretrained network works almost as before
@@ -89,10 +90,10 @@ def add_cbam(network: nn.Module) -> nn.Module:
     The weights of the ResNet keep their names. Raises ValueError for other networks.
     """
     if not isinstance(network, models.ResNet):
-        raise ValueError(
-            f"CBAM needs the residual blocks of a ResNet, but this backbone is a {type(network).__name__}; choose "
-            "--backbone resnet18, resnet34, resnet50 or another resnet"
-        )
+        raise UserError(
+           f"CBAM needs the residual blocks of a ResNet, but this backbone is a {type(network).__name__}; choose "
+           "--backbone resnet18, resnet34, resnet50 or another resnet"
+       )
     for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
         for index, block in enumerate(layer):
             layer[index] = ATTENDED[type(block)](block)
@@ -111,7 +112,7 @@ def spatial_attention(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
     """
     sigmoids = [module for name, module in model.named_modules() if name.endswith(SPATIAL_SIGMOID)]
     if not sigmoids:
-        raise ValueError(f"a {type(model).__name__} has no spatial attention; train one with --model cnnlstm_cbam")
+        raise UserError(f"a {type(model).__name__} has no spatial attention; train one with --model cnnlstm_cbam")
     modes = [(module, module.training) for module in model.modules()]
     maps = []  # of all blocks, in the order of the forward pass
 

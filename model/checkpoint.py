@@ -21,6 +21,7 @@ from model.legacy import converted
 from model.registry import MODELS
 from model.state_dicts import plain_names, read_safely
 from model.vision import without_memory
+from runtime.errors import UserError
 from runtime.files import whole_file
 from runtime.names import convert_texts, local, portable
 from runtime.sentences import shortened
@@ -89,9 +90,9 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     try:
         content = read_safely(path)
     except Exception as error:
-        raise ValueError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
-                         "be damaged, or it may contain pickled objects besides weights: then save only its "
-                         "state_dict") from error
+        raise UserError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
+                        "be damaged, or it may contain pickled objects besides weights: then save only its "
+                        "state_dict") from error
     required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
         state, classes = content["state_dict"], convert_texts(content["classes"], local)
@@ -99,11 +100,11 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     try:
         original = converted(content, **assumed)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     if original is None:
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} is not a checkpoint of this project: it contains {found}; give one written by "
-                         "main.py")
+        raise UserError(f"{path} is not a checkpoint of this project: it contains {found}; give one written by "
+                        "main.py")
     return original
 
 
@@ -123,11 +124,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
         load_weights(model, content["state_dict"], assign=True)
         broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{path}: its weights do not fit the model it describes ({shortened(error)}); give a "
-                         "checkpoint written by main.py") from error
+        raise UserError(f"{path}: its weights do not fit the model it describes ({shortened(error)}); give a "
+                        "checkpoint written by main.py") from error
     if broken:
-        raise ValueError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
-                         f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
+        raise UserError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
+                        f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
     return model.to(device).float().eval(), info
 
 
@@ -143,8 +144,8 @@ def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
     try:
         load_weights(model, {**content["state_dict"], **own})
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"--pretrain_path {path} does not fit this model ({shortened(error, 160)}); give the same "
-                         "--model, --backbone and sizes as in its training") from error
+        raise UserError(f"--pretrain_path {path} does not fit this model ({shortened(error, 160)}); give the same "
+                        "--model, --backbone and sizes as in its training") from error
     return same
 
 
@@ -163,13 +164,13 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
         wrong = [name for name, good in possible.items() if not good]
     if wrong:
         value = shortened(repr(getattr(info, wrong[0])), 60)
-        raise ValueError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
+        raise UserError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
     if info.model not in MODELS:
-        raise ValueError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
+        raise UserError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:
         check_frame_size(info.config.get("backbone", "resnet18"), info.sample_size)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def is_number(value: Any) -> bool:

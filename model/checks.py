@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runtime.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,8 +32,8 @@ def check_features(features: torch.Tensor, clips: int, frames: int) -> None:
     """Raise ValueError unless the features that `encode` returned have the shape (clips, frames, D)."""
     shape = getattr(features, "shape", None)
     if shape is None or len(shape) != 3 or tuple(shape[:2]) != (clips, frames):
-        raise ValueError(f"encode returned {described(features)} for {clips} clips of {frames} frames; it must return "
-                         "one vector per frame, (B, T, D)")
+        raise UserError(f"encode returned {described(features)} for {clips} clips of {frames} frames; it must return "
+                        "one vector per frame, (B, T, D)")
 
 
 def check_scores(scores: torch.Tensor, target: int | None = None, clips: int | None = None) -> None:
@@ -42,10 +44,10 @@ def check_scores(scores: torch.Tensor, target: int | None = None, clips: int | N
     shape = getattr(scores, "shape", None)
     if shape is None or len(shape) != 2 or clips not in (None, shape[0]):
         expected = "(B, classes)" if clips is None else f"({clips}, classes)"
-        raise ValueError(f"the model returned {described(scores)}; it must return class scores of shape {expected}")
+        raise UserError(f"the model returned {described(scores)}; it must return class scores of shape {expected}")
     if target is not None and not 0 <= target < shape[1]:
-        raise ValueError(f"class {target} was given as the target, but the model has {shape[1]} classes; give a number "
-                         f"from 0 to {shape[1] - 1}")
+        raise UserError(f"class {target} was given as the target, but the model has {shape[1]} classes; give a number "
+                        f"from 0 to {shape[1] - 1}")
 
 
 def described(value: Any) -> str:
@@ -58,9 +60,9 @@ def _check_tensor(tensor: torch.Tensor, name: str, shape: str, rank: int) -> Non
     """Raise ValueError unless a tensor has the rank and floating-point numbers, and is not empty."""
     if getattr(tensor, "ndim", None) != rank:
         found = f"has shape {tuple(tensor.shape)}" if hasattr(tensor, "shape") else f"is a {type(tensor).__name__}"
-        raise ValueError(f"{name} {found}; give one of shape {shape}")
+        raise UserError(f"{name} {found}; give one of shape {shape}")
     if not getattr(tensor, "is_floating_point", bool)():
-        raise ValueError(f"{name} has the type {tensor.dtype}; give floating-point numbers, as "
-                         "model.preprocessing.normalise makes of pixels in 0..255")
+        raise UserError(f"{name} has the type {tensor.dtype}; give floating-point numbers, as "
+                        "model.preprocessing.normalise makes of pixels in 0..255")
     if 0 in tensor.shape:
-        raise ValueError(f"{name} is empty: its shape is {tuple(tensor.shape)}; give at least one frame")
+        raise UserError(f"{name} is empty: its shape is {tuple(tensor.shape)}; give at least one frame")

@@ -19,6 +19,7 @@ from model.checks import check_clips
 from model.heads import HEADS
 from model.registry import MODELS
 from runtime.declare import load
+from runtime.errors import UserError
 
 
 class CNNLSTM(nn.Module):
@@ -109,14 +110,14 @@ def choose_head(kind: str, head: str | None, options: dict) -> str:
     """
     entry = MODELS[kind]
     if kind == "cnnlstm_attn" and head not in (None, entry.head):
-        raise ValueError(f"--head {head} was given, but --model {kind} has the head {entry.head}; leave one of them "
-                         "out")
+        raise UserError(f"--head {head} was given, but --model {kind} has the head {entry.head}; leave one of them "
+                        "out")
     chosen = head or entry.head
     foreign = sorted(options.keys() - {option.name for option in HEADS[chosen].options})
     if foreign:
         owners = " or ".join(name for name, other in HEADS.items()
                              if foreign[0] in [option.name for option in other.options])
-        raise ValueError(f"--{foreign[0]} belongs to --head {owners}, but the head is {chosen}; leave it out")
+        raise UserError(f"--{foreign[0]} belongs to --head {owners}, but the head is {chosen}; leave it out")
     return chosen
 
 
@@ -144,7 +145,7 @@ def build_model(kind: str, num_classes: int, backbone: str = "resnet18", backbon
     """
     entry = MODELS[kind]
     if head not in (None, *HEADS):
-        raise ValueError(f"unknown head {head!r}; known are: {', '.join(HEADS)}")
+        raise UserError(f"unknown head {head!r}; known are: {', '.join(HEADS)}")
     adapt = load(entry.adapt_backbone) if entry.adapt_backbone else None
     return CNNLSTM(num_classes, backbone, backbone_weights, head=head or entry.unnamed_head, adapt_backbone=adapt,
                    **sizes)

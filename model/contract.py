@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from model.checks import check_clips, check_features, check_scores, has_encoder
+from runtime.errors import UserError
 
 SAME = 1e-3  # largest relative difference between two encodings of a frame that counts as rounding
 PADDED = 1e-4  # largest difference of scores between a padded clip and the clip alone that counts as rounding
@@ -45,8 +46,8 @@ def check_parts(model: SequenceModel) -> None:
     """
     lacking = [name for name in ("head_modules", "backbone_modules") if not callable(getattr(model, name, None))]
     if lacking:
-        raise ValueError(f"{type(model).__name__} has no {' and no '.join(lacking)}, which name the parts that a "
-                         "sanity check randomises; add them, or build the model with model.adapters.FrameModel")
+        raise UserError(f"{type(model).__name__} has no {' and no '.join(lacking)}, which name the parts that a "
+                        "sanity check randomises; add them, or build the model with model.adapters.FrameModel")
     listed = [weight for _, part in (*model.head_modules(), *model.backbone_modules()) for weight in part.parameters()]
     counts = {id(weight): 0 for weight in listed}
     for weight in listed:
@@ -55,8 +56,8 @@ def check_parts(model: SequenceModel) -> None:
     twice = [name for name, weight in model.named_parameters() if counts.get(id(weight), 0) > 1]
     for names, fault in ((missing, "are in neither"), (twice, "are listed twice in")):
         if names:
-            raise ValueError(f"{type(model).__name__}: {len(names)} parameters {fault} head_modules() and "
-                             f"backbone_modules() (first: {names[0]}); list each part of the model once")
+            raise UserError(f"{type(model).__name__}: {len(names)} parameters {fault} head_modules() and "
+                            f"backbone_modules() (first: {names[0]}); list each part of the model once")
 
 
 def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
@@ -68,8 +69,8 @@ def frames_are_independent(model: nn.Module, clip: torch.Tensor) -> bool:
     if not has_encoder(model) or not getattr(model, "frames_independent", False):
         return False
     if not encodes_apart(model, clip):
-        raise ValueError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
-                         "another frame is encoded with it; set it to False")
+        raise UserError(f"{type(model).__name__} states frames_independent = True, but a frame's features change when "
+                        "another frame is encoded with it; set it to False")
     return True
 
 
@@ -130,8 +131,8 @@ def check_lengths(model: nn.Module, features: torch.Tensor) -> None:
         alone = classify(features[None])
         found = classify(padded, torch.full((2,), length, device=features.device))
     if ((found - alone).abs() > PADDED * alone.abs().max() + PADDED).any():
-        raise ValueError(f"{type(model).__name__}: steps at or beyond `lengths` change its scores, so that padding "
-                         "would count as evidence; let classify(features, lengths) ignore them")
+        raise UserError(f"{type(model).__name__}: steps at or beyond `lengths` change its scores, so that padding "
+                        "would count as evidence; let classify(features, lengths) ignore them")
 
 
 def last_layer(model: SequenceModel) -> str:
@@ -139,7 +140,7 @@ def last_layer(model: SequenceModel) -> str:
     name, top = model.head_modules()[0]
     linear = [(sub, part) for sub, part in top.named_modules() if isinstance(part, nn.Linear)]
     if not linear:
-        raise ValueError(f"the head module {name} of {type(model).__name__} has no linear layer")
+        raise UserError(f"the head module {name} of {type(model).__name__} has no linear layer")
     wanted = linear[-1][1]
     return next(place for place, part in model.named_modules() if part is wanted)
 

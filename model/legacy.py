@@ -20,6 +20,7 @@ from model.backbones import BACKBONES, build_backbone
 from model.normalisation import NORMALISATION, normalisation
 from model.state_dicts import tensors_of
 from model.vision import without_memory
+from runtime.errors import UserError
 
 NAMES = {  # prefixes of names: original -> ours; the first one that matches applies
     "resnet.fc.0.": "projection.", "resnet.": "backbone.", "lstm.lstm.": "lstm.", "lstm.": "lstm.", "LSTM.": "lstm.",
@@ -49,9 +50,9 @@ def converted(content: Any, **assumed: Any) -> dict[str, Any] | None:
     facts["sample_duration"] = facts["sample_duration"] or (30 if of_interpretability else 16)
     facts["classes"] = list(facts["classes"] or _class_names(config["num_classes"], of_interpretability))
     if len(facts["classes"]) != config["num_classes"]:
-        raise ValueError(f"the file's classifier has {config['num_classes']} classes, but {len(facts['classes'])} "
-                         f"names were given ({', '.join(facts['classes'])}); give one name per class, in the order of "
-                         "the labels in its annotation")
+        raise UserError(f"the file's classifier has {config['num_classes']} classes, but {len(facts['classes'])} "
+                        f"names were given ({', '.join(facts['classes'])}); give one name per class, in the order of "
+                        "the labels in its annotation")
     ours = {name: facts[name] for name in ("classes", "sample_size", "sample_duration")}
     mean, std = normalisation(**{name: value for name, value in facts.items() if name not in ours})
     return {
@@ -65,8 +66,8 @@ def _our_name(name: str) -> str:
     for prefix, ours in NAMES.items():
         if name.startswith(prefix):
             return ours + name[len(prefix):]
-    raise ValueError(f"{LOOKS_LIKE}, but its weight {name} belongs to a variant of their model that is not supported; "
-                     "give a file of their CNN-LSTM without attention")
+    raise UserError(f"{LOOKS_LIKE}, but its weight {name} belongs to a variant of their model that is not supported; "
+                    "give a file of their CNN-LSTM without attention")
 
 
 def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -80,9 +81,9 @@ def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
             "classifier_size": len(state["classifier.1.weight"]), "dropout": 0.0,
         }
     except KeyError as error:
-        raise ValueError(f"{LOOKS_LIKE}, but its weight {error} is missing; give a complete file") from error
+        raise UserError(f"{LOOKS_LIKE}, but its weight {error} is missing; give a complete file") from error
     except (IndexError, TypeError) as error:
-        raise ValueError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file") from error
+        raise UserError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file") from error
 
 
 def _check_recurrent(state: dict[str, torch.Tensor]) -> None:
@@ -101,8 +102,8 @@ def _check_recurrent(state: dict[str, torch.Tensor]) -> None:
     elif two_ways:
         fault = "its LSTM is bidirectional, and its weights do not say how the states of the two directions are read"
     if fault:
-        raise ValueError(f"{LOOKS_LIKE}, but {fault}; give a file whose LSTM has one direction and no projections, or "
-                         "train a new model with main.py")
+        raise UserError(f"{LOOKS_LIKE}, but {fault}; give a file whose LSTM has one direction and no projections, or "
+                        "train a new model with main.py")
 
 
 def _backbone(state: dict[str, torch.Tensor]) -> str:
@@ -113,8 +114,8 @@ def _backbone(state: dict[str, torch.Tensor]) -> str:
             network, _ = build_backbone(name)
         if {f"backbone.{key}": tensor.shape for key, tensor in network.state_dict().items()} == shapes:
             return name
-    raise ValueError(f"{LOOKS_LIKE}, but the shapes of its resnet.* weights fit no ResNet of torchvision; give a file "
-                     "trained with one of them")
+    raise UserError(f"{LOOKS_LIKE}, but the shapes of its resnet.* weights fit no ResNet of torchvision; give a file "
+                    "trained with one of them")
 
 
 def _class_names(count: int, of_interpretability: bool) -> list[str]:

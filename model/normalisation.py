@@ -4,6 +4,8 @@ interpretability_of_lstm and cnn-lstm divide pixels in 0..255 by norm_value, the
 standard deviation, which are divided by norm_value as well. Importing this module does not import PyTorch.
 """
 
+from runtime.errors import UserError
+
 MEANS = {  # per RGB channel, for pixels in 0..255
     "activitynet": [114.7748, 107.7354, 99.4750], "kinetics": [110.63666788, 103.16065604, 96.29023126],
     "imagenet": [123.675, 116.28, 103.53],  # added by this project
@@ -25,9 +27,9 @@ def normalisation(mean_dataset: str = "activitynet", no_mean_norm: bool = False,
     data set is unknown or norm_value is not positive.
     """
     if mean_dataset not in MEANS:
-        raise ValueError(f"unknown --mean_dataset {mean_dataset!r}; known are: {', '.join(MEANS)}")
+        raise UserError(f"unknown --mean_dataset {mean_dataset!r}; known are: {', '.join(MEANS)}")
     if not norm_value > 0:
-        raise ValueError(f"--norm_value {norm_value} was given; give a positive number, usually 1 or 255")
+        raise UserError(f"--norm_value {norm_value} was given; give a positive number, usually 1 or 255")
     white = 1.0 if unit_pixels else 255 / norm_value  # the value of a white pixel before the mean is subtracted
     mean = [0.0] * 3 if no_mean_norm and not std_norm else [value / norm_value / white for value in MEANS[mean_dataset]]
     std = [value / norm_value / white for value in STDS.get(mean_dataset, STD)] if std_norm else [1 / white] * 3

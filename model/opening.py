@@ -19,6 +19,7 @@ from model.normalisation import NORMALISATION, normalisation
 from model.own import OwnModel, check_finite, in_short, load_own_weights, weights_digest
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size
 from model.registry import LAYOUTS, is_own_model
+from runtime.errors import UserError
 
 
 def open_model(path: Path | None, device: torch.device, facts: dict[str, Any],
@@ -34,8 +35,8 @@ def open_model(path: Path | None, device: torch.device, facts: dict[str, Any],
     if is_own_model(facts.get("model")):
         return open_own(path, device, facts, labels)
     if "layout" in facts:
-        raise ValueError(f"--layout {facts['layout']} was given, but it belongs to a network of your own; give --model "
-                         "FILE.py:FUNCTION, or leave it out")
+        raise UserError(f"--layout {facts['layout']} was given, but it belongs to a network of your own; give --model "
+                        "FILE.py:FUNCTION, or leave it out")
     assumed = {name: facts.get(name) for name in ASSUMED}
     model, info = load_model(path, device, **assumed)
     if info.assumed:
@@ -58,11 +59,11 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
     missing = [f"--{name}" for name in ("sample_size", "sample_duration") if name not in facts]
     missing += [] if classes else ["--classes"]
     if missing:
-        raise ValueError(f"--model {facts['model']} is a network of your own, which does not say what it reads; give "
-                         f"{' and '.join(missing)}")
+        raise UserError(f"--model {facts['model']} is a network of your own, which does not say what it reads; give "
+                        f"{' and '.join(missing)}")
     if facts.get("n_classes") not in (None, len(classes)):
-        raise ValueError(f"--n_classes {facts['n_classes']} was given, but {len(classes)} classes are named: "
-                         f"{', '.join(classes)}; correct --n_classes or --classes")
+        raise UserError(f"--n_classes {facts['n_classes']} was given, but {len(classes)} classes are named: "
+                        f"{', '.join(classes)}; correct --n_classes or --classes")
     size, duration = facts["sample_size"], facts["sample_duration"]
     check_size(duration, size)
     model = place.build(len(classes))
@@ -70,8 +71,8 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
         load_own_weights(model, path)
     check_finite(model, str(path or place.path))
     if layout is not None and has_encoder(model):
-        raise ValueError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
-                         "read (B, T, C, H, W); leave --layout out")
+        raise UserError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
+                        "read (B, T, C, H, W); leave --layout out")
     model = (model if has_encoder(model) else ClipModel(model, layout or LAYOUTS[0])).to(device).float().eval()
     check_own(model, place, classes, torch.zeros(1, duration, 3, size, size, device=device))
     asked = {name: facts[name] for name in NORMALISATION if name in facts}
@@ -88,12 +89,12 @@ def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips
     try:
         scores = class_scores(model, clips)
     except Exception as error:
-        raise ValueError(f"{place.path}{place.line_of(error)}: the network fails on a clip of {duration} frames of "
-                         f"{size} x {size} pixels ({in_short(error)}); check --sample_size, --sample_duration and "
-                         "--layout") from error
+        raise UserError(f"{place.path}{place.line_of(error)}: the network fails on a clip of {duration} frames of "
+                        f"{size} x {size} pixels ({in_short(error)}); check --sample_size, --sample_duration and "
+                        "--layout") from error
     if scores.shape[1] != len(classes):
-        raise ValueError(f"the network of {place.path} has {scores.shape[1]} scores, but {len(classes)} classes are "
-                         f"named ({', '.join(classes)}); give --classes, one name per score and in their order")
+        raise UserError(f"the network of {place.path} has {scores.shape[1]} scores, but {len(classes)} classes are "
+                        f"named ({', '.join(classes)}); give --classes, one name per score and in their order")
 
 
 def _tell_assumed(path: Path, info: ModelInfo, labels: list[str] | None) -> ModelInfo:
@@ -116,11 +117,11 @@ def _check_facts(path: Path, facts: dict[str, Any], info: ModelInfo) -> None:
              "sample_size": info.sample_size, "sample_duration": info.sample_duration}
     for name, fact in known.items():
         if facts.get(name) not in (None, fact):
-            raise ValueError(f"--{name} {facts[name]} contradicts the checkpoint {path}, which has {fact}; leave the "
-                             "flag out")
+            raise UserError(f"--{name} {facts[name]} contradicts the checkpoint {path}, which has {fact}; leave the "
+                            "flag out")
     asked = {name: facts[name] for name in NORMALISATION if name in facts}
     if asked and not np.allclose(normalisation(**asked), (info.mean, info.std)):
         given, fact = (np.round(numbers, 4).ravel().tolist()
                        for numbers in (normalisation(**asked), (info.mean, info.std)))
-        raise ValueError(f"the normalisation flags give mean and deviation {given} for pixels in 0..1, which "
-                         f"contradicts the checkpoint {path}, which has {fact}; leave them out")
+        raise UserError(f"the normalisation flags give mean and deviation {given} for pixels in 0..1, which "
+                        f"contradicts the checkpoint {path}, which has {fact}; leave them out")

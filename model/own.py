@@ -22,6 +22,7 @@ from torch import nn
 
 from model.checks import described
 from model.state_dicts import read_safely, tensors_of
+from runtime.errors import UserError
 from runtime.sentences import shortened
 
 MODULE = "model_of_the_user"  # the name under which the file is imported
@@ -56,13 +57,13 @@ class OwnModel(NamedTuple):
             if not callable(function):
                 names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")
                          and getattr(value, "__module__", None) == MODULE]
-                raise ValueError(f"{self.path} has no function {self.function!r}; give one of those that it defines: "
-                                 f"{', '.join(names) or 'none'}")
+                raise UserError(f"{self.path} has no function {self.function!r}; give one of those that it defines: "
+                                f"{', '.join(names) or 'none'}")
             arguments = self._arguments(function, n_classes)
             model = self._run(lambda: function(**arguments), f"{self.function} fails")
         if not isinstance(model, nn.Module):
-            raise ValueError(f"{self.path}: {self.function} returned {described(model)}; it must return a "
-                             "torch.nn.Module")
+            raise UserError(f"{self.path}: {self.function} returned {described(model)}; it must return a "
+                            "torch.nn.Module")
         return model
 
     def _arguments(self, function: Callable, n_classes: int) -> dict[str, int]:
@@ -76,8 +77,8 @@ class OwnModel(NamedTuple):
         else:
             arguments = {required.pop(0): n_classes} if required else {}
         if required:
-            raise ValueError(f"{self.path}: {self.function} needs the arguments {', '.join(required)}; it must need no "
-                             "argument, or only the number of classes")
+            raise UserError(f"{self.path}: {self.function} needs the arguments {', '.join(required)}; it must need no "
+                            "argument, or only the number of classes")
         return arguments
 
     def _run(self, work: Callable[[], Result], complaint: str) -> Result:
@@ -85,7 +86,7 @@ class OwnModel(NamedTuple):
         try:
             return work()
         except (Exception, SystemExit) as error:
-            raise ValueError(f"{self.path}{self.line_of(error)}: {complaint} ({in_short(error)})") from error
+            raise UserError(f"{self.path}{self.line_of(error)}: {complaint} ({in_short(error)})") from error
 
     def line_of(self, error: BaseException) -> str:
         """Return ", line N" for the line of the file in which an error arose, or nothing if it arose elsewhere."""
@@ -126,11 +127,11 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
     try:
         content = read_safely(path)
     except Exception as error:
-        raise ValueError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
-                         "save only the state_dict of the network") from error
+        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
+                        "save only the state_dict of the network") from error
     state, own = _state_in(content, model), _tensors(model)
     if not state:
-        raise ValueError(f"{path} contains no named tensors; save the state_dict of the network")
+        raise UserError(f"{path} contains no named tensors; save the state_dict of the network")
     needed = [name for name in own if not name.endswith("num_batches_tracked")]
     faults = [
         ("lacks {} weights of the network", [name for name in needed if name not in state]),
@@ -139,7 +140,7 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
     ]
     found = [f"{text.format(len(names))} (first: {names[0]})" for text, names in faults if names]
     if found:
-        raise ValueError(f"{path} {', '.join(found)}; give the checkpoint of the network that --model builds")
+        raise UserError(f"{path} {', '.join(found)}; give the checkpoint of the network that --model builds")
     model.load_state_dict(state, strict=False)  # not strict: files of old versions lack num_batches_tracked
 
 
@@ -158,8 +159,8 @@ def check_finite(model: nn.Module, source: str) -> None:
     """Raise ValueError if a weight of a model is not finite. source: where its weights come from."""
     broken = [name for name, value in _tensors(model).items() if not torch.isfinite(value).all()]
     if broken:
-        raise ValueError(f"{source}: {len(broken)} of its weights contain values that are not finite (first: "
-                         f"{broken[0]})")
+        raise UserError(f"{source}: {len(broken)} of its weights contain values that are not finite (first: "
+                        f"{broken[0]})")
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from model.checks import has_encoder
 from model.contract import class_scores, encode_clips
 from model.feature_cache import FeatureCache
 from model.preprocessing import check_size, normalise
+from runtime.errors import UserError
 from runtime.sentences import shortened
 
 
@@ -55,10 +56,10 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
     except RuntimeError as error:
         if len(frames) == info.sample_duration:
             raise
-        raise ValueError(f"the model fails on a clip of {len(frames)} frames ({shortened(error)}); it is known to read "
-                         f"clips of {info.sample_duration} frames, so give such clips") from error
+        raise UserError(f"the model fails on a clip of {len(frames)} frames ({shortened(error)}); it is known to read "
+                        f"clips of {info.sample_duration} frames, so give such clips") from error
     if not torch.isfinite(scores).all():
-        raise ValueError("the model's scores are not finite; check its weights, or train it again")
+        raise UserError("the model's scores are not finite; check its weights, or train it again")
     probabilities = scores.softmax(0).cpu().numpy()
     predicted = info.classes[int(probabilities.argmax())]
     explained = explained_classes(target, info.classes, predicted, label)
@@ -78,8 +79,8 @@ def explained_classes(target: str | Sequence[str], classes: Sequence[str], predi
     names = dict.fromkeys(name for each in targets for name in words.get(each, [each]))
     unknown = [name for name in names if name not in classes]
     if unknown or not names:
-        raise ValueError(f"{unknown[0] if unknown else 'no class'} was given as the target, but the model knows "
-                         f"{', '.join(classes)}; give one of them")
+        raise UserError(f"{unknown[0] if unknown else 'no class'} was given as the target, but the model knows "
+                        f"{', '.join(classes)}; give one of them")
     return tuple(classes.index(name) for name in names)
 
 
@@ -91,8 +92,8 @@ def feature_cache(folder: Path | None, model: torch.nn.Module, info: ModelInfo) 
     if folder is None:
         return None
     if not has_encoder(model):
-        raise ValueError("--feature_cache was given, but the model has no encode and classify, so there are no "
-                         "features to keep; leave it out")
+        raise UserError("--feature_cache was given, but the model has no encode and classify, so there are no "
+                        "features to keep; leave it out")
     device = next(iter(model.state_dict().values())).device.type
     return FeatureCache(folder, model, f"features {info.mean} {info.std} {device}", whole=True)
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from model.averaging import WeightAverage
 from model.checkpoint import ModelInfo, is_number, load_weights, read_checkpoint
+from runtime.errors import UserError
 from runtime.sentences import shortened
 
 
@@ -32,20 +33,20 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
     checkpoint, settings = read_checkpoint(path), optimizer.state_dict()["param_groups"]
     try:
         if checkpoint["classes"] != info.classes:
-            raise ValueError(f"its classes are {', '.join(checkpoint['classes'])}, those of the data are "
-                             f"{', '.join(info.classes)}")
+            raise UserError(f"its classes are {', '.join(checkpoint['classes'])}, those of the data are "
+                            f"{', '.join(info.classes)}")
         if checkpoint.get("true_lengths", False) != info.true_lengths:
-            raise ValueError("only one of the two repeats the last frame of short clips")
+            raise UserError("only one of the two repeats the last frame of short clips")
         load_weights(model, checkpoint["state_dict"])
         optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
         if not (all(_fits(*item) for item in optimizer.state.items()) and _is_history(checkpoint["history"])):
-            raise ValueError("its optimizer state or its history is damaged")
+            raise UserError("its optimizer state or its history is damaged")
         own = checkpoint.get("own_weights", [weight.detach().clone() for weight in average.parameters])
         average.resume(own, len(checkpoint["history"]))
         return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path} belongs to another run ({shortened(error)}); give another --result_path, or "
-                         "--overwrite to start again") from error
+        raise UserError(f"{path} belongs to another run ({shortened(error)}); give another --result_path, or "
+                        "--overwrite to start again") from error
 
 
 def _with_balanced_accuracy(row: dict[str, Any]) -> dict[str, Any]:

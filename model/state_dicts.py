@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from runtime.errors import UserError
+
 WRAPPERS = ("module.", "_orig_mod.")  # before names: of DataParallel and its kin, and of torch.compile
 NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params",
           "ema_state_dict", "state_dict_ema", "model_ema", "ema")  # where files keep weights; the first one applies
@@ -35,7 +37,7 @@ class _Dtype:
 def _scalar(dtype: _Dtype, content: bytes) -> bool | int | float | str:
     """Stand for numpy's function `scalar` in a file: return the value with these bytes as a plain Python value."""
     if not NUMPY_VALUE.fullmatch(dtype.code):
-        raise ValueError(f"a value of NumPy's type {dtype.code!r} is neither a number nor a text")
+        raise UserError(f"a value of NumPy's type {dtype.code!r} is neither a number nor a text")
     return np.frombuffer(content, dtype.order + dtype.code).item()
 
 

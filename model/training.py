@@ -27,6 +27,7 @@ from model.resuming import resume
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
 from runtime import processes
+from runtime.errors import UserError
 from runtime.progress import Progress
 from runtime.sentences import shortened
 
@@ -48,12 +49,12 @@ def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_c
         with torch.no_grad():
             copy.deepcopy(model).train(finetune).describe(frames)
     except RuntimeError as error:
-        raise ValueError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
-                         f"({shortened(error)}); give another --sample_size") from error
+        raise UserError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
+                        f"({shortened(error)}); give another --sample_size") from error
     except ValueError as error:  # from batch norm
-        raise ValueError(f"--finetune: a batch could contain a single frame ({n_clips} clips, the shortest of one "
-                         f"frame, in batches of {batch_size}), too few for batch norm; give another --batch_size, or "
-                         "clips and --sample_duration of more frames") from error
+        raise UserError(f"--finetune: a batch could contain a single frame ({n_clips} clips, the shortest of one "
+                        f"frame, in batches of {batch_size}), too few for batch norm; give another --batch_size, or "
+                        "clips and --sample_duration of more frames") from error
 
 
 def check_padding(model: nn.Module, datasets: Sequence[Dataset | None], finetune: bool, device: torch.device) -> None:
@@ -182,8 +183,8 @@ def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLo
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise ValueError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); the checkpoints "
-                             "are from the epoch before; start again with a lower --lr_rate")
+            raise UserError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); the checkpoints "
+                            "are from the epoch before; start again with a lower --lr_rate")
         optimizer.step()
         if weight == processes.world() or processes.is_first():  # else each process has the whole batch; count it once
             count_predictions(confusion, labels, scores.detach())
@@ -194,7 +195,7 @@ def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLo
             mean = recent / processes.world() / log_interval
             tqdm.write(f"epoch {epoch}, batch {len(losses)} of {len(loader)}: loss {mean:.4f}")
     if not all(torch.isfinite(weight).all() for weight in parameters):
-        raise ValueError("training diverged (weights are not finite); start again with a lower --lr_rate")
+        raise UserError("training diverged (weights are not finite); start again with a lower --lr_rate")
     confusion, loss_sum = _sums_over_processes(confusion, loss_sum)
     return loss_sum / (n_clips * processes.world()), confusion
 
@@ -214,7 +215,7 @@ def evaluate(forward: Forward, loader: DataLoader, device: torch.device,
         count_predictions(confusion, labels, scores)
     loss_sum, confusion = _sums_over_processes(loss_sum, confusion)
     if not math.isfinite(loss_sum):
-        raise ValueError(f"training diverged (loss {loss_sum} on held-out clips); start again with a lower --lr_rate")
+        raise UserError(f"training diverged (loss {loss_sum} on held-out clips); start again with a lower --lr_rate")
     return loss_sum / confusion.sum().item(), confusion
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from runtime.errors import UserError
+
 
 @contextmanager
 def npz_file(path: str | Path) -> Iterator[NpzFile]:
@@ -22,8 +24,8 @@ def npz_file(path: str | Path) -> Iterator[NpzFile]:
     try:
         arrays = np.load(path, allow_pickle=False)
         if not isinstance(arrays, NpzFile):
-            raise ValueError("it is one array and no .npz file")
+            raise UserError("it is one array and no .npz file")
         with arrays:
             yield arrays
     except Exception as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise UserError(str(error) or type(error).__name__) from error

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from runtime import processes
+from runtime.errors import UserError
 from runtime.files import read_json, sole_writer, whole_folder
 from runtime.recipe import write_recipe
 from runtime.sentences import counted
@@ -45,7 +46,7 @@ def _found(clips: Sequence, results: list) -> list[tuple[Any, Any]]:
     """Return [(clip, result)] without the results that are None. Raises ValueError if all are."""
     found = [(clip, result) for clip, result in zip(clips, results, strict=True) if result is not None]
     if not found:
-        raise ValueError(f"none of the {len(clips)} clips could be read; the warnings above say why")
+        raise UserError(f"none of the {len(clips)} clips could be read; the warnings above say why")
     return found
 
 

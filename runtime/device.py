@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from runtime import processes, threads
+from runtime.errors import UserError
 
 
 @contextmanager
@@ -31,12 +32,12 @@ def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int
     device = torch.device("cpu")
     if use_cuda or gpu is not None:
         if not torch.cuda.is_available():
-            raise ValueError("--use_cuda was given, but PyTorch finds no CUDA device here; leave out --use_cuda and "
-                             "--gpu")
+            raise UserError("--use_cuda was given, but PyTorch finds no CUDA device here; leave out --use_cuda and "
+                            "--gpu")
         index, count = (gpu or 0) + processes.local_rank(), torch.cuda.device_count()
         if not 0 <= index < count:
-            raise ValueError(f"GPU {index} was asked for, but the GPUs of this machine are 0 to {count - 1}; give "
-                             "--gpu one of these numbers, and with torchrun start no more processes than GPUs")
+            raise UserError(f"GPU {index} was asked for, but the GPUs of this machine are 0 to {count - 1}; give "
+                            "--gpu one of these numbers, and with torchrun start no more processes than GPUs")
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = False  # full float32, so that results agree with those of a CPU

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from runtime.errors import UserError
 from runtime.names import convert_texts, local, portable, readable
 
 try:
@@ -34,8 +35,8 @@ def index_by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     paths = {}
     for name, path in pairs:
         if name in paths:
-            raise ValueError(f"{paths[name]} and {path} have the same name, {name}, so one result would overwrite the "
-                             "other; rename one of the two")
+            raise UserError(f"{paths[name]} and {path} have the same name, {name}, so one result would overwrite the "
+                            "other; rename one of the two")
         paths[name] = path
     return paths
 
@@ -109,12 +110,12 @@ def read_json(path: str | Path) -> Any:
     Names of files in it have the form of this process, see `runtime.names.local`.
     """
     if Path(path).stat().st_size > MAX_JSON:
-        raise ValueError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
-                         "path")
+        raise UserError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
+                        "path")
     try:
         return convert_texts(json.loads(Path(path).read_text(encoding="utf-8")), local)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
+        raise UserError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
 
 
 def as_json(content: Any) -> Any:

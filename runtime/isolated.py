@@ -25,6 +25,8 @@ from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 from typing import Any
 
+from runtime.errors import UserError
+
 # Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 PATIENCE = 60  # seconds in which a process that has closed its connection ends, even on a very busy machine
@@ -50,7 +52,7 @@ def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int, 
     Raises ValueError for fewer than one worker.
     """
     if workers < 1:
-        raise ValueError(f"{workers} worker processes were asked for; give 1 or more")
+        raise UserError(f"{workers} worker processes were asked for; give 1 or more")
     waiting, running = deque(items), {}  # running: connection -> (process, item, deadline)
     try:
         while waiting or running:
@@ -158,7 +160,7 @@ class IsolatedCalls:
             raise
         if error:
             self.close()
-            raise ValueError(error)
+            raise UserError(error)
         return result
 
     def _ask(self, arguments: tuple) -> tuple[Any, str | None]:

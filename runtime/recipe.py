@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runtime.errors import UserError
 from runtime.files import as_json, read_json, write_json
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotlib")  # their versions are recorded
@@ -49,8 +50,8 @@ def checked_recipe(folder: str | Path, options: dict[str, Any], weights: str | N
     content = content if isinstance(content, dict) else {}
     before, inputs = content.get("options"), content.get("inputs", {})
     if not isinstance(before, dict) or not isinstance(inputs, dict):
-        raise ValueError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
-                         "--overwrite")
+        raise UserError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
+                        "--overwrite")
     given, before = current["options"], EARLIER | before
     files = [name for name, digest in current["inputs"].items() if inputs.get(name, digest) != digest]
     options = [name for name in sorted(given.keys() - INCIDENTAL) if before.get(name, given[name]) != given[name]]
@@ -58,8 +59,8 @@ def checked_recipe(folder: str | Path, options: dict[str, Any], weights: str | N
         other = [_other_file(name, before, given) for name in files]
         other += [f"--{name} {before[name]} (now {given[name]})" for name in options if name not in files]
         more = f" and {len(other) - MOST_TOLD} more" if len(other) > MOST_TOLD else ""
-        raise ValueError(f"{folder} was made with {', '.join(other[:MOST_TOLD])}{more}; choose another --result_path, "
-                         "or pass --overwrite to replace its results")
+        raise UserError(f"{folder} was made with {', '.join(other[:MOST_TOLD])}{more}; choose another --result_path, "
+                        "or pass --overwrite to replace its results")
     return current | {"inputs": inputs | current["inputs"]}
 
 

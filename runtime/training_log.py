@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from runtime.errors import UserError
 from runtime.files import write_csv
 
 DRAW_INTERVAL = 10  # seconds between two drawings of the curves, each of which takes half a second
@@ -46,5 +47,5 @@ class TrainingLog:
 def check_tensorboard() -> None:
     """Raise ValueError if TensorBoard is not installed."""
     if not find_spec("tensorboard"):
-        raise ValueError("--tensorboard was given, but TensorBoard is not installed; leave it out or install "
-                         "tensorboard")
+        raise UserError("--tensorboard was given, but TensorBoard is not installed; leave it out or install "
+                        "tensorboard")

@@ -7,6 +7,7 @@
 
 import numpy as np
 
+from runtime.errors import UserError
 from saliency.flow import grey
 
 BASELINES = ("random", "centre", "frame_difference")  # their names in tables and files
@@ -28,7 +29,7 @@ def centre_map(shape: tuple[int, ...], mean_flow: np.ndarray | None = None) -> n
         rows, columns = ((np.arange(n) - (n - 1) / 2) / (n / 4) for n in (height, width))
         mean_flow = np.exp(-0.5 * (rows[:, None] ** 2 + columns**2))
     if np.shape(mean_flow) != (height, width):
-        raise ValueError(f"the mean flow is {np.shape(mean_flow)} but the frames are {(height, width)}; use one size")
+        raise UserError(f"the mean flow is {np.shape(mean_flow)} but the frames are {(height, width)}; use one size")
     return np.broadcast_to(np.asarray(mean_flow, dtype=np.float32), shape).copy()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from runtime.errors import UserError
 from saliency.baselines import BASELINES, centre_map, frame_difference, random_map
 from saliency.lengths import padded, true_frames
 from saliency.methods import METHODS, Method, attribute, check_method
@@ -45,7 +46,7 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     """
     unknown = [name for name in methods if name not in registry]
     if unknown:
-        raise ValueError(f"unknown method {unknown[0]!r}; known are: {', '.join(registry)}")
+        raise UserError(f"unknown method {unknown[0]!r}; known are: {', '.join(registry)}")
     for name in methods:
         check_method(registry[name], model)
     found = Explanation({}, {}, {}, {})

@@ -17,6 +17,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from runtime.errors import UserError
 from runtime.files import read_json, whole_file
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
 from saliency.result import EVIDENCE, ClipResult, save_figure
@@ -38,18 +39,18 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
     folder, written = Path(folder), []
     unknown = [kind for kind in kinds if kind not in WRITERS]
     if unknown:
-        raise ValueError(f"no files of the kind {unknown[0]} can be written; give {' or '.join(WRITERS)}")
+        raise UserError(f"no files of the kind {unknown[0]} can be written; give {' or '.join(WRITERS)}")
     paths = {path.parent.name: path for path in sorted(folder.glob("*/[!.]*/saliency.npz"))}
     if not paths:
         raise FileNotFoundError(f"no saliency.npz two folders below {folder}; give a folder of frame_saliency.py")
     options = _options(folder)
     for name in names:
         if name not in paths:
-            raise ValueError(f"{folder} has no results of a clip {name}; it has {len(paths)} clips, such as "
-                             f"{next(iter(paths))}")
+            raise UserError(f"{folder} has no results of a clip {name}; it has {len(paths)} clips, such as "
+                            f"{next(iter(paths))}")
         result = ClipResult.read(paths[name])
         if result.frames is None:
-            raise ValueError(f"{paths[name]} holds features and no frames; give a folder of frame_saliency.py")
+            raise UserError(f"{paths[name]} holds features and no frames; give a folder of frame_saliency.py")
         chosen = map_name or drawn_map(result, options)
         values, end = map_of(result, chosen), min(last or len(result.frames), len(result.frames))
         if first > end:
@@ -59,12 +60,12 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
         targets = {kind: paths[name].parent / f"{chosen}_{first}-{end}.{kind}" for kind in kinds}
         taken = [path for path in targets.values() if path.exists() and not overwrite]
         if taken:
-            raise ValueError(f"{taken[0]} exists already; pass --overwrite to replace it")
+            raise UserError(f"{taken[0]} exists already; pass --overwrite to replace it")
         for kind, path in targets.items():
             WRITERS[kind](path, result, values, chosen, first, end)
         written += targets.values()
     if not written:
-        raise ValueError(f"no frame from {first} on was exported; choose frames that the clips have")
+        raise UserError(f"no frame from {first} on was exported; choose frames that the clips have")
     return written
 
 
@@ -92,8 +93,8 @@ def map_of(result: ClipResult, name: str) -> np.ndarray:
     if result.flow is not None:
         maps["flow"] = np.concatenate([result.flow, np.zeros_like(result.frames[:1], dtype=result.flow.dtype)])
     if name not in maps:
-        raise ValueError(f"the results of {result.facts.get('clip', 'the clip')} hold no map {name}; they hold "
-                         f"{', '.join(maps)}")
+        raise UserError(f"the results of {result.facts.get('clip', 'the clip')} hold no map {name}; they hold "
+                        f"{', '.join(maps)}")
     return maps[name]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from runtime.errors import UserError
+
 # These values were chosen for KTH at 120x120. OpenCV builds no pyramid level below 32 pixels. With the usual scale of
 # 0.5 that leaves two levels, which miss motion above 5 pixels per frame; 0.55 leaves three, enough for the legs of a
 # runner. The Gaussian window keeps the flow close to the body.
@@ -24,7 +26,7 @@ def grey(frames: np.ndarray) -> np.ndarray:
     """
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)):
-        raise ValueError(f"frames are {frames.dtype} {frames.shape}; give uint8 of shape (T, H, W) or (T, H, W, 3)")
+        raise UserError(f"frames are {frames.dtype} {frames.shape}; give uint8 of shape (T, H, W) or (T, H, W, 3)")
     if frames.ndim == 3:
         return frames
     if not frames.size:

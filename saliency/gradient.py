@@ -14,6 +14,7 @@ from torch import nn
 
 from model.checks import check_clip
 from model.contract import class_scores, differentiable_rnns, encode_clips
+from runtime.errors import UserError
 from saliency.lengths import padded, true_frames
 from saliency.scores import target_score
 from saliency.state import untouched
@@ -68,12 +69,12 @@ def head_gradient(model: nn.Module, features: torch.Tensor, target: int, score: 
 def _gradient(value: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     """Return d value / d inputs. ValueError if the inputs, the value or the gradient are not finite."""
     if not value.requires_grad:
-        raise ValueError("the score has no gradient with respect to the input of the model; the model must compute it "
-                         "with differentiable operations of PyTorch, without torch.no_grad and detach")
+        raise UserError("the score has no gradient with respect to the input of the model; the model must compute it "
+                        "with differentiable operations of PyTorch, without torch.no_grad and detach")
     gradient = torch.autograd.grad(value, inputs)[0]
     for name, tensor in {"input of the model": inputs, "score": value, "gradient of the score": gradient}.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"the {name} holds values that are not finite; check the model's weights and the clip")
+            raise UserError(f"the {name} holds values that are not finite; check the model's weights and the clip")
     return gradient
 
 

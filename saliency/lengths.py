@@ -14,6 +14,7 @@ from torch import nn
 
 from model.checks import check_clip, has_encoder
 from model.contract import check_lengths, encode_clips
+from runtime.errors import UserError
 from saliency.state import untouched
 
 
@@ -41,8 +42,8 @@ def true_features(model: nn.Module, features: torch.Tensor, length: int) -> torc
 
 def _cut(steps: torch.Tensor, length: int) -> torch.Tensor:
     if length not in range(1, len(steps) + 1):
-        raise ValueError(f"length {length} was given for a clip of {len(steps)} frames; give the number of its true "
-                         f"frames, from 1 to {len(steps)}")
+        raise UserError(f"length {length} was given for a clip of {len(steps)} frames; give the number of its true "
+                        f"frames, from 1 to {len(steps)}")
     return steps[:length]
 
 

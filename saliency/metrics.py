@@ -33,6 +33,7 @@ from functools import wraps
 import numpy as np
 
 from runtime.declare import load
+from runtime.errors import UserError
 from saliency.averages import finite_mean
 
 MOVING = 1.0  # pixels per frame; faster pixels form the binary flow reference
@@ -55,7 +56,7 @@ def _metric(function: ArrayMetric) -> ArrayMetric:
     def checked(saliency, reference):
         saliency, reference = np.asarray(saliency), np.asarray(reference)
         if saliency.shape != reference.shape:
-            raise ValueError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
+            raise UserError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
         if not (_varies(saliency) and _varies(reference)):
             return float("nan")
         with np.errstate(invalid="ignore"):
@@ -261,7 +262,7 @@ def map_metrics(saliency: np.ndarray, flow: np.ndarray,
     """
     saliency, flow = np.asarray(saliency), np.asarray(flow)
     if saliency.ndim != 3 or flow.shape != (len(saliency) - 1, *saliency.shape[1:]):
-        raise ValueError(f"the map is {saliency.shape} and the flow {flow.shape}; give (T, H, W) and (T-1, H, W)")
+        raise UserError(f"the map is {saliency.shape} and the flow {flow.shape}; give (T, H, W) and (T-1, H, W)")
     moving = flow > MOVING
     seen = [t for t in range(len(flow)) if _varies(moving[t])]
     row = {"frames_with_reference": len(seen), "frames_constant": sum(not _varies(saliency[t]) for t in seen)}
@@ -273,7 +274,7 @@ def map_metrics(saliency: np.ndarray, flow: np.ndarray,
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
         if masks.shape != saliency.shape:
-            raise ValueError(f"the map is {saliency.shape} but the masks {masks.shape}; give a mask for every frame")
+            raise UserError(f"the map is {saliency.shape} but the masks {masks.shape}; give a mask for every frame")
         references["mask"] = saliency, masks
         visible = masks.any((1, 2))
         row |= {f"time_{name}_visible": metric(totals, visible)

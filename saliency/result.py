@@ -38,6 +38,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from runtime.arrays import npz_file
+from runtime.errors import UserError
 from runtime.files import whole_file
 from runtime.names import readable
 from saliency.figures import encode_figure
@@ -91,7 +92,7 @@ class ClipResult:
             with npz_file(path) as arrays:
                 content = {name: arrays[name] for name in arrays.files}
         except ValueError as error:
-            raise ValueError(f"{path} cannot be read ({error}); compute it again") from error
+            raise UserError(f"{path} cannot be read ({error}); compute it again") from error
         inputs = {name: content.pop(name, None) for name in INPUTS}
         shape, others = _input_shape(path, inputs["frames"], inputs["features"]), []
         while further := [name for name in content if name.startswith(CLASS.format(len(others) + 2))]:
@@ -163,11 +164,11 @@ def _input_shape(path: Path, frames: np.ndarray | None, features: np.ndarray | N
     """Return the shape of the explained input, (T, H, W) or (T, D). ValueError if it cannot be one."""
     if frames is not None:
         if frames.ndim != 3 or frames.dtype != np.uint8 or not frames.size:
-            raise ValueError(f"{path}: its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W); compute it "
-                             "again")
+            raise UserError(f"{path}: its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W); compute it "
+                            "again")
         return frames.shape
     if features is None or features.ndim != 2 or not features.size:
-        raise ValueError(f"{path} holds neither frames (T, H, W) nor features (T, D); compute it again")
+        raise UserError(f"{path} holds neither frames (T, H, W) nor features (T, D); compute it again")
     return features.shape
 
 

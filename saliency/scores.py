@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.checks import check_scores
+from runtime.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -19,5 +20,5 @@ def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> tor
     """
     check_scores(scores, target)
     if score not in SCORES:
-        raise ValueError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
+        raise UserError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
     return (scores.softmax(-1) if score == "probability" else scores)[:, target]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from runtime.errors import UserError
 from runtime.files import read_json
 from runtime.progress import each
 from saliency.averages import finite_mean, summarise
@@ -72,8 +73,8 @@ def read_run(folder: str | Path) -> Run:
     recipe, metrics = (content if isinstance(content, dict) else {} for content in contents)
     rows = {clip: dict(methods) for clip, methods in metrics.get("clips", {}).items() if isinstance(methods, dict)}
     if any(not isinstance(row, dict) for methods in rows.values() for row in methods.values()):
-        raise ValueError(f"{folder} holds no maps of pixels, so it is not of frame_saliency.py; compare runs of "
-                         "frame_saliency.py")
+        raise UserError(f"{folder} holds no maps of pixels, so it is not of frame_saliency.py; compare runs of "
+                        "frame_saliency.py")
     for clip, row in metrics.get(WHEN, {}).get("clips", {}).items():
         rows.setdefault(clip, {})[WHEN] = row
     return Run(folder, recipe, rows, paths)
@@ -86,8 +87,8 @@ def read_pairs(a: Run, b: Run) -> Iterator[Pair]:
         results = ClipResult.read(a.paths[name]), ClipResult.read(b.paths[name])
         for run, result in zip((a, b), results, strict=True):
             if result.frames is None:
-                raise ValueError(f"{run.folder} holds features of {name} and no frames; compare runs of "
-                                 "frame_saliency.py")
+                raise UserError(f"{run.folder} holds features of {name} and no frames; compare runs of "
+                                "frame_saliency.py")
         chosen = tuple(_map_name(run, result) for run, result in zip((a, b), results, strict=True))
         maps = tuple(map_of(result, map_name) for result, map_name in zip(results, chosen, strict=True))
         yield Pair(name, results, chosen, maps)
@@ -105,8 +106,8 @@ def common_clips(a: Run, b: Run) -> list[str]:
     """Return the names of the clips that both runs explain, sorted; ValueError if there is none."""
     names = sorted(a.paths.keys() & b.paths.keys())
     if not names:
-        raise ValueError(f"{a.folder} and {b.folder} have no clip in common: {a.folder} has {len(a.paths)} clips such "
-                         f"as {min(a.paths)}, {b.folder} has {len(b.paths)} such as {min(b.paths)}")
+        raise UserError(f"{a.folder} and {b.folder} have no clip in common: {a.folder} has {len(a.paths)} clips such "
+                        f"as {min(a.paths)}, {b.folder} has {len(b.paths)} such as {min(b.paths)}")
     return names
 
 

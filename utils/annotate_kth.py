@@ -19,6 +19,7 @@ from data.annotation import SUBSETS, write_annotation
 from data.datasets import DATASETS
 from data.datasets.extra import PASSAGE, is_extra
 from data.datasets.split_files import read_split_files, split_by_files
+from runtime.errors import UserError
 from runtime.files import index_by_name
 from runtime.names import readable
 from utils.batch import Entry, read_record
@@ -29,7 +30,7 @@ def list_clips(image_path: Path) -> dict[str, str]:
     folders = [path for path in sorted(image_path.glob("[!.]*/[!.]*")) if path.is_dir()]
     filled = [folder for folder in folders if any(folder.glob("image_*.jpg"))]
     if not filled:
-        raise ValueError(f"no clips in {image_path}; extract them with utils/extract_frames.py")
+        raise UserError(f"no clips in {image_path}; extract them with utils/extract_frames.py")
     if len(filled) < len(folders):
         empty = set(folders) - set(filled)
         opts.warn(f"{len(empty)} folders without images are left out, such as {min(empty)}")
@@ -63,10 +64,10 @@ def split_clips(args: argparse.Namespace, clips: dict[str, str], sources: dict[s
     persons = [f"--{name}" for name in ("validation_persons", "testing_persons") if getattr(args, name) is not None]
     if not args.split_files:
         if args.validation_share:
-            raise ValueError("--validation_share belongs to --split_files, which is missing; leave it out")
+            raise UserError("--validation_share belongs to --split_files, which is missing; leave it out")
         return DATASETS[args.dataset].split(clips, sources, args.validation_persons, args.testing_persons, args.seed)
     if persons:
-        raise ValueError(f"{persons[0]} and --split_files both choose the split; leave one of them out")
+        raise UserError(f"{persons[0]} and --split_files both choose the split; leave one of them out")
     return split_by_files(clips, sources, read_split_files(args.split_files), args.validation_share, args.seed)
 
 
@@ -87,8 +88,8 @@ def work(args: argparse.Namespace) -> None:
     clips = {clip: label for clip, label in clips.items() if clip in subsets}
     labels = sorted(set(clips.values()))
     if len(labels) < 2:
-        raise ValueError(f"all {len(clips)} clips are of one class, {labels[0]}, but a classifier needs two classes; "
-                         f"is {args.image_path} one level too deep, or do the videos of all classes lie in one folder?")
+        raise UserError(f"all {len(clips)} clips are of one class, {labels[0]}, but a classifier needs two classes; "
+                        f"is {args.image_path} one level too deep, or do the videos of all classes lie in one folder?")
     passages, empty = assign_extra(extra, subsets, sources, videos)
     write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
                      passages, empty)

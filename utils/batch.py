@@ -11,6 +11,7 @@ from typing import Any
 
 import opts
 from data.video import VIDEO_SUFFIXES
+from runtime.errors import UserError
 from runtime.files import read_json, write_json
 from runtime.isolated import run_isolated
 from runtime.names import readable
@@ -64,8 +65,8 @@ def read_record(path: Path, fields: dict[str, type]) -> dict[str, Any] | None:
         entry is None or (_has_fields(entry, fields) and _has_spans(entry.get("passages", {}))
                           and isinstance(entry.get("empty", {}), dict)) for entry in record["videos"].values())
     if not valid:
-        raise ValueError(f"{path} is not a record of this script; remove it and the videos beside it, or give another "
-                         "folder")
+        raise UserError(f"{path} is not a record of this script; remove it and the videos beside it, or give another "
+                        "folder")
     return record
 
 
@@ -87,8 +88,8 @@ class Record:
                    for file in sorted(folder.glob(pattern))}
         for name in present:
             if not before or (keys_are_files and name.endswith(".avi") and name not in before["videos"]):
-                raise ValueError(f"{folder} holds {name}, which this script did not make (it is not in {path.name}); "
-                                 "give another folder")
+                raise UserError(f"{folder} holds {name}, which this script did not make (it is not in {path.name}); "
+                                "give another folder")
         if overwrite:
             for file in present.values():
                 file.unlink()
@@ -96,8 +97,8 @@ class Record:
             before = {"options": options, "videos": {}}
         for name, value in options.items():
             if before["options"].get(name, value) != value:
-                raise ValueError(f"{path}: made with {name} {before['options'].get(name)}, but now it is {value}; give "
-                                 "the same options, another folder, or --overwrite")
+                raise UserError(f"{path}: made with {name} {before['options'].get(name)}, but now it is {value}; give "
+                                "the same options, another folder, or --overwrite")
         self.videos: dict[str, Entry] = before["videos"]
 
     def update(self, entries: Mapping[str, Entry]) -> None:
@@ -142,7 +143,7 @@ def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[
         print(f"{readable(label)}: {n_new} {noun} {verb}, {n_kept} kept from before, {n_failed} skipped")
     if len(errors) == len(keys):
         last = max(errors)
-        raise ValueError(f"none of the {len(keys)} {noun} could be {verb}; {last}: {errors[last]}")
+        raise UserError(f"none of the {len(keys)} {noun} could be {verb}; {last}: {errors[last]}")
 
 
 def _count_of_class(label: str, keys: Collection[str]) -> int:

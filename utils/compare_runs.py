@@ -26,6 +26,7 @@ def build_parser() -> opts.Parser:
 if __name__ == "__main__":
     build_parser().parse_args()  # answers --help and wrong flags before the imports below, which take seconds
 
+from runtime.errors import UserError
 from runtime.files import sole_writer
 from saliency.report.compare_page import PAGE, write_comparison
 from saliency.two_runs import common_clips, read_run
@@ -37,7 +38,7 @@ def work(args: argparse.Namespace) -> None:
     a, b = read_run(args.a), read_run(args.b)
     common_clips(a, b)
     if any(args.result_path.glob("*/*/saliency.npz")):
-        raise ValueError(f"{args.result_path} holds the results of a run; give another --result_path")
+        raise UserError(f"{args.result_path} holds the results of a run; give another --result_path")
     with sole_writer(args.result_path):
         print(terminal_text(write_comparison(a, b, args.result_path)))
     print(f"\nto look at: {args.result_path / PAGE}")

@@ -30,6 +30,7 @@ import opts
 # isort: split
 
 from data.datasets.kth import read_sequences
+from runtime.errors import UserError
 from runtime.files import sole_writer, whole_file
 from runtime.progress import Progress, each
 
@@ -71,7 +72,7 @@ def _receive(url: str, part: Path, timeout: float) -> None:
                                                                   unit_scale=True) as bar:
             while chunk := answer.read1(1 << 16):
                 if file.tell() + len(chunk) > MAX_ARCHIVE:
-                    raise ValueError(f"it has more than {MAX_ARCHIVE} bytes, more than any file of KTH")
+                    raise UserError(f"it has more than {MAX_ARCHIVE} bytes, more than any file of KTH")
                 file.write(chunk)
                 bar.update(len(chunk))
     if _size(part) < total:
@@ -118,17 +119,17 @@ def check_archive(path: Path, action: str) -> dict[str, zipfile.ZipInfo]:
             for member in archive.infolist():
                 name = member.filename
                 if re.search(r"^[/\\]|:|\.\.", name) or stat.S_ISLNK(member.external_attr >> 16):
-                    raise ValueError(f"{name!r} is a link or lies outside the folder of the archive")
+                    raise UserError(f"{name!r} is a link or lies outside the folder of the archive")
                 if member.file_size > MAX_VIDEO:
-                    raise ValueError(f"{name!r} has {member.file_size} bytes, more than any KTH video")
+                    raise UserError(f"{name!r} has {member.file_size} bytes, more than any KTH video")
             if damaged := archive.testzip():
-                raise ValueError(f"its member {damaged!r} is damaged")
+                raise UserError(f"its member {damaged!r} is damaged")
             members = {Path(member.filename).name: member for member in archive.infolist()}
     except DAMAGED as error:
-        raise ValueError(f"not a complete and harmless zip archive: {error}") from error
+        raise UserError(f"not a complete and harmless zip archive: {error}") from error
     videos = {name: member for name, member in members.items() if name in video_names(action)}
     if not videos:
-        raise ValueError(f"it holds no video named personPP_{action}_dS_uncomp.avi")
+        raise UserError(f"it holds no video named personPP_{action}_dS_uncomp.avi")
     return videos
 
 
@@ -157,14 +158,14 @@ def download(name: str, check: Callable[[Path], Any], args: argparse.Namespace) 
     except ValueError as error:
         size = _size(part)
         part.unlink(missing_ok=True)
-        raise ValueError(f"{url} gave {size} useless bytes: {error}; they were deleted, run the same command "
-                         f"to download them again, or {BY_HAND}") from error
+        raise UserError(f"{url} gave {size} useless bytes: {error}; they were deleted, run the same command "
+                        f"to download them again, or {BY_HAND}") from error
 
 
 def work(args: argparse.Namespace) -> None:
     """Download and unpack all classes that are not complete, and the file of ranges."""
     if not args.url.startswith(("http://", "https://")):
-        raise ValueError(f"--url {args.url} is not an address of the form https://host/folder; correct it")
+        raise UserError(f"--url {args.url} is not an address of the form https://host/folder; correct it")
     with sole_writer(args.output):
         for action in dict.fromkeys(args.classes):
             folder, names = args.output / action, video_names(action)

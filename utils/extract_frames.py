@@ -16,6 +16,7 @@ import opts
 import cv2
 
 from data.video import QUALITY, iterate_video, masks_path, read_masks, write_masks
+from runtime.errors import UserError
 from runtime.files import index_by_name, sole_writer, whole_folder
 from utils.batch import add_work_options, list_videos, work_through
 
@@ -61,11 +62,11 @@ def work(args: argparse.Namespace) -> None:
     for trimmed_path in opts.as_list(args.trimmed_path):
         found = list_videos(trimmed_path)
         if not found:
-            raise ValueError(f"no clips in class folders of {trimmed_path}; make them with utils/trim_videos.py, or "
-                             "check --trimmed_path")
+            raise UserError(f"no clips in class folders of {trimmed_path}; make them with utils/trim_videos.py, or "
+                            "check --trimmed_path")
         twice = sorted(roots.keys() & set(found))
         if twice:
-            raise ValueError(f"{roots[twice[0]]} and {trimmed_path} both hold {twice[0]}; rename one of the videos")
+            raise UserError(f"{roots[twice[0]]} and {trimmed_path} both hold {twice[0]}; rename one of the videos")
         roots |= dict.fromkeys(found, trimmed_path)
     folders = index_by_name((folder_of(key, args.image_path), key) for key in roots)
     with sole_writer(args.image_path):

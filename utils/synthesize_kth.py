@@ -21,6 +21,7 @@ import cv2
 from data.datasets.kth import parse_name, sequence_name
 from data.synthetic.people import ACTIONS, EVIDENCE, SCENARIOS, evidence_span, synthesize
 from data.video import masks_path, write_masks, write_video
+from runtime.errors import UserError
 from runtime.files import sole_writer, whole_file
 from utils.batch import Record, add_work_options, work_through
 
@@ -48,8 +49,8 @@ def is_complete(path: Path, entry: dict[str, Any] | None) -> bool:
 def work(args: argparse.Namespace) -> None:
     """Draw all videos that are not complete yet, and write the file of ranges."""
     if not 1 <= min(args.persons) <= max(args.persons) <= 99:
-        raise ValueError(f"--persons {' '.join(map(str, args.persons))}: KTH's names have room for persons 1 to 99; "
-                         "give numbers in this range")
+        raise UserError(f"--persons {' '.join(map(str, args.persons))}: KTH's names have room for persons 1 to 99; "
+                        "give numbers in this range")
     if args.evidence:
         evidence_span(args.n_frames, args.evidence)
     options = {"seed": args.seed, "passes": args.passes, "evidence": args.evidence,

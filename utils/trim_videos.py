@@ -32,6 +32,7 @@ from data.datasets.base import DataSet
 from data.datasets.extra import EMPTY, passage_folder
 from data.video import VIDEO_SUFFIXES, masks_path, read_masks, read_video, resize_mask, write_masks, write_video
 from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
+from runtime.errors import UserError
 from runtime.files import index_by_name, sole_writer
 from utils.batch import Record, add_work_options, list_videos, warn_of_others, work_through
 
@@ -55,7 +56,7 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
     masks = read_masks(masks_path(raw_path / key), len(frames))
     needed = n_frames + (start or 1) - 1
     if len(frames) < needed:
-        raise ValueError(f"it has {len(frames)} frames, but {needed} are needed")
+        raise UserError(f"it has {len(frames)} frames, but {needed} are needed")
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])  # (N, H, W)
     moving = find_motion(grey)
     margin = GAP_MARGIN if ranges else FOUND_MARGIN
@@ -64,7 +65,7 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
     elif not ranges:
         ranges = find_ranges(moving)
     if not ranges:
-        raise ValueError("nothing moves in it; cut it at a fixed frame with --start")
+        raise UserError("nothing moves in it; cut it at a fixed frame with --start")
     entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": [], "passages": {}, "empty": {}}
     for k, (first, last) in enumerate(ranges, start=1):
         if (first + last) / 2 > len(frames):
@@ -80,7 +81,7 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
             write_video(path, (frames if options["color"] else grey)[window], fps)
             entry["clips"][clip] = begin + 1
     if not entry["clips"]:
-        raise ValueError(entry["problems"][0])
+        raise UserError(entry["problems"][0])
     if options["context"]:
         shown = [(first, min(last, len(frames))) for first, last in ranges if (first + last) / 2 <= len(frames)]
         write = partial(write_video, fps=fps)
@@ -117,15 +118,15 @@ def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[s
     """
     keys = list_videos(raw_path)
     if not keys and any(path.suffix.lower() in VIDEO_SUFFIXES for path in raw_path.glob("[!.]*")):
-        raise ValueError(f"the videos lie in {raw_path} itself, not in class folders; if it is one class, give the "
-                         "folder above it")
+        raise UserError(f"the videos lie in {raw_path} itself, not in class folders; if it is one class, give the "
+                        "folder above it")
     if not keys:
-        raise ValueError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); check --raw_path, "
-                         "get KTH with utils/download_kth.py, or make videos with utils/synthesize_kth.py")
+        raise UserError(f"no videos in the class folders of {raw_path} ({raw_path}/walking/ ...); check --raw_path, "
+                        "get KTH with utils/download_kth.py, or make videos with utils/synthesize_kth.py")
     folders = sorted({key.split("/")[0] for key in keys})
     absent = sorted(set(classes or []) - set(folders))
     if absent:
-        raise ValueError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}; give names of these")
+        raise UserError(f"--classes {' '.join(absent)}: {raw_path} holds {', '.join(folders)}; give names of these")
     stems = {key: dataset.sequence_name(Path(key).stem) for key in keys}
     count = Counter(stems.values())
     names = {key: stem if count[stem] == 1 else f"{Path(key).parent}_{stem}" for key, stem in stems.items()}
@@ -149,8 +150,8 @@ def is_complete(key: str, entry: dict[str, Any] | None, raw_path: Path, trimmed_
 def work(args: argparse.Namespace) -> None:
     """Cut all videos whose clips are not complete yet."""
     if args.start and args.windows > 1:
-        raise ValueError(f"--start cuts one clip per video, but --windows asks for {args.windows}; leave one of them "
-                         "out")
+        raise UserError(f"--start cuts one clip per video, but --windows asks for {args.windows}; leave one of them "
+                        "out")
     dataset = DATASETS[args.dataset]
     usual_places = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
     path = args.sequences or next((place for place in usual_places if place.is_file()), Path("none"))

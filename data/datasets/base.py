@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from data.datasets.split import split_groups, split_persons
+from runtime.errors import UserError
 
 
 class DataSet:
@@ -42,7 +43,7 @@ class DataSet:
 
     def read_ranges(self, path: Path) -> dict[str, list[tuple[int, int]]]:
         """Return {name of a video: [(first, last)]}, 1-based and inclusive, from a file of ranges."""
-        raise ValueError(f"the data set {self.name} has no file of ranges, but {path} was given; leave it out")
+        raise UserError(f"the data set {self.name} has no file of ranges, but {path} was given; leave it out")
 
     def person_of(self, clip: str) -> int | None:
         """Return the number of the person from the name of a clip, or None if the name does not contain it."""
@@ -78,12 +79,12 @@ class DataSet:
         drawn = {person for person in person_of.values() if self.is_drawn(person)}
         named = sorted(drawn & {*(validation or []), *(testing or [])})
         if named:
-            raise ValueError(f"person {named[0]} is drawn (its number says so), and drawn people serve training only; "
-                             "name real persons")
+            raise UserError(f"person {named[0]} is drawn (its number says so), and drawn people serve training only; "
+                            "name real persons")
         real = set(person_of.values()) - drawn
         if not real and (validation or testing):
-            raise ValueError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
-                             "out --validation_persons and --testing_persons")
+            raise UserError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
+                            "out --validation_persons and --testing_persons")
         subset_of = split_persons(real, self.official_split, validation, testing)
         subset_of |= dict.fromkeys(drawn, "training")
         subsets = {clip: subset_of[person] for clip, person in person_of.items()}

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from data.datasets.base import DataSet
+from runtime.errors import UserError
 
 PERSONS = 25  # larger numbers are free for drawn people
 OFFICIAL_SPLIT = {  # {subset: numbers of the persons}, so that no person is in two subsets
@@ -50,13 +51,13 @@ def read_sequences(path: str | Path) -> dict[str, list[tuple[int, int]]]:
         ranges = [(int(first), int(last)) for first, last in RANGE.findall(match[2])] if match else []
         for first, last in ranges:
             if not 1 <= first <= last:
-                raise ValueError(f"{path}, line {number}: {first}-{last} is not a range of frames counted from 1; "
-                                 "correct the file")
+                raise UserError(f"{path}, line {number}: {first}-{last} is not a range of frames counted from 1; "
+                                "correct the file")
         if ranges:
             sequences[match[1]] = sorted(sequences.get(match[1], []) + ranges)
     if not sequences:
-        raise ValueError(f"{path} holds no line like 'person01_running_d1 frames 1-35, 95-130'; give KTH's "
-                         "00sequences.txt")
+        raise UserError(f"{path} holds no line like 'person01_running_d1 frames 1-35, 95-130'; give KTH's "
+                        "00sequences.txt")
     return sequences
 
 

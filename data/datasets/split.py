@@ -2,6 +2,7 @@
 
 import random
 
+from runtime.errors import UserError
 from runtime.names import readable
 
 SUBSETS = ("training", "validation", "testing")
@@ -27,16 +28,16 @@ def split_persons(persons: set[int], official: dict[str, tuple[int, ...]], valid
         named = parts["validation"] | parts["testing"]
         if parts["validation"] & parts["testing"]:
             twice = min(parts["validation"] & parts["testing"])
-            raise ValueError(f"person {twice} is named for validation and for testing; name each person once")
+            raise UserError(f"person {twice} is named for validation and for testing; name each person once")
         if named - persons:
-            raise ValueError(f"there is no clip of person {min(named - persons)}; {there}")
+            raise UserError(f"there is no clip of person {min(named - persons)}; {there}")
         parts["training"] = persons - named
     split = {person: subset for subset, members in parts.items() for person in members & persons}
     if persons - split.keys():
-        raise ValueError(f"the official split has no person {min(persons - split.keys())}; {advice}")
+        raise UserError(f"the official split has no person {min(persons - split.keys())}; {advice}")
     for subset in needed:
         if subset not in split.values():
-            raise ValueError(f"nobody is left for {subset}; {advice}")
+            raise UserError(f"nobody is left for {subset}; {advice}")
     return split
 
 
@@ -47,8 +48,8 @@ def split_groups(group_of: dict[str, str], seed: int) -> dict[str, str]:
     """
     groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {readable(group)}").random())
     if len(groups) < len(SUBSETS):
-        raise ValueError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
-                         "subsets; add more")
+        raise UserError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
+                        "subsets; add more")
     fifth = max(1, round(len(groups) / 5))
     subset_of = dict.fromkeys(groups[:fifth], "validation") | dict.fromkeys(groups[fifth : 2 * fifth], "testing")
     return {clip: subset_of.get(group, "training") for clip, group in group_of.items()}

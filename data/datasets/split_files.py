@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from data.datasets.kth import GROUP
+from runtime.errors import UserError
 from runtime.names import local, readable
 from runtime.sentences import first_names, shortened
 
@@ -41,12 +42,12 @@ def read_split_files(paths: Iterable[str | Path]) -> Listed:
     for path in map(Path, paths):
         for video, subset in _read_file(path).items():
             if listed.get(video, subset) != subset:
-                raise ValueError(f"{'/'.join(video)} is {listed[video] or 'not used'} in {file_of[video]}, but "
-                                 f"{subset or 'not used'} in {path}; give the files of one split only")
+                raise UserError(f"{'/'.join(video)} is {listed[video] or 'not used'} in {file_of[video]}, but "
+                                f"{subset or 'not used'} in {path}; give the files of one split only")
             listed[video], file_of[video] = subset, path
     if not any(listed.values()):
-        raise ValueError("--split_files: the files list no video; give trainlist01.txt and testlist01.txt of UCF101, "
-                         "or the files <class>_test_split1.txt of HMDB51")
+        raise UserError("--split_files: the files list no video; give trainlist01.txt and testlist01.txt of UCF101, "
+                        "or the files <class>_test_split1.txt of HMDB51")
     return listed
 
 
@@ -60,18 +61,18 @@ def _read_file(path: Path) -> Listed:
         if found := UCF_LINE.fullmatch(line):
             subset = next((part for start, part in UCF_FILES.items() if path.name.lower().startswith(start)), None)
             if subset is None:
-                raise ValueError(f"{path} lists videos as UCF101 does, but its name does not say which subset they "
-                                 "are; rename it to trainlist.txt, vallist.txt or testlist.txt")
+                raise UserError(f"{path} lists videos as UCF101 does, but its name does not say which subset they "
+                                "are; rename it to trainlist.txt, vallist.txt or testlist.txt")
             listed[found[1].strip(), _stem(found[2])] = subset
         elif found := HMDB_LINE.fullmatch(line):
             name = HMDB_FILE.fullmatch(path.name)
             if name is None:
-                raise ValueError(f"{path} lists videos as HMDB51 does, but its name does not say their class; rename "
-                                 "it to <class>_test_split1.txt")
+                raise UserError(f"{path} lists videos as HMDB51 does, but its name does not say their class; rename "
+                                "it to <class>_test_split1.txt")
             listed[name[1], _stem(found[1])] = HMDB_SUBSETS[found[2]]
         elif line and not CLASS_LINE.fullmatch(line):
-            raise ValueError(f"{path}, line {number}: {shortened(line, 80)!r} is neither '<class>/<video>.avi 1' as in "
-                             "UCF101, nor '<video>.avi 1' with 0, 1 or 2 as in HMDB51; correct the file")
+            raise UserError(f"{path}, line {number}: {shortened(line, 80)!r} is neither '<class>/<video>.avi 1' as in "
+                            "UCF101, nor '<video>.avi 1' with 0, 1 or 2 as in HMDB51; correct the file")
     return listed
 
 
@@ -95,9 +96,9 @@ def split_by_files(clips: dict[str, str], sources: dict[str, str], listed: Liste
     here = set(video_of.values())
     used = {video for video, subset in listed.items() if subset}
     if "training" not in subsets.values():
-        raise ValueError(f"none of the {len(used)} videos in the split files is for training and has clips; the videos "
-                         f"with clips are {_names(here)}, the listed ones {_names(used)}; check --split_files, and "
-                         "that the class folders have the names in the lists")
+        raise UserError(f"none of the {len(used)} videos in the split files is for training and has clips; the videos "
+                        f"with clips are {_names(here)}, the listed ones {_names(used)}; check --split_files, and "
+                        "that the class folders have the names in the lists")
     problems = [f"{len(videos)} {told}: {_names(videos)}" for videos, told in (
         (here - listed.keys(), "videos with clips are not in the split files and are left out"),
         (here & (listed.keys() - used), "videos with clips are not used by this split and are left out"),
@@ -127,17 +128,17 @@ def _video_of(clip: str, label: str, sources: dict[str, str], listed: Listed) ->
 def _take_validation(subsets: dict[str, str], video_of: dict[str, Video], share: float, seed: int) -> dict[str, str]:
     """Return {clip: "validation"} for a share of the groups in training, the same groups in all classes."""
     if "validation" in subsets.values():
-        raise ValueError("--validation_share was given, but the split files list videos for validation; leave it out")
+        raise UserError("--validation_share was given, but the split files list videos for validation; leave it out")
     group_of = {clip: group_in(video_of[clip]) for clip, subset in subsets.items() if subset == "training"}
     without = {video_of[clip] for clip, group in group_of.items() if group is None}
     if without:
-        raise ValueError(f"--validation_share takes whole groups, but {len(without)} videos have none in their names "
-                         f"({_names(without)}); name it as UCF101 does (_g01_), or list videos in a vallist.txt")
+        raise UserError(f"--validation_share takes whole groups, but {len(without)} videos have none in their names "
+                        f"({_names(without)}); name it as UCF101 does (_g01_), or list videos in a vallist.txt")
     groups = sorted(set(group_of.values()), key=lambda group: random.Random(f"{seed} {readable(group)}").random())
     count = max(1, round(share * len(groups)))
     if count >= len(groups):
-        raise ValueError(f"--validation_share {share:g} takes {count} of {len(groups)} groups, so none is left for "
-                         "training; give a smaller share")
+        raise UserError(f"--validation_share {share:g} takes {count} of {len(groups)} groups, so none is left for "
+                        "training; give a smaller share")
     return {clip: "validation" for clip, group in group_of.items() if group in groups[:count]}
 
 

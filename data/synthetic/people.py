@@ -14,6 +14,7 @@ import numpy as np
 
 from data.synthetic.gait import GAITS, body_parts, hip_path, prepare_gait
 from data.video import KTH_FPS
+from runtime.errors import UserError
 
 HEIGHT, WIDTH = 120, 160
 ACTIONS = tuple(GAITS)
@@ -179,8 +180,8 @@ def evidence_span(n_frames: int, evidence: str) -> tuple[int, int]:
     Raises ValueError if a third of the frames is too short to show a step or so long that a runner leaves the picture.
     """
     if not 9 <= n_frames <= 60:
-        raise ValueError(f"{n_frames} frames per range were asked for: choose from 9 to 60, so that the third that "
-                         "shows the person holds a step and a runner stays in the picture")
+        raise UserError(f"{n_frames} frames per range were asked for: choose from 9 to 60, so that the third that "
+                        "shows the person holds a step and a runner stays in the picture")
     third = EVIDENCE[evidence]
     return n_frames * third // 3, n_frames * (third + 1) // 3
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from model.heads import POOLINGS
 from runtime.declare import load
+from runtime.errors import UserError
 
 SCORE_SIZE = 64  # units that score the frames for --pooling attention
 
@@ -19,7 +20,7 @@ SCORE_SIZE = 64  # units that score the frames for --pooling attention
 def build_pooling(kind: str, size: int) -> nn.Module:
     """Return a new pooling of states of `size` numbers. ValueError if POOLINGS has no such kind."""
     if kind not in POOLINGS:
-        raise ValueError(f"unknown pooling {kind!r}; known are: {', '.join(POOLINGS)}")
+        raise UserError(f"unknown pooling {kind!r}; known are: {', '.join(POOLINGS)}")
     return load(POOLINGS[kind])(size)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from model.heads.pooling import build_pooling, frames_beyond
+from runtime.errors import UserError
 
 FEEDFORWARD = 4  # units of the hidden layer after the attention, relative to hidden_size
 PERIOD = 10000  # of the slowest sine, in frames, divided by 2 pi
@@ -26,8 +27,8 @@ class TransformerHead(nn.Module):
                  layer_dropout: float = 0.1, pooling: str = "mean"):
         super().__init__()
         if attention_heads < 1 or hidden_size % attention_heads:
-            raise ValueError(f"the head transformer was given --hidden_size {hidden_size} and --attention_heads "
-                             f"{attention_heads}; the size must be a multiple of the number of attention heads")
+            raise UserError(f"the head transformer was given --hidden_size {hidden_size} and --attention_heads "
+                            f"{attention_heads}; the size must be a multiple of the number of attention heads")
         self.output_size = hidden_size
         self.embedding = nn.Linear(feature_size, hidden_size)
         layer = nn.TransformerEncoderLayer(hidden_size, attention_heads, FEEDFORWARD * hidden_size, layer_dropout,

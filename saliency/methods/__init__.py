@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from model.checks import check_clip, has_encoder
 from runtime.declare import Option, load
+from runtime.errors import UserError
 from saliency.fills import FILLS
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def check_method(method: Method, model: torch.nn.Module) -> None:
     if method.needs_encode and not has_encoder(model):
         function = method.place.partition(":")[2]
         others = ", ".join(name for name, other in METHODS.items() if not other.needs_encode)
-        raise ValueError(f"{type(model).__name__} has no encode and classify, which {function} needs to tell the "
-                         f"features of the frames; methods of pixels that explain such a model: {others}")
+        raise UserError(f"{type(model).__name__} has no encode and classify, which {function} needs to tell the "
+                        f"features of the frames; methods of pixels that explain such a model: {others}")
     if method.heads:
         check_head(model, method.place.partition(":")[2].removeprefix("feature_"), method.heads)
 
@@ -76,8 +77,8 @@ def check_head(model: torch.nn.Module, method: str, heads: tuple[str, ...] | Non
     head = config.get("head") if isinstance(config, dict) else None
     if head not in heads:
         found = f"the head {head}" if head else f"the head of {type(model).__name__}"
-        raise ValueError(f"the rules of {method} are not defined for {found}; they are for the heads "
-                         f"{', '.join(heads)}")
+        raise UserError(f"the rules of {method} are not defined for {found}; they are for the heads "
+                        f"{', '.join(heads)}")
 
 
 RULED_HEADS = ("change", "lstm", "bilstm", "gru", "cell_attention", "attention", "tcn", "mean")

@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from model.checks import check_clip, described
 from model.contract import class_scores
+from runtime.errors import UserError
 from saliency.attribution import Attribution
 from saliency.gradient import untouched, with_gradients
 from saliency.scores import target_score
@@ -62,7 +63,7 @@ def watched(model: nn.Module, frames: int, layer: str | None = None, filled: boo
     """
     modules, seen = dict(model.named_modules()), Watched()
     if layer is not None and layer not in modules:
-        raise ValueError(f"the model has no module {layer!r}; its first modules are {', '.join(list(modules)[1:12])}")
+        raise UserError(f"the model has no module {layer!r}; its first modules are {', '.join(list(modules)[1:12])}")
     ranks = (4, 5) if any(isinstance(module, nn.Conv3d) for module in modules.values()) else (4,)
 
     def keep(module, inputs, output):
@@ -117,9 +118,9 @@ def _check_map(feature_map: Any, frames: int, layer: str | None, filled: bool) -
         found = "no module of the model outputs"
         if layer:
             found = f"the output of module {layer!r} ({described(feature_map)}) is not"
-        raise ValueError(f"{found} a feature map (T, channels, h, w) or (1, channels, t, h, w), or the tokens of a "
-                         "vision transformer; Grad-CAM needs a convolution's output: name another --layer, or choose "
-                         "another --method")
+        raise UserError(f"{found} a feature map (T, channels, h, w) or (1, channels, t, h, w), or the tokens of a "
+                        "vision transformer; Grad-CAM needs a convolution's output: name another --layer, or choose "
+                        "another --method")
 
 
 def enlarged(maps: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ Arras, Arjona-Medina, Widrich, Montavon, Gillhofer, Müller, Hochreiter and Same
 import torch
 from torch import nn
 
+from runtime.errors import UserError
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
@@ -49,7 +50,7 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
     """
     check_head(model, "lrp")
     if score != "logit":
-        raise ValueError(f"lrp distributes the score before the softmax, but the score {score} was given; give logit")
+        raise UserError(f"lrp distributes the score before the softmax, but the score {score} was given; give logit")
     origin = background(features) if model.config["head"] == "change" else torch.zeros_like(features[0])  # (D,)
     rules = RelevanceRules(epsilon)
 

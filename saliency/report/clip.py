@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.errors import UserError
 from saliency.figures import colour_limit, feature_order, overlay
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
@@ -30,7 +31,7 @@ def clip_part(result: ClipResult, allowed: int, quality: int) -> tuple[dict[str,
     ValueError if the result has no frames.
     """
     if result.frames is None:
-        raise ValueError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
+        raise UserError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
     frames = result.frames  # (T, H, W)
     classes = [{"name": str(each.facts.get("target", "")), "probability": _fact(each.facts.get("probability")),
                 "time_contribution": numbers(each.time_contribution), "maps": _maps(each)}
@@ -151,8 +152,8 @@ def feature_part(result: ClipResult, length: int) -> dict[str, Any]:
     """
     maps = result.maps if result.features is not None and len(result.features) == length else {}
     if not maps:
-        raise ValueError(f"The file holds no map (T, D) of the {length} frames; compute it again with "
-                         "feature_saliency.py")
+        raise UserError(f"The file holds no map (T, D) of the {length} frames; compute it again with "
+                        "feature_saliency.py")
     first = next(iter(maps.values()))  # (T, D)
     order, magnitude = feature_order(first), np.nan_to_num(np.abs(first))
     shares, base = magnitude.sum(0) / (magnitude.sum() or 1), result.facts.get("tsr_base")  # shares (D,)

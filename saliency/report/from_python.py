@@ -18,6 +18,7 @@ from model.checks import check_clip
 from model.contract import class_scores
 from model.own import weights_digest
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
+from runtime.errors import UserError
 from runtime.files import sole_writer, whole_folder, write_csv, write_json
 from runtime.names import readable
 from runtime.progress import each
@@ -90,24 +91,24 @@ def _check(model: nn.Module, clips: Sequence[Clip], classes: Sequence[str], name
            methods: list[str], target: str, folder: Path) -> None:
     """Raise ValueError, in one sentence, if the arguments of `explain_to_report` do not fit together."""
     if not len(clips) or len(names) != len(clips) or len(labels) != len(clips):
-        raise ValueError(f"{len(clips)} clips, {len(names)} names and {len(labels)} labels were given; give one of "
-                         "each for at least one clip")
+        raise UserError(f"{len(clips)} clips, {len(names)} names and {len(labels)} labels were given; give one of "
+                        "each for at least one clip")
     wrong = [name for name in names if Path(name).name != name or name.startswith(".") or readable(name) != name]
     if wrong or len(set(names)) < len(names):
-        raise ValueError(f"{wrong[0]!r} cannot be the name of a folder; give another name" if wrong else
-                         "two clips have the same name; give each its own")
+        raise UserError(f"{wrong[0]!r} cannot be the name of a folder; give another name" if wrong else
+                        "two clips have the same name; give each its own")
     unknown = [label for label in labels if label is not None and label not in classes]
     if unknown or target not in ("predicted", "label", *classes):
-        raise ValueError(f"{unknown[0] if unknown else target!r} is none of the classes {', '.join(classes)}")
+        raise UserError(f"{unknown[0] if unknown else target!r} is none of the classes {', '.join(classes)}")
     if target == "label" and None in labels:
-        raise ValueError("the target is the label, but a clip has none; give all labels, or another target")
+        raise UserError("the target is the label, but a clip has none; give all labels, or another target")
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
-        raise ValueError(f"the methods {methods} were given; known are: {', '.join(METHODS)}")
+        raise UserError(f"the methods {methods} were given; known are: {', '.join(METHODS)}")
     for name in methods:
         check_method(METHODS[name], model)
     if any(folder.glob("*/*/saliency.npz")):
-        raise ValueError(f"{folder} has results already; give another folder, or remove this one")
+        raise UserError(f"{folder} has results already; give another folder, or remove this one")
 
 
 def _tensor_and_frames(clip: Clip, name: str, mean: Sequence[float],
@@ -120,7 +121,7 @@ def _tensor_and_frames(clip: Clip, name: str, mean: Sequence[float],
         return clip, grey(np.ascontiguousarray(frames))
     if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3:
         found = f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else f"a {type(clip).__name__}"
-        raise ValueError(f"{name} is {found}; give frames (T, H, W, 3) of type uint8, or a tensor (T, C, H, W)")
+        raise UserError(f"{name} is {found}; give frames (T, H, W, 3) of type uint8, or a tensor (T, C, H, W)")
     return normalise(clip, list(mean), list(std)), grey(clip)
 
 
@@ -130,7 +131,7 @@ def _probabilities(model: nn.Module, clip: torch.Tensor, classes: Sequence[str],
     with untouched(model):
         scores = class_scores(model, clip[None])[0]
     if len(scores) != len(classes):
-        raise ValueError(f"{len(classes)} names of classes were given, but the model has {len(scores)} scores")
+        raise UserError(f"{len(classes)} names of classes were given, but the model has {len(scores)} scores")
     if not torch.isfinite(scores).all():
-        raise ValueError(f"the model's scores of {name} are not finite; check its weights and the normalisation")
+        raise UserError(f"the model's scores of {name} are not finite; check its weights and the normalisation")
     return scores.softmax(0).cpu().numpy()

@@ -23,6 +23,7 @@ from torch import nn
 
 from model.checks import check_clip, has_encoder
 from model.contract import frames_are_independent
+from runtime.errors import UserError
 from saliency.fills import FILLS
 from saliency.lengths import padded, true_frames
 from saliency.patches import patch_boxes
@@ -163,14 +164,14 @@ def check_options(clip: torch.Tensor, patch: int, quantile: float, fill: str, st
     """Raise ValueError if an option is out of range or the clip cannot be explained."""
     check_clip(clip)
     if not torch.isfinite(clip).all():
-        raise ValueError("the clip holds values that are not finite; check its frames and the normalisation")
+        raise UserError("the clip holds values that are not finite; check its frames and the normalisation")
     if patch < 1 or not 0 <= quantile <= 1 or tolerance < 0:
-        raise ValueError(f"patch {patch}, quantile {quantile}, tolerance {tolerance} were given; the patch must be at "
-                         "least 1, the quantile between 0 and 1, and the tolerance at least 0")
+        raise UserError(f"patch {patch}, quantile {quantile}, tolerance {tolerance} were given; the patch must be at "
+                        "least 1, the quantile between 0 and 1, and the tolerance at least 0")
     if fill not in FILLS:
-        raise ValueError(f"unknown fill {fill!r}; known are: {', '.join(FILLS)}")
+        raise UserError(f"unknown fill {fill!r}; known are: {', '.join(FILLS)}")
     if step not in TSR_STEPS:
-        raise ValueError(f"unknown step {step!r}; known are: {', '.join(TSR_STEPS)}")
+        raise UserError(f"unknown step {step!r}; known are: {', '.join(TSR_STEPS)}")
 
 
 def choose_engine(model: nn.Module, clip: torch.Tensor, target: int, score: str, tolerance: float = 1e-3,

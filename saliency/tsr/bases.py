@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from runtime.declare import load
+from runtime.errors import UserError
 from saliency.fills import background
 from saliency.gradient import frame_gradient
 from saliency.methods import METHODS
@@ -204,7 +205,7 @@ def make_base(name: str | None, clip: torch.Tensor, **options) -> Base:
     """
     name = name or "gradient"
     if name not in BASES:
-        raise ValueError(f"unknown base {name!r}; known are: {', '.join(BASES)}")
+        raise UserError(f"unknown base {name!r}; known are: {', '.join(BASES)}")
     return BASES[name](clip, **options)
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from runtime.declare import load
+from runtime.errors import UserError
 from saliency.fills import FILLS
 from saliency.gradient import untouched
 from saliency.lengths import padded, true_features
@@ -62,7 +63,7 @@ def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, 
     """
     base = base or "gradient"
     if base not in FEATURE_BASES:
-        raise ValueError(f"unknown base {base!r} of TSR of features; known are: {', '.join(FEATURE_BASES)}")
+        raise UserError(f"unknown base {base!r} of TSR of features; known are: {', '.join(FEATURE_BASES)}")
     total, features = len(features), features if length is None else true_features(model, features, length)
     with untouched(model):
         prepare = load(FEATURE_METHODS[base].sequences)

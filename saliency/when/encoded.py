@@ -7,6 +7,7 @@ from torch import nn
 
 from model.checks import check_clip, has_encoder
 from model.contract import encodes_apart
+from runtime.errors import UserError
 from saliency.fills import background
 from saliency.gradient import encode_frames, untouched
 from saliency.scores import target_score
@@ -96,7 +97,7 @@ class EncodedClip:
     def group_size(self, segment: int | None) -> int:
         """Return the number of frames in a group: `segment`, or if it is None the smallest that gives few groups."""
         if segment is not None and segment < 1:
-            raise ValueError(f"a segment of {segment} frames was given; it must have at least 1")
+            raise UserError(f"a segment of {segment} frames was given; it must have at least 1")
         return segment or -(-len(self) // MOST_GROUPS)
 
 
@@ -118,8 +119,8 @@ def check_encoder(model: nn.Module, clip: torch.Tensor) -> None:
     """Raise ValueError unless a model has an encoder that treats each frame of the clip (T, C, H, W) by itself."""
     name = type(model).__name__
     if not has_encoder(model):
-        raise ValueError(f"{name} has no encode and classify, so the frames that decide cannot be shown to its head "
-                         "one by one; methods of pixels, such as freeze and occlusion_frame, explain it")
+        raise UserError(f"{name} has no encode and classify, so the frames that decide cannot be shown to its head "
+                        "one by one; methods of pixels, such as freeze and occlusion_frame, explain it")
     if not encodes_apart(model, clip):
-        raise ValueError(f"in {name}, a frame's features change when another frame is encoded with it, so the frames "
-                         "that decide cannot be shown to its head one by one; methods of pixels explain it")
+        raise UserError(f"in {name}, a frame's features change when another frame is encoded with it, so the frames "
+                        "that decide cannot be shown to its head one by one; methods of pixels explain it")

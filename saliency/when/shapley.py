@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
+from runtime.errors import UserError
 from saliency.when.encoded import EncodedClip
 
 EXACT = 12  # players, up to which every coalition is evaluated
@@ -58,7 +59,7 @@ def shapley_values(value: Value, players: int, pairs: int = PAIRS, seed: int = 0
     players for exact values. segment: as in Shapley. ValueError for less than 2 pairs, which have no standard error.
     """
     if pairs < 2:
-        raise ValueError(f"{pairs} pairs of random orders were given; a standard error needs at least 2")
+        raise UserError(f"{pairs} pairs of random orders were given; a standard error needs at least 2")
     ends = value(torch.tensor([[False], [True]], device=device).expand(2, players)).double()  # S(none), S(all)
     if players <= EXACT:
         values, errors = _exact_values(value, players, device), ends.new_zeros(players)
