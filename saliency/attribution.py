@@ -1,6 +1,8 @@
 """The result of an attribution method, the same for frames and for features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -15,9 +17,17 @@ class Attribution:
     facts: what the method states about itself: numbers, such as a completeness gap, or the name of TSR's base.
     arrays: further results that are saved with the map, such as TSR's time contribution. For a padded clip,
     those with a row per true frame get zeros for the padding.
+    time_only: whether the method tells frames apart but not the pixels of a frame, so that its map is constant within
+    each frame. Such a map is neither blurred nor measured against pixels, and it is drawn over time.
     """
 
     map: torch.Tensor
     evidence: torch.Tensor | None = None
     facts: dict[str, float | str] = field(default_factory=dict)
     arrays: dict[str, torch.Tensor] = field(default_factory=dict)
+    time_only: bool = False
+
+
+def is_time_only(facts: Mapping[str, Any], method: str) -> bool:
+    """Return whether the map of a method is constant within each frame, from the facts that saliency.explain saves."""
+    return bool(facts.get(f"{method}_time_only"))

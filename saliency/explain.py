@@ -54,9 +54,12 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     for name in methods:
         attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))
         attribution = padded(attribution, len(clip), total)
-        found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
+        sigma = 0.0 if attribution.time_only else smooth
+        found.maps[name] = blur(attribution.map.cpu().numpy(), sigma)
         if attribution.evidence is not None:
-            found.evidence[name] = blur(attribution.evidence.cpu().numpy(), smooth)
+            found.evidence[name] = blur(attribution.evidence.cpu().numpy(), sigma)
+        if attribution.time_only:
+            found.facts[f"{name}_time_only"] = 1.0  # see saliency.attribution.is_time_only
         found.arrays.update({key: value.cpu().numpy() for key, value in attribution.arrays.items()})
         found.facts.update({f"{name}_{fact}": value for fact, value in attribution.facts.items()})
     return found

@@ -14,4 +14,4 @@ def test_explain_keeps_what_methods_have_to_say_and_gives_them_their_options(cas
     assert found.maps["tsr"] == pytest.approx(expected.tsr.numpy())
     assert found.arrays["time_contribution"] == pytest.approx(expected.time_contribution.numpy())
     assert found.arrays.keys() == {"time_delta", "time_contribution", "patch_delta"}
-    assert found.facts.keys() == {"tsr_error_bound", "integrated_gradients_completeness_gap"}
+    assert found.facts.keys() == {"tsr_error_bound", "tsr_time_only", "integrated_gradients_completeness_gap"}

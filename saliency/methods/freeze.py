@@ -33,7 +33,7 @@ def freeze(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logi
         drop = whole - sequences.scores(parts, shown)  # (windows,)
     mean_drop = (frozen * drop[:, None]).sum(0) / frames  # (T,)
     evidence = mean_drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
-    return Attribution(evidence.abs(), evidence)
+    return Attribution(evidence.abs(), evidence, time_only=True)
 
 
 def frozen_windows(length: int, frames: int, device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,4 +24,4 @@ def interval(model: nn.Module, clip: torch.Tensor, target: int, score: str = "lo
         values = mean_effect(effects, found.segment, len(clip)).to(clip.dtype) / (height * width)  # (T,)
         return values[:, None, None].expand(-1, height, width).clone()
 
-    return Attribution(spread(found.drop[change].abs()), spread(found.drop[change]))
+    return Attribution(spread(found.drop[change].abs()), spread(found.drop[change]), time_only=True)

@@ -34,7 +34,7 @@ def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: st
         parts = torch.cat([sequences.describe(clip), sequences.describe(empty[None])])  # (T + 1, ...)
         drop = sequences.scores(parts, times[None]) - sequences.scores(parts, replaced)  # (T,)
     evidence = drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
-    return Attribution(evidence.clamp_min(0), evidence)
+    return Attribution(evidence.clamp_min(0), evidence, time_only=True)
 
 
 @torch.no_grad()

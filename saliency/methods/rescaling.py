@@ -21,7 +21,7 @@ def tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
         facts["amp_error"] = result.amp_error
     if options.get("base") not in (None, "gradient"):
         facts["base"] = options["base"]
-    return Attribution(result.tsr, None, facts, arrays)
+    return Attribution(result.tsr, None, facts, arrays, time_only=options.get("step") == "time")
 
 
 def feature_tsr(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", **options) -> Attribution:

@@ -21,4 +21,4 @@ def shapley_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str 
     values = shapley.per_frame(len(clip)).to(clip.dtype) / (height * width)  # (T,)
     evidence = values[:, None, None].expand(-1, height, width).clone()
     facts = {"gap": shapley.gap, "largest_error": float(shapley.errors.max())}
-    return Attribution(evidence.clamp_min(0), evidence, facts)
+    return Attribution(evidence.clamp_min(0), evidence, facts, time_only=True)
