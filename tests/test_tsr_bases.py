@@ -4,14 +4,12 @@ import pytest
 import torch
 
 from runtime.declare import load
+from runtime.errors import UserError
 from saliency.fills import background
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS, attribute
 from saliency.methods.gradient_shap import draw
 from saliency.tsr import feature_rescaling
-from saliency.tsr.change_head import ChangeHeadMasks, frames_read, has_change_head
-from saliency.tsr.change_occlusion import OcclusionPairs
-from saliency.tsr.features import choose_changes, feature_changes
-from tests.toys import LENGTH, with_head
+from tests.toys import LENGTH
 
 OPTIONS = {"smoothgrad": {"samples": 3, "noise": 0.5, "seed": 4}, "integrated_gradients": {"points": 4},
            "gradient_shap": {"samples": 7, "seed": 2}, "lrp": {"epsilon": 0.01}}
@@ -131,41 +129,10 @@ def test_an_unknown_base_is_refused(case, features):
         feature_rescaling(case[0], features, 1, base="freeze")
 
 
-@pytest.mark.parametrize("length", [1, 3, 9])
-@pytest.mark.parametrize("base", ["gradient", "gradient_x_input", "smoothgrad", "integrated_gradients",
-                                  "gradient_shap", "occlusion"])
-def test_the_fast_way_through_the_head_change_equals_the_plain_one(monkeypatch, base, length):
-    """At both ends of a clip, where frames are repeated, and for a fill that is not the baseline."""
-    monkeypatch.setattr("saliency.tsr.change_occlusion.ROWS", 50)  # several batches
-    model, _ = with_head("change", classifier_size=0)
-    model.requires_grad_(False)
-    features, fill = torch.randn(length, 6, dtype=torch.float64), torch.full((6,), 0.3, dtype=torch.float64)
-    relevance = load(FEATURE_METHODS[base].sequences)(model, features, 1, **OPTIONS.get(base, {}))
-    frames, parts = torch.arange(length).repeat_interleave(6), torch.arange(6).repeat(length).flip(0)
-    fast = (OcclusionPairs if base == "occlusion" else ChangeHeadMasks)(relevance, features)
-    for masks in ((frames, parts), (torch.arange(length), None)):
-        expected = feature_changes(relevance, features, fill, *masks)
-        torch.testing.assert_close(fast.changes(*masks, fill), expected, rtol=0, atol=1e-9 * expected.max().item())
-        assert expected.any() or length == 1  # nothing changes in a single frame
-
-
-@pytest.mark.parametrize(("options", "fast"), [({"classifier_size": 0}, True), ({"classifier_size": 4}, False),
-                                               ({"classifier_size": 0, "num_layers": 2}, False)])
-def test_the_fast_way_is_taken_where_it_is_right(monkeypatch, options, fast):
-    model, _ = with_head("change", **options)
-    model.requires_grad_(False)
-    features, taken = torch.randn(5, 6, dtype=torch.float64), []
-    for engine in (ChangeHeadMasks, OcclusionPairs):
-        monkeypatch.setattr(engine, "changes", lambda self, *rest: taken.append(1))
-    for base, score, can in (("integrated_gradients", "logit", True), ("integrated_gradients", "probability", False),
-                             ("occlusion", "logit", True), ("gradient", "logit", False), ("lrp", "logit", False)):
-        relevance = load(FEATURE_METHODS[base].sequences)(model, features, 1, score)
-        choose_changes(relevance, features, background(features))(torch.tensor([0]), torch.tensor([1]))
-        assert bool(taken) == (fast and can)
-        taken.clear()
-    assert has_change_head(model) == fast and not has_change_head(with_head("lstm")[0])
-
-
-def test_the_frames_that_a_convolution_of_changes_reads():
-    """Frame 0 of three: two repeated ends, the frame itself, and the next two, each minus the frame two before it."""
-    assert frames_read(3)[0].tolist() == [[0, 0, 0], [0, 0, 0], [0, 0, 0], [-1, 1, 0], [-1, 0, 1]]
+def test_what_takes_minutes_is_announced_and_what_takes_half_an_hour_is_refused(case, features, monkeypatch):
+    monkeypatch.setattr("saliency.tsr.features.LONG", 0)
+    with pytest.warns(UserWarning, match="12 features by this method takes up to"):
+        feature_rescaling(case[0], features, 1)
+    monkeypatch.setattr("saliency.tsr.features.LONGEST", 0)
+    with pytest.raises(UserError, match="more than the 0 that are allowed; choose another --tsr_base"):
+        feature_rescaling(case[0], features, 1, base="occlusion")

@@ -6,9 +6,12 @@
 
 The relevance is the magnitude of the base's map (T, D), by default |dS/df|, and the second step masks single features
 of a frame. The baseline, the points of a path and the noise of the base are those of the unmasked features and stay
-fixed. Only the head runs, on large batches of perturbations. Definition and source are in saliency/tsr/algorithm.py.
+fixed. Only the head runs, on large batches of perturbations, whatever the head and the base are. Definition and source
+are in saliency/tsr/algorithm.py.
 """
 
+import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,17 +26,10 @@ from saliency.fills import FILLS
 from saliency.gradient import untouched
 from saliency.lengths import padded, true_features
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS
-from saliency.methods.occlusion import Occlusion
-from saliency.methods.sequences import MeanGradient
-from saliency.tsr.algorithm import rescale
-from saliency.tsr.change_head import ChangeHeadMasks, has_change_head
-from saliency.tsr.change_occlusion import OcclusionPairs
-from saliency.tsr.lstm_masks import LSTMMasks, has_lstm_head
-from saliency.tsr.lstm_occlusion import LSTMOcclusion, has_pairs
-from saliency.tsr.masks import Masks
+from saliency.tsr.algorithm import expected_frames, rescale
 
 BATCH = 512  # sequences that go through the head at a time
-EXACT_PAIRS = 1_000_000  # of a mask and an occlusion through an LSTM, beyond which LSTMOcclusion takes their place
+LONG, LONGEST = 120.0, 1800.0  # seconds of a clip that are announced, and that are refused
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,8 @@ def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, 
     """Compute TSR of a method for class `target` on the features (T, D) of one clip.
 
     base: a name in FEATURE_BASES, by default the gradient. base_options: its keyword arguments. The other options have
-    the meaning that they have in saliency.tsr.temporal_saliency_rescaling. For `occlusion` through an LSTM, the deltas
-    of features are approximate if T D is above 1,000 (saliency/tsr/lstm_occlusion.py). ValueError for another base.
+    the meaning that they have in saliency.tsr.temporal_saliency_rescaling. UserError for another base, and if it would
+    take more than half an hour, as occlusion of hundreds of features does.
     """
     base = base or "gradient"
     if base not in FEATURE_BASES:
@@ -68,7 +64,8 @@ def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, 
     with untouched(model):
         prepare = load(FEATURE_METHODS[base].sequences)
         relevance = prepare(model, features, target, score, **(base_options or {}))
-        changes = choose_changes(relevance, features, FILLS[fill](features))
+        check_time(relevance, features, quantile)
+        changes = partial(feature_changes, relevance, features, FILLS[fill](features))
         found = rescale(*features.shape, changes, quantile, "feature", features.device)
     time_delta, time_contribution, important, feature_delta, feature_contribution = (each.cpu() for each in found)
     tsr = time_contribution[:, None] * feature_contribution  # (T, D)
@@ -76,32 +73,18 @@ def feature_rescaling(model: nn.Module, features: torch.Tensor, target: int, *, 
     return padded(result, len(features), total)
 
 
-def choose_changes(relevance: Callable, features: torch.Tensor, fill: torch.Tensor) -> Callable[..., torch.Tensor]:
-    """Return the function changes(frames, parts, progress) that `rescale` calls, the fastest for the base and the head.
-
-    relevance: the base, see saliency/methods/sequences.py. fill (D,). A base of a single gradient per sequence is
-    computed in the plain way, whose results are those of earlier versions to the last bit.
-    """
-    engine = find_engine(relevance, features)
-    if engine is None:
-        return partial(feature_changes, relevance, features, fill)
-    masks = engine(relevance, features)
-    return lambda frames, parts, progress=None: masks.changes(frames, parts, fill, progress)
-
-
-def find_engine(relevance: Callable, features: torch.Tensor) -> type[Masks] | None:
-    """Return the class that computes the masks of a base fast, or None for the plain way."""
-    if isinstance(relevance, Occlusion):
-        if has_change_head(relevance.model) and relevance.score == "logit":
-            return OcclusionPairs
-        if has_pairs(relevance) and features.numel() ** 2 > EXACT_PAIRS:
-            return LSTMOcclusion
-    elif isinstance(relevance, MeanGradient) and relevance.count > 1:
-        if has_change_head(relevance.model) and relevance.score == "logit":
-            return ChangeHeadMasks
-        if has_lstm_head(relevance.model):
-            return LSTMMasks
-    return None
+def check_time(relevance: Callable, features: torch.Tensor, quantile: float) -> None:
+    """Time one map of the base, and warn if all of them take minutes. UserError if they take more than LONGEST."""
+    length, size = features.shape
+    began = time.monotonic()
+    relevance(features[None])
+    seconds = (time.monotonic() - began) * (length + expected_frames(length, quantile) * size)
+    told = f"TSR of {length} x {size} features by this method takes up to {seconds / 60:.0f} minutes"
+    if seconds > LONGEST:
+        raise UserError(f"{told}, more than the {LONGEST / 60:.0f} that are allowed; choose another --tsr_base, a "
+                        "higher --tsr_quantile or a shorter clip")
+    if seconds > LONG:
+        warnings.warn(told, stacklevel=3)
 
 
 def feature_changes(relevance: Callable[[torch.Tensor], torch.Tensor], features: torch.Tensor, fill: torch.Tensor,

@@ -19,6 +19,7 @@ import copy
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -31,7 +32,7 @@ from saliency.gradient import untouched
 from saliency.methods import FEATURE_BASES, FEATURE_METHODS, RULED_HEADS
 from saliency.methods.sequences import MeanGradient
 from saliency.tables import format_table
-from saliency.tsr.features import choose_changes
+from saliency.tsr.features import feature_changes
 
 QUANTILE = 0.55
 WARM = 20.0  # seconds that the sample of a slow base may take
@@ -96,10 +97,9 @@ def measure(model, features, base, args):
     _, once = timed(lambda: relevance(features[None]))
     sample = max(args.passes, min(args.sample, int(WARM / once)))
     at, parts = torch.full((sample,), length // 2), torch.linspace(0, size - 1, sample).long()
-    changes, setup = timed(lambda: choose_changes(relevance, features, fill))
-    _, first_mask = timed(lambda: changes(at[:1], parts[:1]))  # some bases prepare what all masks of a frame share
+    changes = partial(feature_changes, relevance, features, fill)
     delta, sampled = timed(lambda: changes(at, parts))
-    seconds = setup + first_mask + sampled / sample * total
+    seconds = sampled / sample * total
     estimated = seconds > args.limit
     if not estimated:
         frames = torch.arange(length)
@@ -107,7 +107,7 @@ def measure(model, features, base, args):
         chosen = time_delta.argsort()[-important:].sort().values
         at, parts = chosen.repeat_interleave(size), torch.arange(size).repeat(important)
         delta, second = timed(lambda: changes(at, parts))
-        seconds = setup + first + second
+        seconds = first + second
     literal, errors, exactly = 0.0, [], in_double(relevance, model, base, features)
     before = exactly(features[None].double())[0].abs()
     ranks = torch.linspace(0, len(delta) - 1, args.passes).long()  # from the smallest change to the largest
