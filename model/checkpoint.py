@@ -17,6 +17,7 @@ from torch import nn
 from model.backbones import check_frame_size
 from model.cnn_lstm import CNNLSTM, build_model
 from model.contract import last_layer
+from model.heads import HEADS
 from model.legacy import converted
 from model.registry import MODELS
 from model.state_dicts import plain_names, read_safely
@@ -120,7 +121,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
     _check_fields(path, info)
     try:
         with without_memory():
-            model = build_model(info.model, **info.config)
+            model = build_model(info.model, **_named(info))
         load_weights(model, content["state_dict"], assign=True)
         broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
@@ -130,6 +131,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
         raise UserError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
                         f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
     return model.to(device).float().eval(), info
+
+
+def _named(info: ModelInfo) -> dict[str, Any]:
+    """Return the arguments of a checkpoint's model; those that it does not name have the values of earlier versions."""
+    head = HEADS.get(info.config.get("head", MODELS[info.model].unnamed_head))
+    return {**(head.unnamed if head else {}), **info.config}
 
 
 def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:

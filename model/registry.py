@@ -12,7 +12,7 @@ class ModelKind(NamedTuple):
     """
 
     line: str
-    head: str = "change"
+    head: str = "lstm"
     unnamed_head: str = "lstm"
     adapt_backbone: str = ""
 

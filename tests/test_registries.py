@@ -126,9 +126,9 @@ def test_the_default_number_of_layers_is_that_of_the_class(name):
 
 def test_the_help_of_a_flag_that_heads_share_tells_the_default_of_each():
     help_of = {action.dest: action.help for action in main.build_parser()._actions}
-    assert help_of["pooling"].endswith("(default: last for lstm, bilstm, gru, cell_attention, tcn; mean for "
-                                       "transformer)")
-    assert help_of["layer_dropout"].endswith("(default: 0.1 for transformer; 0.2 for tcn)")
+    assert help_of["pooling"].endswith("(default: attention for lstm; last for bilstm, gru, cell_attention, tcn; "
+                                       "mean for transformer)")
+    assert help_of["layer_dropout"].endswith("(default: 0.2 for lstm, tcn; 0.1 for transformer)")
     assert help_of["attention_rows"].endswith("(default: 20 for cell_attention)")
     assert help_of["num_layers"].endswith("mean; 2 for transformer; 4 for tcn)")
 

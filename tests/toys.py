@@ -200,9 +200,13 @@ def cnn_lstm(dtype=torch.float32, shape=(4, 3, 32, 32), seed=1, **options):
 
 
 def with_head(head, **options):
-    """Return a CNN-LSTM in double precision and eval mode, with a tiny smooth backbone, and a random clip for it."""
+    """Return a CNN-LSTM in double precision and eval mode, with a tiny smooth backbone, and a random clip for it.
+
+    The head `lstm` reads features and its last state is taken, unless the options say otherwise.
+    """
     torch.manual_seed(2)
-    model = CNNLSTM(2, "squeezenet1_1", head=head, **(SMALL | {"classifier_size": 16} | options))
+    plain = {"reads": "features", "pooling": "last"} if head == "lstm" else {}
+    model = CNNLSTM(2, "squeezenet1_1", head=head, **(SMALL | {"classifier_size": 16} | plain | options))
     model.backbone = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.Tanh(), nn.Flatten(),
                                    nn.Linear(8 * 4 * 4, model.backbone_size))
     return model.double().eval(), torch.randn(6, 3, 17, 17, dtype=torch.float64)

@@ -7,7 +7,8 @@ docs/architecture.md shows how to add one.
 POOLINGS is the registry of the ways in which the states of the frames become one vector, see model/heads/pooling.py.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from runtime.declare import Option
 
@@ -19,7 +20,8 @@ class HeadEntry(NamedTuple):
     class besides feature_size, hidden_size and num_layers. classifier_size: units between the head and the class scores
     in a new model; 0 for a linear classifier, whose scores for one class are evidence against the others. dropout,
     vector_dropout: shares of the classifier's inputs and of the backbone's outputs that the training of a new model
-    drops. num_layers: layers of a new model, the default of the class.
+    drops. num_layers: layers of a new model, the default of the class. unnamed: arguments of CNNLSTM for a checkpoint
+    that does not name them, where the defaults of a new model have changed since.
     """
 
     place: str
@@ -29,6 +31,7 @@ class HeadEntry(NamedTuple):
     dropout: float = 0.5
     vector_dropout: float = 0.0
     num_layers: int = 1
+    unnamed: Mapping[str, Any] = {}
 
 
 POOLINGS = {  # name: place of a class, built with the size of a state
@@ -57,7 +60,12 @@ HEADS = {
         (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
                 most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
     ),
-    "lstm": HeadEntry("model.heads.lstm:LSTMHead", "the states of an LSTM", (pooling_option("last"),)),
+    "lstm": HeadEntry(
+        "model.heads.lstm:LSTMHead", "the states of an LSTM over the changes between frames, or over the features",
+        (Option("reads", str, "changes", "what the LSTM reads: the change of the features over two frames, or the "
+                "features", choices=("changes", "features")), pooling_option("attention"), layer_dropout_option(0.2)),
+        classifier_size=0, dropout=0.0, vector_dropout=0.35,
+        unnamed={"reads": "features", "pooling": "last", "layer_dropout": 0.0, "classifier_size": 128}),
     "bilstm": HeadEntry("model.heads.bilstm:BiLSTMHead", "the states of an LSTM that reads in both directions",
                         (pooling_option("last"),)),
     "gru": HeadEntry("model.heads.gru:GRUHead", "the states of a GRU", (pooling_option("last"),)),

@@ -45,13 +45,14 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
                      epsilon: float = EPSILON) -> Relevance:
     """Return the relevance of each sequence.
 
-    The head `change` reads differences of frames, which a constant added to all frames leaves as they are. There, the
-    two frames of a difference share it in proportion to their own differences from the median of the clip's features.
+    A head that reads changes does not notice a constant that is added to all frames. There, the two frames of a change
+    share it in proportion to their own differences from the median of the clip's features.
     """
     check_head(model, "lrp")
     if score != "logit":
         raise UserError(f"lrp distributes the score before the softmax, but the score {score} was given; give logit")
-    origin = background(features) if model.config["head"] == "change" else torch.zeros_like(features[0])  # (D,)
+    reads_changes = getattr(model.head, "reads_changes", model.config["head"] == "change")
+    origin = background(features) if reads_changes else torch.zeros_like(features[0])  # (D,)
     rules = RelevanceRules(epsilon)
 
     def explained(part):

@@ -12,6 +12,7 @@ from torch.nn.functional import linear
 
 from model.cnn_lstm import CNNLSTM
 from model.heads.change import LAG
+from model.heads.lstm import changes
 from model.heads.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from saliency.propagation.rules import Pair, Rules
 
@@ -76,7 +77,8 @@ def attention(rules: Rules, head: nn.Module, features: Signal) -> Signal:
 
 
 def lstm(rules: Rules, head: nn.Module, features: Signal) -> Signal:
-    return pool(rules, head.pooling, recurrent(rules, head.lstm, features, lstm_step))
+    inputs = rules.arrange(changes, features) if head.reads_changes else features
+    return pool(rules, head.pooling, recurrent(rules, head.lstm, inputs, lstm_step))
 
 
 def gru(rules: Rules, head: nn.Module, features: Signal) -> Signal:
