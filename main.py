@@ -70,6 +70,7 @@ from functools import partial
 
 import torch
 
+from data.annotation import read_annotation
 from data.clips import find_clips, has_subset, short_clips
 from data.datasets import DATASETS
 from data.training_clips import ClipDataset, find_empty, find_training_extra
@@ -125,7 +126,7 @@ def work(args):
     shortest = args.sample_duration if extra else min(datasets["training"].true_lengths)
     check_frames(model, args.sample_size, shortest, args.finetune, len(datasets["training"]), args.batch_size)
     info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std,
-                     true_lengths=not repeats)
+                     true_lengths=not repeats, frame_rate=read_annotation(args.annotation_path).frame_rate or 0.0)
     with processes.held_by_first(sole_writer(folder)):
         recipe = checked_recipe(folder, vars(args))
         if extra:

@@ -4,10 +4,11 @@
      "database": {"person01_running_d1_1": {"subset": "validation", "annotations": {"label": "running"}}, ...},
      "passages": {"person11_running_d1_1_passage": {"subset": "training",
                                                     "annotations": {"label": "running", "visible": [23, 57]}}, ...},
-     "empty": {"person11_running_d1_empty_1": {"subset": "training"}, ...}}
+     "empty": {"person11_running_d1_empty_1": {"subset": "training"}, ...},
+     "frame_rate": 25.0}
 
-`passages` and `empty` may be missing. They list clips that serve training, see utils/trim_videos.py; `visible` gives
-the first and the last frame that show the person, 1-based.
+`passages`, `empty` and `frame_rate`, in frames per second, may be missing. The first two list clips that serve
+training, see utils/trim_videos.py; `visible` gives the first and the last frame that show the person, 1-based.
 """
 
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ class Annotation(NamedTuple):
     clips: dict[str, tuple[str, str]]  # {clip: (subset, label)}, in the order of the file
     passages: dict[str, tuple[str, str, tuple[int, int]]]  # {passage: (subset, label, (first, last) with the person)}
     empty: dict[str, str]  # {empty clip: subset}
+    frame_rate: float | None = None  # of all clips, in frames per second
 
 
 def read_annotation(path: str | Path) -> Annotation:
@@ -56,7 +58,16 @@ def read_annotation(path: str | Path) -> Annotation:
         labels, {clip: _read_entry(path, clip, entry, labels) for clip, entry in database.items()},
         {clip: (*_read_entry(path, clip, entry, labels), _read_visible(path, clip, entry))
          for clip, entry in passages.items()},
-        {clip: _read_subset(path, clip, entry) for clip, entry in empty.items()})
+        {clip: _read_subset(path, clip, entry) for clip, entry in empty.items()}, _read_rate(path, content))
+
+
+def _read_rate(path: str | Path, content: dict[str, Any]) -> float | None:
+    """Return the frame rate that an annotation file names, or None."""
+    rate = content.get("frame_rate")
+    if rate is not None and (type(rate) not in (int, float) or not 0 < rate < 1000):
+        raise UserError(f"{path}: 'frame_rate' should be a number of frames per second, found {shortened(rate)}; "
+                        "correct the file")
+    return None if rate is None else float(rate)
 
 
 def _read_entry(path: str | Path, clip: str, entry: Any, labels: list[str]) -> tuple[str, str]:
@@ -100,7 +111,7 @@ def _is_file_name(name: str) -> bool:
 
 def write_annotation(path: str | Path, labels: Iterable[str], clips: dict[str, tuple[str, str]],
                      passages: dict[str, tuple[str, str, tuple[int, int]]] | None = None,
-                     empty: dict[str, str] | None = None) -> None:
+                     empty: dict[str, str] | None = None, frame_rate: float | None = None) -> None:
     """Write an annotation file, completely or not at all. The arguments have the form of the fields of Annotation."""
     database = {
         clip: {"subset": subset, "annotations": {"label": label}} for clip, (subset, label) in clips.items()
@@ -115,4 +126,6 @@ def write_annotation(path: str | Path, labels: Iterable[str], clips: dict[str, t
         }
     if empty:
         content["empty"] = {clip: {"subset": subset} for clip, subset in empty.items()}
+    if frame_rate:
+        content["frame_rate"] = frame_rate
     write_json(path, content)

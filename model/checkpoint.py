@@ -39,7 +39,8 @@ class ModelInfo:
     scores. sample_size: side of the square frames in pixels. sample_duration: frames per clip. mean, std: per RGB
     channel, for pixels in 0..1. epoch: epochs trained. assumed: settings that were assumed because a file of the
     original projects does not contain them. true_lengths: whether clips shorter than sample_duration were read as they
-    are in training; otherwise their last frame was repeated up to it, as in files of earlier versions.
+    are in training; otherwise their last frame was repeated up to it, as in files of earlier versions. frame_rate: of
+    the training clips in frames per second, 0 if unknown.
     """
 
     model: str
@@ -52,6 +53,7 @@ class ModelInfo:
     epoch: int = 0
     assumed: dict = field(default_factory=dict)
     true_lengths: bool = False
+    frame_rate: float = 0.0
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **training: Any) -> None:
@@ -166,6 +168,7 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
             "classes": all(isinstance(name, str) for name in info.classes)
             and info.config.get("num_classes") == len(info.classes),
             "sample_size": info.sample_size > 0, "sample_duration": info.sample_duration > 0,
+            "frame_rate": 0 <= info.frame_rate < 1000,
             "mean": _is_colour(info.mean), "std": _is_colour(info.std) and min(info.std) > 0,
         }
         wrong = [name for name, good in possible.items() if not good]

@@ -11,9 +11,9 @@ ENTRY = {"subset": "training", "annotations": {"label": "walking"}}
 
 def test_what_is_written_is_read(tmp_path):
     clips = {"b_1": ("validation", "walking"), "a_1": ("training", "running")}
-    write_annotation(tmp_path / "new" / "kth1.json", ["running", "walking"], clips)
+    write_annotation(tmp_path / "new" / "kth1.json", ["running", "walking"], clips, frame_rate=25.0)
     read = read_annotation(tmp_path / "new" / "kth1.json")
-    assert read.labels == ["running", "walking"] and read.clips == clips
+    assert read.labels == ["running", "walking"] and read.clips == clips and read.frame_rate == 25
     assert list(read.clips) == ["b_1", "a_1"]  # the order of the file
 
 
@@ -42,6 +42,8 @@ def with_entry(entry, clip="a_1"):
     ({"labels": [1], "database": {}}, "names of the class folders"),
     ({"labels": [".."], "database": {}}, "names of the class folders"),
     ({"labels": ["walking", "walking"], "database": {}}, "a class twice"),
+    ({"labels": ["walking"], "database": {}, "frame_rate": "25"}, "'frame_rate' should be a number"),
+    ({"labels": ["walking"], "database": {}, "frame_rate": 0}, "'frame_rate' should be a number"),
     (with_entry(None), "has subset None"),
     (with_entry({**ENTRY, "subset": "test"}), "has subset 'test'"),
     (with_entry({**ENTRY, "subset": ["training"]}), "has subset"),

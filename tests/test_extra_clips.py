@@ -10,6 +10,7 @@ from data.annotation import read_annotation, write_annotation
 from data.clips import find_clips
 from data.training_clips import find_empty, find_training_extra
 from data.video import read_video
+from model.checkpoint import load_model
 from runtime.files import read_json
 from tests.passing import extract, passing, times_of, trim
 from tests.runs import run_command, table, train_options
@@ -125,6 +126,7 @@ def test_training_draws_windows_from_them(prepared, tmp_path, capsys, more):
     metrics = read_json(tmp_path / "metrics.json")
     assert sum(metrics["testing"]["empty"].values()) == pytest.approx(1)
     assert set(metrics["testing"]["empty"]) == {"running", "walking"}
+    assert load_model(tmp_path / "last.pth")[1].frame_rate == 25  # that of the videos
     assert len(table(tmp_path / "log.csv")) == 2
 
 

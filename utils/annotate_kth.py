@@ -10,7 +10,7 @@ and the rest one by one. --split_files takes the official split of UCF101 or HMD
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -59,6 +59,13 @@ def assign_extra(extra: dict[str, str], subsets: dict[str, str], sources: dict[s
     return passages, empty
 
 
+def common_rate(videos: Iterable[Entry]) -> float | None:
+    """Return the frame rate of the videos in the record, frames per second; None if they differ or it is unknown."""
+    rates = [entry.get("fps") for entry in videos if entry]
+    known = rates and all(isinstance(rate, float) and 0 < rate < 1000 for rate in rates)
+    return rates[0] if known and len(set(rates)) == 1 else None
+
+
 def split_clips(args: argparse.Namespace, clips: dict[str, str], sources: dict[str, str]) -> tuple[dict, list[str]]:
     """Return ({clip: subset}, problems), by the split files or by the rule of the data set; clips: {clip: class}."""
     persons = [f"--{name}" for name in ("validation_persons", "testing_persons") if getattr(args, name) is not None]
@@ -92,7 +99,7 @@ def work(args: argparse.Namespace) -> None:
                         f"is {args.image_path} one level too deep, or do the videos of all classes lie in one folder?")
     passages, empty = assign_extra(extra, subsets, sources, videos)
     write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
-                     passages, empty)
+                     passages, empty, common_rate(videos.values()))
     counts = Counter((subsets[clip], label) for clip, label in clips.items())
     for subset in SUBSETS:
         print(f"{subset}: " + ", ".join(f"{counts[subset, label]} {readable(label)}" for label in labels))

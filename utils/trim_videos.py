@@ -47,8 +47,9 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
         options: dict[str, Any]) -> dict[str, Any]:
     """Cut the video `key` into clips; videos: the result of `find_videos`. Runs in its own process.
 
-    Returns the entry in the record: {"bytes": size of the video file, "clips": {clip: its first frame in the video,
-    1-based}, "problems": [why a range was left out]}. Raises ValueError if the video gives no clip.
+    Returns the entry in the record: {"bytes": size of the video file, "fps": frames per second, "clips": {clip: its
+    first frame in the video, 1-based}, "problems": [why a range was left out]}. Raises ValueError if the video gives no
+    clip.
     """
     name, ranges = videos[key]
     n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
@@ -66,7 +67,8 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
         ranges = find_ranges(moving)
     if not ranges:
         raise UserError("nothing moves in it; cut it at a fixed frame with --start")
-    entry = {"bytes": (raw_path / key).stat().st_size, "clips": {}, "problems": [], "passages": {}, "empty": {}}
+    entry = {"bytes": (raw_path / key).stat().st_size, "fps": fps, "clips": {}, "problems": [], "passages": {},
+             "empty": {}}
     for k, (first, last) in enumerate(ranges, start=1):
         if (first + last) / 2 > len(frames):
             entry["problems"].append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
