@@ -47,7 +47,7 @@ class CNNLSTM(nn.Module):
             "vector_dropout": vector_dropout, **options,
         }
         self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights, adapt_backbone)
-        self.vector_dropout = nn.Dropout(vector_dropout) if vector_dropout else nn.Identity()
+        self.vector_dropout = nn.Dropout1d(vector_dropout) if vector_dropout else nn.Identity()
         self.projection = nn.Linear(self.backbone_size, feature_size)
         self.head = load(HEADS[head].place)(feature_size, hidden_size, num_layers, **options)
         self.classifier = build_classifier(self.head.output_size, classifier_size, num_classes, dropout)
@@ -69,8 +69,14 @@ class CNNLSTM(nn.Module):
         return padded
 
     def project(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return the features of vectors: (B, T, P) -> (B, T, D). This is the first layer that is always trained."""
-        return self.projection(self.vector_dropout(vectors))
+        """Return the features of vectors: (B, T, P) -> (B, T, D). This is the first layer that is always trained.
+
+        Training drops the same numbers of the vectors in all frames of a clip, so that what is dropped does not look
+        like a change between frames (Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent
+        Neural Networks", NeurIPS 2016).
+        """
+        kept = self.vector_dropout(vectors.transpose(1, 2)).transpose(1, 2)  # (B, T, P)
+        return self.projection(kept)
 
     def encode(self, clips: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """Return the features of each frame, seen by itself: (B, T, C, H, W) -> (B, T, D). lengths: see `describe`."""

@@ -69,3 +69,11 @@ def test_rules_of_features_hold_through_changes(name):
     found = attribute(FEATURE_METHODS[name], model, clip, 1)
     expected = score - (found.facts["kept"] if name == "lrp" else still)
     assert found.map.sum().item() == pytest.approx(expected, abs=1e-6) and found.map.abs().max() > 1e-6
+
+
+def test_training_drops_the_same_numbers_of_the_vectors_in_all_frames():
+    """So a still clip has no changes in training either."""
+    model = CNNLSTM(2, "squeezenet1_1", hidden_size=4, feature_size=6, vector_dropout=0.5).train()
+    features = model.project(torch.ones(8, 5, model.backbone_size))  # (B, T, D)
+    assert features.equal(features[:, :1].expand_as(features))
+    assert not features[0].equal(features[1])

@@ -31,7 +31,7 @@ from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 KTH = DATASETS["kth"]
 FIRST_DRAWN = 30  # number of the first drawn person
-HEAD = "change"
+HEAD = "lstm"
 COMPARE = [name for name in METHODS if name != "tsr"]  # TSR takes minutes per clip: --options --tsr
 
 
@@ -46,6 +46,8 @@ def build_parser():
     parser.add_argument("--backbone_weights", default="imagenet")
     parser.add_argument("--sample_size", default="120")
     parser.add_argument("--head", default=HEAD)
+    parser.add_argument("--training", nargs="+", default=[], metavar="NAME=VALUE", help="further options of main.py, "
+                        "such as reads=features pooling=last")
     parser.add_argument("--n_epochs", default="80")
     parser.add_argument("--batch_size", default="32")
     parser.add_argument("--lr_rate", default="1e-3")
@@ -73,9 +75,9 @@ def prepare(args) -> list[int]:
 
 
 def folder_of(args, person: int) -> Path:
-    """Return the folder of one person left out; each head and seed has its own."""
-    head = "" if args.head == HEAD else f"{args.head}_"
-    return args.workdir / f"{head}seed{args.seed}" / f"person{person:02d}"
+    """Return the folder of one person left out; each head, its options and each seed have their own."""
+    kind = "".join(f"{part}_" for part in (*([] if args.head == HEAD else [args.head]), *args.training))
+    return args.workdir / f"{kind}seed{args.seed}" / f"person{person:02d}"
 
 
 def fold(args, person: int) -> dict:
@@ -92,7 +94,7 @@ def fold(args, person: int) -> dict:
             *data, "--backbone", args.backbone, "--backbone_weights", args.backbone_weights, "--head", args.head,
             "--n_epochs", args.n_epochs, "--batch_size", args.batch_size, "--lr_rate", args.lr_rate, "--seed",
             args.seed, "--sample_size", args.sample_size, "--result_path", str(folder / "model"),
-            "--feature_cache", str(args.workdir / "features"),
+            "--feature_cache", str(args.workdir / "features"), *(f"--{option}" for option in args.training),
         ])
         inference.main([*model, "--result_path", str(folder / "inference")])
     if args.saliency:
