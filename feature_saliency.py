@@ -36,7 +36,7 @@ from data.clips import choose_clips, labels_of, load_frames
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, with_known_features
+from model.prediction import feature_cache, predict, reading, warn_of_sigmoid, with_known_features
 from runtime import processes
 from runtime.clip_runs import clip_folder, explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
@@ -69,6 +69,7 @@ def work(args):
     with result_folder(folder, vars(args), info.config.get("weights")), fewer_threads(drawing):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite,
                                      args.threads)
+        warn_of_sigmoid(info)
         if processes.is_first():
             summarise_run(args, rows)
             print(f"{counts}; in {folder}")

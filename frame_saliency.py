@@ -70,7 +70,7 @@ from model.checks import has_encoder
 from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, with_known_features
+from model.prediction import feature_cache, predict, reading, warn_of_sigmoid, with_known_features
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
@@ -114,6 +114,7 @@ def work(args):
         with fewer_threads(cores_for_drawing(args, len(clips))):
             rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path,
                                          args.overwrite, args.threads)
+        warn_of_sigmoid(info)
         if processes.is_first():
             checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
             summarise_run(args, rows, checks)

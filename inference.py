@@ -28,7 +28,7 @@ from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_confusion
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading
+from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
 from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
@@ -51,6 +51,7 @@ def work(args):
         model = folded(model)
         cache = feature_cache(args.feature_cache, model, info)
         predictions = map_clips(clips, partial(classify, model, info, read, cache))
+        warn_of_sigmoid(info)
         if processes.is_first():
             write(args, info, predictions)
     print(f"{counted(len(predictions), 'clip')} classified, {len(clips) - len(predictions)} left out; in "

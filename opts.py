@@ -4,13 +4,12 @@ Importing this module does not import PyTorch, so that `--help` and wrong flags 
 """
 
 from runtime import packages
-from runtime.errors import UserError
+from runtime.errors import UserError, told
 
 packages.require()  # before the imports below, which would end in a traceback
 
 import argparse
 import errno
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -21,13 +20,13 @@ from model.registry import LAYOUTS, MODELS, is_own_model
 from runtime import processes, threads
 from runtime.flags import LARGEST, OneOrMore, add_declared, cache_folder, number
 from runtime.names import readable
-from runtime.sentences import shortened
 from saliency.methods import ALL, ALL_METHODS, Method
 from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
 MOST_THREADS = 1024
-OUT_OF_MEMORY = re.compile("out of memory|insufficient memory|allocate|storage size calculation overflowed", re.I)
+FAULT = "this is a fault of the project, not of your input; please report it with the following lines"
+FAULT_OR_YOURS = "your network or the project is at fault; if it is the project, please report the following lines"
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -83,8 +82,10 @@ def parse_early(parser):
 def run(parser, work, argv=None):
     """Parse `argv`, call work(args) and return its result; so does each of the processes that torchrun starts.
 
-    ValueError and OSError carry a sentence for the user (what was given, what was found, what to do): it is printed
-    as one line on stderr and the process ends with status 2. So it does where memory runs out.
+    UserError and OSError carry a sentence for the user (what was given, what was found, what to do): it is printed
+    as one line on stderr and the process ends with status 2. The same holds if memory runs out. Every other exception
+    is a fault of the project: it is raised again after a line that asks for a report, so the script shows its traceback
+    and ends with status 1.
     """
     args = parser.parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
@@ -98,20 +99,15 @@ def run(parser, work, argv=None):
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *place: warn(message)
             return work(args)
-    except (ValueError, OSError) as error:
-        text = str(error).rstrip()
-        if "Traceback (" in text:  # from a process that loads clips: its last line is the sentence
-            text = text.splitlines()[-1].partition(": ")[2]
+    except Exception as error:
+        text = "another process of this run has ended; see what it told" if processes.is_loss(error) else told(error)
+        if text is None:
+            fault = FAULT_OR_YOURS if is_own_model(getattr(args, "model", None)) else FAULT
+            processes.tell(f"{parser.prog}: {fault}", processes.ENDED)
+            raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             text += "; what is complete is kept: make room and run the same command to go on"
-        parser.refuse(text or type(error).__name__)
-    except Exception as error:
-        if processes.is_loss(error):
-            parser.refuse("another process of this run has ended; see what it told")
-        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
-            raise
-        advice = "choose smaller sizes (clips, batches, layers), or a machine with more"
-        parser.refuse(f"out of memory ({shortened(one_line(error))}); {advice}")
+        parser.refuse(text)
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted; what is complete is kept, run the same command to go on")
 
@@ -229,7 +225,8 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
     several = {"nargs": "+", "action": OneOrMore} if several_targets else {}
     add("--target", default="predicted", metavar=f"predicted|label{'|all' if several else ''}|CLASS", **several,
         help="class whose score is explained" + "; of several, or all, each one, with their difference" * bool(several))
-    add("--score", choices=SCORES, default="logit", help="score of the class: before or after the softmax")
+    add("--score", choices=SCORES, default="logit", help="score of the class: before or after the "
+        "softmax, or the sigmoid of a network with one score per clip")
     add_map = parser.add_argument_group("maps").add_argument
     lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
     add_map("--method", choices=tuple(methods), default="gradient", help=f"attribution behind the map. {lines}")

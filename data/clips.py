@@ -191,7 +191,7 @@ def short_clips(clips: Sequence[Clip], duration: int, padded: bool = False) -> l
     """
     counts = {}
     for clip in clips:
-        with suppress(ValueError):  # reading the clip will tell
+        with suppress(UserError):  # reading the clip will tell
             counts[clip.name] = frame_count(clip)
     short = {name: count for name, count in counts.items() if count < duration}
     if not short:

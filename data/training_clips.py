@@ -16,6 +16,7 @@ import torch
 from data.annotation import read_annotation
 from data.clips import Clip, find_clips, frame_count, load_frames
 from data.datasets.extra import EMPTY, passage_folder
+from runtime.errors import UserError
 
 
 def find_training_extra(annotation_path: str | Path, video_path: str | Path) -> list[Clip]:
@@ -49,13 +50,13 @@ def training_frames(annotation_path: str | Path, video_path: str | Path, number:
     """
     try:
         _, clips, _ = find_clips(annotation_path, video_path, "training")
-    except ValueError:
+    except UserError:
         return
     step = max(1, len(clips) // number)
     for clip in clips[::step]:
         try:
             yield load_frames(clip, duration, size)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             warnings.warn(f"training clip {clip.name} is left out of the centre map: {error}", stacklevel=2)
 
 

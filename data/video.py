@@ -20,7 +20,7 @@ import numpy as np
 # isort: on
 
 from data.opencv_files import open_capture, open_writer
-from runtime.arrays import npz_file
+from runtime.arrays import read_npz
 from runtime.isolated import show_progress
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
@@ -62,7 +62,10 @@ def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iter
     upside_down, count = _upside_down_size(path), 0
     capture = open_capture(path, [cv2.CAP_PROP_FORMAT, -1] if upside_down else [])
     while True:
-        _, frame = capture.read()
+        try:
+            _, frame = capture.read()
+        except cv2.error as error:
+            raise UserError(f"OpenCV cannot decode {path} ({error}); check the file") from error
         if upside_down and frame is not None:
             frame = _upright(frame, *upside_down)
         if frame is None:
@@ -177,13 +180,10 @@ def read_masks(path: str | Path, n_frames: int | None = None) -> np.ndarray | No
     if not Path(path).is_file():
         return None
     try:
-        with npz_file(path) as arrays:
-            if arrays.zip.getinfo("masks.npy").file_size > MAX_BYTES:
-                raise UserError(f"more than {MAX_BYTES >> 30} GiB")
-            masks = arrays["masks"]
+        masks = read_npz(path, ["masks"], MAX_BYTES)["masks"]
         if masks.ndim != 3 or masks.dtype != bool or not masks.size or n_frames not in (None, len(masks)):
             raise UserError(f"shape {masks.shape}, type {masks.dtype}")
-    except ValueError as error:
+    except UserError as error:
         wanted = f"({n_frames or 'N'}, H, W) of type bool"
         raise UserError(f"{path} holds no masks {wanted} ({error}); remove the file or make it again") from error
     return masks

@@ -51,10 +51,7 @@ class WeightAverage:
             held.copy_(before)
 
     def resume(self, own: list[torch.Tensor], epochs: int) -> None:
-        """Go on from a checkpoint: the parameters hold the average, `own` are their own values after `epochs` epochs.
-
-        RuntimeError or ValueError if the values do not fit.
-        """
+        """Go on from a checkpoint: the parameters hold the average, `own` are their own values after some epochs."""
         self.epochs = epochs
         with torch.no_grad():
             for mean, weight, value in zip(self.held, self.parameters, own, strict=True):

@@ -84,11 +84,7 @@ def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str])
     """Load the weights of a file into the network. Raise an error unless the file has all `needed` weights."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"--backbone_weights {path}: no such file; give 'imagenet', 'none' or an existing path")
-    try:
-        content = read_safely(path)
-    except Exception as error:
-        raise UserError(f"--backbone_weights {path} is not a state dict that torch can load safely; give a state dict "
-                        "that torch.save wrote, or a checkpoint of main.py") from error
+    content = read_safely(path)
     state, own_state = tensors_of(content), network.state_dict()
     for prefix in ("backbone.", "resnet."):  # a checkpoint of this project or of the original ones
         state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)} or state

@@ -24,10 +24,15 @@ from model.state_dicts import plain_names, read_safely
 from model.vision import without_memory
 from runtime.errors import UserError
 from runtime.files import whole_file
+from runtime.flags import LARGEST
 from runtime.names import convert_texts, local, portable
 from runtime.sentences import shortened
 
 FORMAT = 1
+ARGUMENTS = {  # of a model, in the configuration of a checkpoint; the head has more
+    "num_classes": int, "backbone": str, "head": str, "feature_size": int, "hidden_size": int, "num_layers": int,
+    "classifier_size": int, "dropout": float, "vector_dropout": float,
+}
 HEAD = "head."  # the prefix of the head's weights in a model; names in a file lack it
 
 
@@ -90,19 +95,15 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another path")
-    try:
-        content = read_safely(path)
-    except Exception as error:
-        raise UserError(f"{path} ({path.stat().st_size} bytes) is not a checkpoint that torch can load safely; it may "
-                        "be damaged, or it may contain pickled objects besides weights: then save only its "
-                        "state_dict") from error
+    content = read_safely(path)
     required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
-        state, classes = content["state_dict"], convert_texts(content["classes"], local)
-        return content | {"state_dict": plain_names(state) if isinstance(state, dict) else state, "classes": classes}
+        state = content["state_dict"] if isinstance(content["state_dict"], dict) else {}
+        tensors = {name: value for name, value in plain_names(state).items() if isinstance(value, torch.Tensor)}
+        return content | {"state_dict": tensors, "classes": convert_texts(content["classes"], local)}
     try:
         original = converted(content, **assumed)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if original is None:
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
@@ -126,7 +127,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
             model = build_model(info.model, **_named(info))
         load_weights(model, content["state_dict"], assign=True)
         broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    except (TypeError, RuntimeError, AttributeError, ArithmeticError) as error:
+    except RuntimeError as error:
         raise UserError(f"{path}: its weights do not fit the model it describes ({shortened(error)}); give a "
                         "checkpoint written by main.py") from error
     if broken:
@@ -152,7 +153,7 @@ def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
     own = {} if same else {name: weight for name, weight in model.state_dict().items() if name.startswith(last)}
     try:
         load_weights(model, {**content["state_dict"], **own})
-    except (TypeError, RuntimeError) as error:
+    except RuntimeError as error:
         raise UserError(f"--pretrain_path {path} does not fit this model ({shortened(error, 160)}); give the same "
                         "--model, --backbone and sizes as in its training") from error
     return same
@@ -163,10 +164,9 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
     wrong = [item.name for item in fields(info) if type(getattr(info, item.name)) is not item.type]
     if not wrong:
         possible = {
-            "config": "backbone_weights" not in info.config and info.config.get("num_layers", 1) in range(1, 1000)
-            and all(type(value) in (int, float, str) for value in info.config.values()),
+            "config": _is_config(info.config, MODELS[info.model].unnamed_head if info.model in MODELS else "lstm"),
             "classes": all(isinstance(name, str) for name in info.classes)
-            and info.config.get("num_classes") == len(info.classes),
+            and info.config.get("num_classes") == len(info.classes) > 1,
             "sample_size": info.sample_size > 0, "sample_duration": info.sample_duration > 0,
             "frame_rate": 0 <= info.frame_rate < 1000,
             "mean": _is_colour(info.mean), "std": _is_colour(info.std) and min(info.std) > 0,
@@ -179,8 +179,22 @@ def _check_fields(path: str | Path, info: ModelInfo) -> None:
         raise UserError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
     try:
         check_frame_size(info.config.get("backbone", "resnet18"), info.sample_size)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _is_config(config: dict, unnamed_head: str) -> bool:
+    """Return whether a configuration has only arguments of a model, with values of their types in a possible range.
+
+    unnamed_head: the head if the configuration names none. An unknown head or backbone is told by the model.
+    """
+    head = HEADS.get(str(config.get("head", unnamed_head)))
+    types = ARGUMENTS | {option.name: option.type for option in (head.options if head else ())}
+    least = {"classifier_size": 0}
+    return config.get("num_layers", 1) in range(1, 1000) and all(
+        0 <= value <= 1 if types.get(name) is float and type(value) in (int, float) else
+        type(value) is types.get(name) and (type(value) is str or least.get(name, 1) <= value <= LARGEST)
+        for name, value in config.items())
 
 
 def is_number(value: Any) -> bool:

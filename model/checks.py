@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from model.scores import n_classes
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ def check_features(features: torch.Tensor, clips: int, frames: int) -> None:
 def check_scores(scores: torch.Tensor, target: int | None = None, clips: int | None = None) -> None:
     """Raise ValueError unless the scores have the shape (B, classes) and `target` is one of the classes.
 
-    clips: the number of rows expected, or None.
+    clips: the number of rows expected, or None. One score per clip, (B, 1), tells two classes apart (model/scores.py).
     """
     shape = getattr(scores, "shape", None)
     if shape is None or len(shape) != 2 or clips not in (None, shape[0]):
         expected = "(B, classes)" if clips is None else f"({clips}, classes)"
         raise UserError(f"the model returned {described(scores)}; it must return class scores of shape {expected}")
-    if target is not None and not 0 <= target < shape[1]:
-        raise UserError(f"class {target} was given as the target, but the model has {shape[1]} classes; give a number "
-                        f"from 0 to {shape[1] - 1}")
+    if target is not None and not 0 <= target < n_classes(scores):
+        raise UserError(f"class {target} was given as the target, but the model has {n_classes(scores)} classes; give "
+                        f"a number from 0 to {n_classes(scores) - 1}")
 
 
 def described(value: Any) -> str:

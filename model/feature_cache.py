@@ -47,8 +47,9 @@ class FeatureCache:
 
     def load(self, key: str) -> torch.Tensor | None:
         """Return the vectors of a clip, mapped into memory, or None if they are not there or the file is damaged."""
+        path = self._path(key)
         try:
-            return torch.load(self._path(key), map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception:  # torch raises many kinds for a damaged file; the vectors are computed again
             return None
 

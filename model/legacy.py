@@ -72,18 +72,20 @@ def _our_name(name: str) -> str:
 
 def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
     """Return the arguments of CNNLSTM that the shapes of its weights imply."""
-    try:
-        _check_recurrent(state)
-        return {
-            "num_classes": len(state["classifier.4.weight"]), "backbone": _backbone(state),
-            "feature_size": len(state["projection.weight"]), "hidden_size": state["lstm.weight_hh_l0"].shape[1],
-            "num_layers": sum(name.startswith("lstm.weight_ih_l") for name in state),
-            "classifier_size": len(state["classifier.1.weight"]), "dropout": 0.0,
-        }
-    except KeyError as error:
-        raise UserError(f"{LOOKS_LIKE}, but its weight {error} is missing; give a complete file") from error
-    except (IndexError, TypeError) as error:
-        raise UserError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file") from error
+    _check_recurrent(state)
+    shapes = {}
+    for name in ("classifier.4.weight", "projection.weight", "lstm.weight_hh_l0", "classifier.1.weight"):
+        if name not in state:
+            raise UserError(f"{LOOKS_LIKE}, but its weight {name!r} is missing; give a complete file")
+        shapes[name] = tuple(state[name].shape)
+    if any(len(shape) != 2 for shape in shapes.values()):
+        raise UserError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file")
+    return {
+        "num_classes": shapes["classifier.4.weight"][0], "backbone": _backbone(state),
+        "feature_size": shapes["projection.weight"][0], "hidden_size": shapes["lstm.weight_hh_l0"][1],
+        "num_layers": sum(name.startswith("lstm.weight_ih_l") for name in state),
+        "classifier_size": shapes["classifier.1.weight"][0], "dropout": 0.0,
+    }
 
 
 def _check_recurrent(state: dict[str, torch.Tensor]) -> None:

@@ -17,8 +17,10 @@ from model.contract import class_scores
 from model.legacy import ASSUMED
 from model.normalisation import NORMALISATION, normalisation
 from model.own import OwnModel, check_finite, in_short, load_own_weights, weights_digest
+from model.prediction import ONE_SCORE
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size
 from model.registry import LAYOUTS, is_own_model
+from model.scores import n_classes
 from runtime.errors import UserError
 
 
@@ -50,9 +52,10 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
              labels: list[str] | None = None) -> tuple[torch.nn.Module, ModelInfo]:
     """Return a network that a function of the user builds, as `open_model` does.
 
-    Running the function executes the code of the user. The ModelInfo's `config` holds a digest of the weights. A clip
-    of zeros goes through the network, so that wrong sizes are found before anything is written. ValueError if a fact
-    is missing, the function fails or the scores do not fit the classes.
+    Running the function executes the code of the user. The ModelInfo's `config` holds a digest of the weights, and for
+    a network with one score (model/scores.py) those of noise. A clip of zeros goes through the network, so that wrong
+    sizes are found before anything is written. ValueError if a fact is missing, the function fails or the scores do not
+    fit the classes.
     """
     place, layout = OwnModel.parse(facts["model"]), facts.get("layout")
     classes = list(facts.get("classes") or labels or [])
@@ -74,17 +77,21 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
         raise UserError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
                         "read (B, T, C, H, W); leave --layout out")
     model = (model if has_encoder(model) else ClipModel(model, layout or LAYOUTS[0])).to(device).float().eval()
-    check_own(model, place, classes, torch.zeros(1, duration, 3, size, size, device=device))
+    clips = torch.zeros(1, duration, 3, size, size, device=device)
+    scores = check_own(model, place, classes, clips)
     asked = {name: facts[name] for name in NORMALISATION if name in facts}
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
     config = {"weights": weights_digest(model)}
+    if scores.numel() == 1:
+        clips.normal_(generator=torch.Generator(device).manual_seed(0))
+        config[ONE_SCORE] = [float(check_own(model, place, classes, each)) for each in (clips, -clips)]
     return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std),
                             true_lengths=True)
 
 
 @torch.no_grad()
-def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips: torch.Tensor) -> None:
-    """Raise ValueError if a network of the user fails on clips (1, T, C, H, W), or has not one score per class."""
+def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips: torch.Tensor) -> torch.Tensor:
+    """Return the scores of a network of the user for clips (1, T, C, H, W); UserError if it fails or they are wrong."""
     _, duration, _, size, _ = clips.shape
     try:
         scores = class_scores(model, clips)
@@ -92,9 +99,13 @@ def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips
         raise UserError(f"{place.path}{place.line_of(error)}: the network fails on a clip of {duration} frames of "
                         f"{size} x {size} pixels ({in_short(error)}); check --sample_size, --sample_duration and "
                         "--layout") from error
-    if scores.shape[1] != len(classes):
+    if scores.shape[1] == 1 and len(classes) != 2:
+        raise UserError(f"the network of {place.path} has one score per clip, which is the logit of the second of two "
+                        f"classes, but --classes names {', '.join(classes)}; give two names")
+    if n_classes(scores) != len(classes):
         raise UserError(f"the network of {place.path} has {scores.shape[1]} scores, but {len(classes)} classes are "
                         f"named ({', '.join(classes)}); give --classes, one name per score and in their order")
+    return scores
 
 
 def _tell_assumed(path: Path, info: ModelInfo, labels: list[str] | None) -> ModelInfo:

@@ -124,11 +124,7 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; give another --resume_path, or none for the weights that "
                                 "the function of --model gives")
-    try:
-        content = read_safely(path)
-    except Exception as error:
-        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
-                        "save only the state_dict of the network") from error
+    content = read_safely(path)
     state, own = _state_in(content, model), _tensors(model)
     if not state:
         raise UserError(f"{path} contains no named tensors; save the state_dict of the network")

@@ -31,22 +31,34 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
     if not path.is_file():
         return []
     checkpoint, settings = read_checkpoint(path), optimizer.state_dict()["param_groups"]
+    checkpoint.setdefault("own_weights", [weight.detach().clone() for weight in average.parameters])
+    fault = _fault(checkpoint, info, average.parameters)
     try:
-        if checkpoint["classes"] != info.classes:
-            raise UserError(f"its classes are {', '.join(checkpoint['classes'])}, those of the data are "
-                            f"{', '.join(info.classes)}")
-        if checkpoint.get("true_lengths", False) != info.true_lengths:
-            raise UserError("only one of the two repeats the last frame of short clips")
         load_weights(model, checkpoint["state_dict"])
-        optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
-        if not (all(_fits(*item) for item in optimizer.state.items()) and _is_history(checkpoint["history"])):
-            raise UserError("its optimizer state or its history is damaged")
-        own = checkpoint.get("own_weights", [weight.detach().clone() for weight in average.parameters])
-        average.resume(own, len(checkpoint["history"]))
-        return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
-    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(f"{path} belongs to another run ({shortened(error)}); give another --result_path, or "
-                        "--overwrite to start again") from error
+    except RuntimeError as error:
+        fault = fault or shortened(error)
+    if fault:
+        raise UserError(f"{path} belongs to another run ({fault}); give another --result_path, or --overwrite to start "
+                        "again")
+    optimizer.load_state_dict({"state": checkpoint["optimizer"]["state"], "param_groups": settings})
+    average.resume(checkpoint["own_weights"], len(checkpoint["history"]))
+    return [_with_balanced_accuracy(row) for row in checkpoint["history"]]
+
+
+def _fault(checkpoint: dict[str, Any], info: ModelInfo, parameters: list[nn.Parameter]) -> str | None:
+    """Return why a checkpoint does not belong to this run, or None. parameters: of the optimizer, in its order."""
+    if checkpoint["classes"] != info.classes:
+        return f"its classes are {shortened(checkpoint['classes'])}, those of the data are {', '.join(info.classes)}"
+    if checkpoint.get("true_lengths", False) != info.true_lengths:
+        return "only one of the two repeats the last frame of short clips"
+    optimizer, known, own = checkpoint.get("optimizer"), dict(enumerate(parameters)), checkpoint["own_weights"]
+    state = optimizer.get("state") if isinstance(optimizer, dict) else None
+    if not (isinstance(state, dict) and state.keys() <= known.keys() and all(
+            _fits(known[number], each) for number, each in state.items()) and _is_history(checkpoint.get("history"))
+            and isinstance(own, list) and [getattr(weight, "shape", None) for weight in own] == [
+                weight.shape for weight in parameters]):
+        return "its optimizer state, its history or its weights before averaging are damaged"
+    return None
 
 
 def _with_balanced_accuracy(row: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +72,9 @@ def _with_balanced_accuracy(row: dict[str, Any]) -> dict[str, Any]:
     return complete
 
 
-def _fits(parameter: nn.Parameter, state: dict[str, Any]) -> bool:
+def _fits(parameter: nn.Parameter, state: Any) -> bool:
     """Return whether Adam's state of a parameter has its shape."""
-    shapes = {name: getattr(value, "shape", None) for name, value in state.items()}
+    shapes = {name: getattr(value, "shape", None) for name, value in state.items()} if isinstance(state, dict) else {}
     return shapes == {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
 
 

@@ -48,10 +48,15 @@ SAFE = [(_Dtype, "numpy.dtype"), (_scalar, "numpy.core.multiarray.scalar"),  # a
 def read_safely(path: str | Path) -> Any:
     """Return the content of a file of torch.save, with its tensors on the CPU, wherever they were saved.
 
-    Raises an exception of any kind if the file is damaged or contains pickled objects besides weights and plain values.
+    Raises UserError if the file is damaged or contains pickled objects besides weights and plain values.
     """
-    with torch.serialization.safe_globals(SAFE):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        with torch.serialization.safe_globals(SAFE):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged bytes
+        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
+                        "it may be damaged, or it may contain pickled objects besides weights: then save only its "
+                        "state_dict") from error
 
 
 def tensors_of(content: Any) -> dict[str, torch.Tensor]:

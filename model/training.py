@@ -24,6 +24,7 @@ from model.batches import epoch_batches, mixes_lengths, own_loader
 from model.checkpoint import ModelInfo, save_checkpoint
 from model.contract import check_lengths
 from model.resuming import resume
+from model.scores import class_probabilities
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
 from runtime import processes
@@ -45,13 +46,16 @@ def check_frames(model: nn.Module, size: int, duration: int, finetune: bool, n_c
     smallest_batch = n_clips % batch_size or batch_size
     n_frames = min(duration * smallest_batch, 2)
     frames = torch.zeros(n_frames, 1, 3, size, size, device=next(model.parameters()).device)
+    network = copy.deepcopy(model).train(finetune).backbone
     try:
         with torch.no_grad():
-            copy.deepcopy(model).train(finetune).describe(frames)
+            network(frames[:, 0])
     except RuntimeError as error:
         raise UserError(f"--sample_size {size}: {model.config['backbone']} cannot take frames of that size "
                         f"({shortened(error)}); give another --sample_size") from error
-    except ValueError as error:  # from batch norm
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # as batch norm says it
+            raise
         raise UserError(f"--finetune: a batch could contain a single frame ({n_clips} clips, the shortest of one "
                         f"frame, in batches of {batch_size}), too few for batch norm; give another --batch_size, or "
                         "clips and --sample_duration of more frames") from error
@@ -224,7 +228,7 @@ def mean_probabilities(forward: Forward, loader: DataLoader, device: torch.devic
     """Return the mean of the class probabilities (classes,) over a loader, or over the shares of all processes."""
     total, count = 0.0, 0
     for *inputs, labels in loader:
-        total = total + forward(*(each.to(device) for each in inputs)).softmax(1).sum(0).cpu()  # (classes,)
+        total = total + class_probabilities(forward(*(each.to(device) for each in inputs))).sum(0).cpu()  # (classes,)
         count += len(labels)
     parts = [part for part in processes.gather((total, count)) if part[1]]
     return sum(part[0] for part in parts) / sum(part[1] for part in parts)

@@ -54,7 +54,7 @@ def read_or_warn(read: Callable[[Any], Any], clip: Any) -> Any:
     """Return read(clip), or None with a warning if the clip cannot be read."""
     try:
         return read(clip)
-    except (ValueError, OSError) as error:
+    except (UserError, OSError) as error:
         warnings.warn(f"{clip.name} is left out: {error}", stacklevel=2)
         return None
 

@@ -113,9 +113,13 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
                         "path")
     try:
-        return convert_texts(json.loads(Path(path).read_text(encoding="utf-8")), local)
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
+    try:
+        return convert_texts(content, local)
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply; check the path or create the file again") from error
 
 
 def as_json(content: Any) -> Any:

@@ -20,17 +20,18 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 from typing import Any
 
-from runtime.errors import UserError
+from runtime.errors import UserError, sendable, told
 
 # Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
 CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 PATIENCE = 60  # seconds in which a process that has closed its connection ends, even on a very busy machine
-PROGRESS = "progress"  # the message of `show_progress`; every other message is (result, error message)
+PROGRESS = "progress"  # the message of `show_progress`; others are (result, None, error message or `sendable` error)
 PROGRESS_INTERVAL = 1  # seconds between two such messages
 _caller = SimpleNamespace(connection=None, told=0.0)  # in a process that works for another: who hears of its progress
 
@@ -47,9 +48,9 @@ def run_isolated(function: Callable[[Any], Any], items: Iterable, workers: int, 
     """Yield (item, function(item), None), or (item, None, error message), in the order in which the items finish.
 
     At most `workers` processes run at once. Each works on one item and may take `time_limit` seconds; these are counted
-    anew at each `show_progress` if `since_progress`. The error message reports an exception, the death of the process
-    or a timeout. All processes end with the generator or the caller.
-    Raises ValueError for fewer than one worker.
+    anew at each `show_progress` if `since_progress`. The error message reports what was wrong with the item (see
+    runtime.errors.told), the death of the process or a timeout. All processes end with the generator or the caller.
+    Raises UserError for fewer than one worker, and every other exception of the function.
     """
     if workers < 1:
         raise UserError(f"{workers} worker processes were asked for; give 1 or more")
@@ -100,13 +101,12 @@ def _settle(connection: Connection) -> None:
 
 
 def _answer(connection: Connection, function: Callable, *arguments: Any) -> None:
-    """Send (function(*arguments), None), or (None, error message) if there is an exception."""
+    """Send (function(*arguments), None), or (None, error message or `sendable` error) if there is an exception."""
     try:
         connection.send((function(*arguments), None))
     except Exception as error:
-        text = " ".join(str(error).split())
-        expected = text and isinstance(error, (ValueError, OSError))
-        connection.send((None, text if expected else f"{type(error).__name__}: {text}"))
+        sentence = told(error)
+        connection.send((None, sendable(error) if sentence is None else " ".join(sentence.split())))
 
 
 def end_with_caller() -> None:
@@ -116,14 +116,18 @@ def end_with_caller() -> None:
 
 
 def _receive(connection: Connection, process: BaseProcess) -> Any:
-    """Return the message that a process has sent, or (None, error message) if it has died."""
+    """Return the message that a process has sent, or (None, error message) if it has died. Raises faults of ours."""
     try:
-        return connection.recv()
+        message = connection.recv()
     except (EOFError, OSError):  # the process died before it sent the whole message
         process.join(timeout=PATIENCE)
         code = process.exitcode
         cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
         return None, f"the process working on it died ({cause})"
+    if message != PROGRESS and isinstance(message[1], tuple):
+        error, trace = message[1]
+        raise error from RuntimeError(trace)
+    return message
 
 
 def _too_late(time_limit: float, since_progress: bool) -> str:
@@ -150,8 +154,8 @@ class IsolatedCalls:
     def __call__(self, *arguments: Any) -> Any:
         """Return the result of the function.
 
-        Raises ValueError with the reason if the function raises an exception, if the process dies, or if it makes no
-        progress (see `show_progress`) for `time_limit` seconds.
+        Raises UserError with the reason if the function finds its input wrong (see runtime.errors.told), if the process
+        dies, or if it makes no progress (see `show_progress`) for `time_limit` seconds; and every other exception.
         """
         try:
             result, error = self._ask(arguments)
@@ -192,10 +196,10 @@ class IsolatedCalls:
 def _serve(connection: Connection, make: Callable[[], Callable]) -> None:
     """Answer calls until the caller closes the connection. This is the main function of the process."""
     _settle(connection)
-    function = make()
+    made = cache(make)  # at the first call, so that its errors are sent too
     with suppress(EOFError):
         while True:
-            _answer(connection, function, *connection.recv())
+            _answer(connection, lambda *arguments: made()(*arguments), *connection.recv())
 
 
 def _end_own(connection: Connection, process: BaseProcess, owner: int) -> None:

@@ -13,13 +13,13 @@ import multiprocessing.connection
 import pickle
 import signal
 import threading
-import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from runtime.errors import sendable
 from runtime.isolated import CONTEXT, PATIENCE, end_with_caller
 from runtime.processes import world
 from runtime.threads import n_cores
@@ -133,10 +133,5 @@ def _attempt(content: bytes) -> tuple[Exception, str] | None:
         function, arguments = pickle.loads(content)
         function(*arguments)
     except Exception as error:
-        trace = traceback.format_exc()
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            return RuntimeError(f"{type(error).__name__}: {error}"), trace
-        return error, trace
+        return sendable(error)
     return None

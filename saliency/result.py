@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from runtime.arrays import npz_file
+from runtime.arrays import read_npz
 from runtime.errors import UserError
 from runtime.files import whole_file
 from runtime.names import readable
@@ -89,9 +89,8 @@ class ClipResult:
     def read(cls, path: Path) -> "ClipResult":
         """Read saliency.npz. ValueError, with the reason, if the file is damaged or holds something else."""
         try:
-            with npz_file(path) as arrays:
-                content = {name: arrays[name] for name in arrays.files}
-        except ValueError as error:
+            content = read_npz(path)
+        except UserError as error:
             raise UserError(f"{path} cannot be read ({error}); compute it again") from error
         inputs = {name: content.pop(name, None) for name in INPUTS}
         shape, others = _input_shape(path, inputs["frames"], inputs["features"]), []
@@ -131,14 +130,12 @@ def _is_map(values: np.ndarray, shape: tuple[int, ...]) -> bool:
 def flow_of_same_frames(path: Path, frames: np.ndarray) -> np.ndarray | None:
     """Return the optical flow (T-1, H, W) in a saliency.npz if it holds exactly these frames (T, H, W), else None."""
     try:
-        with npz_file(path) as arrays:
-            if not np.array_equal(arrays["frames"], frames):
-                return None
-            flow = arrays["flow"]
-    except ValueError:
+        arrays = read_npz(path, ["frames", "flow"])
+    except UserError:
         return None
+    flow = arrays["flow"]
     same = flow.shape == (len(frames) - 1, *frames.shape[1:]) and flow.dtype == np.float32
-    return flow if same else None
+    return flow if same and np.array_equal(arrays["frames"], frames) else None
 
 
 def _is_decision(arrays: dict[str, np.ndarray], length: int) -> bool:

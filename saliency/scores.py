@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.checks import check_scores
+from model.scores import class_logits, class_probabilities
 from runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,9 +17,10 @@ SCORES = ("logit", "probability")
 def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
     """Return the logit or the probability of class `target` for each row of scores: (B, classes) -> (B,).
 
+    Of one score per clip, (B, 1), class 1 has the score itself and class 0 its negative, see model/scores.py.
     ValueError if `score` is not one of SCORES, the scores have another shape or the target is not one of the classes.
     """
     check_scores(scores, target)
     if score not in SCORES:
         raise UserError(f"unknown score {score!r}; known are: {', '.join(SCORES)}")
-    return (scores.softmax(-1) if score == "probability" else scores)[:, target]
+    return (class_probabilities(scores) if score == "probability" else class_logits(scores))[:, target]

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from runtime.errors import UserError
 from runtime.names import readable
 from saliency.averages import summarise
 from saliency.baselines import BASELINES
@@ -66,8 +67,8 @@ def checked_profile(metrics: Any, path: Path) -> dict[str, float | None]:
     return metrics
 
 
-def _other_form(path: Path) -> ValueError:
-    return ValueError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
+def _other_form(path: Path) -> UserError:
+    return UserError(f"{path} does not hold the metrics of a clip; remove {path.parent} and run again")
 
 
 def _is_row(row: Any) -> bool:

@@ -45,7 +45,7 @@ TRAINING = [
     ("--video_path {bad}/fewer", "holds 6 images, but its n_frames file says 9"),
     ("--backbone resnet19", "unknown backbone 'resnet19'; known are: "),
     ("--backbone_weights {bad}/nowhere.pth", "give 'imagenet', 'none' or an existing path"),
-    ("--backbone_weights {bad}/text.pth", "is not a state dict"),
+    ("--backbone_weights {bad}/text.pth", "is not a checkpoint that torch can load safely"),
     ("--backbone_weights {good}/best.pth --backbone mobilenet_v2", "does not fit this backbone"),
     ("--sample_size 1", "cannot take frames of that size"),
     ("--sample_size 1000000", "more than the limit of 1024 MiB; give fewer or smaller frames"),

@@ -71,3 +71,22 @@ def three():
 
 def vector():
     return nn.Sequential(clips(), nn.Flatten(0))
+
+
+class OneScore(FrameModel):
+    """One score per clip, whose size grows with the pixels."""
+
+    def __init__(self, sigmoid=False):
+        super().__init__(encoder(), nn.Sequential(Mean(1), nn.Sigmoid()) if sigmoid else Mean(1))
+
+
+def logit():
+    return OneScore()
+
+
+def probability():
+    return OneScore(sigmoid=True)
+
+
+def logit_of_clips():
+    return nn.Sequential(clips(), nn.Linear(2, 1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.video import read_masks
-from runtime.arrays import npz_file
+from runtime.arrays import read_npz
 from saliency.result import ClipResult, flow_of_same_frames
 
 CENTRAL = b"PK\x01\x02"  # begins the entry of a member in the directory at the end of a zip file
@@ -52,8 +52,7 @@ KINDS = ("version", "encrypted", "compression", "no end of header", "too large",
 
 
 def read(path):
-    with npz_file(path) as arrays:
-        return arrays["masks"]
+    return read_npz(path, ["masks"])["masks"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

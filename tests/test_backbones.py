@@ -79,7 +79,7 @@ def test_weights_load_with_and_without_classifier_prefix_and_checkpoint(saved, f
 @pytest.mark.parametrize("file, sentence", [
     ("incomplete", r"does not fit .*: 1 weights are missing and 0 have another shape \(first: features.0.bias\)"),
     ("list", "does not fit this backbone: 50 weights are missing"), ("numbers", "50 weights are missing"),
-    ("pickled", "is not a state dict that torch can load"), ("text", "is not a state dict that torch can load safely"),
+    ("pickled", "is not a checkpoint that torch can load safely"), ("text", "is not a checkpoint that torch can load"),
 ])
 def test_wrong_weights_are_refused_in_a_sentence(saved, file, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:

@@ -7,6 +7,7 @@ import pytest
 
 from data.clips import Clip
 from runtime.clip_runs import explain_clips, map_clips, read_or_warn, result_folder
+from runtime.errors import UserError
 from runtime.files import write_json
 from saliency.summary import checked_methods
 
@@ -15,7 +16,7 @@ CLIPS = [Clip("a", "walking", "testing", None), Clip("b", None, None, None), Cli
 
 def read(clip):
     if clip.name == "bad":
-        raise ValueError("image 3 is not whole")
+        raise UserError("image 3 is not whole")
     return f"content of {clip.name}"
 
 

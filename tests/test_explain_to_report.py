@@ -69,7 +69,7 @@ def test_the_page_tells_how_it_was_made(tmp_path):
     ({"labels": ["walking", "jogging"]}, "'jogging' is none of the classes"),
     ({"target": "jogging"}, "'jogging' is none of the classes walking, running"),
     ({"target": "label"}, "a clip has none"), ({"methods": ["magic"]}, "known are: gradient"),
-    ({"classes": ["one", "two", "three"]}, "3 names of classes were given, but the model has 2 scores"),
+    ({"classes": ["one", "two", "three"]}, "3 names of classes were given, but the model tells 2 apart"),
     ({"clips": [np.zeros((6, 32, 32), np.uint8)]}, r"uint8 \(6, 32, 32\); give frames"),
     ({"clips": ["walk.avi"]}, "clip001 is a str"), ({"clips": [torch.zeros(6, 3, 32, 32).byte()]}, "floating-point"),
 ])

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from runtime import isolated
+from runtime.errors import UserError, told
 from runtime.isolated import IsolatedCalls, run_isolated
 from tests.clock import hang, stop_clock
 from tests.passing import abort
@@ -26,7 +28,9 @@ def misbehave(what):
     if what == "hang":
         hang()
     if what == "value":
-        raise ValueError("no\nframes")
+        raise UserError("no\nframes")
+    if what == "memory":
+        raise MemoryError
     if what == "bug":
         raise KeyError("x")
     if what == "exit":
@@ -36,7 +40,7 @@ def misbehave(what):
 
 def test_a_dying_worker_costs_only_its_item(monkeypatch):
     stop_clock(monkeypatch, lambda item: item == "hang")
-    items = ["a", "abort", "b", "hang", "value", "bug", "killed", "exit", "c"]
+    items = ["a", "abort", "b", "hang", "value", "memory", "killed", "exit", "c"]
     outcomes = {item: (result, error) for item, result, error in run_isolated(misbehave, items, 3, 0.7)}
     assert outcomes == {
         "a": ("A", None), "b": ("B", None), "c": ("C", None),
@@ -45,8 +49,15 @@ def test_a_dying_worker_costs_only_its_item(monkeypatch):
         "exit": (None, "the process working on it died (exit status 3)"),
         "hang": (None, "took longer than 0.7 seconds"),
         "value": (None, "no frames"),
-        "bug": (None, "KeyError: 'x'"),
+        "memory": (None, told(MemoryError())),
     }  # fmt: skip
+    assert not multiprocessing.active_children()
+
+
+def test_a_fault_of_ours_is_raised_and_ends_all_processes():
+    with pytest.raises(KeyError, match="x") as caught:
+        list(run_isolated(misbehave, ["bug", "hang"], 2, 600))
+    assert "in misbehave" in str(caught.value.__cause__)  # the traceback in the other process
     assert not multiprocessing.active_children()
 
 
@@ -92,10 +103,15 @@ def test_calls_of_one_process(monkeypatch):
     call = IsolatedCalls(Counter, 600)
     (first, process), (second, same) = call("a"), call("b")
     assert (first, second) == (1, 2) and process == same != os.getpid()
-    for what, reason in (("abort", "Aborted"), ("value", "no frames"), ("bug", "KeyError: 'x'"), ("exit", "status 3")):
-        with pytest.raises(ValueError, match=reason):
+    for what, reason in (("abort", "Aborted"), ("value", "no frames"), ("exit", "status 3")):
+        with pytest.raises(UserError, match=reason):
             call(what)
         assert call("a")[0] == 1  # a new process
+    with pytest.raises(KeyError, match="x"):
+        call("bug")
+    assert call("a")[0] == 1
+    with pytest.raises(UserError, match="no frames"):
+        IsolatedCalls(partial(misbehave, "value"), 600)("a")  # where the function is made
     call.time_limit = 0.01
     with pytest.raises(ValueError, match=r"made no progress for 0\.01 seconds"):
         call("hang")

@@ -171,7 +171,7 @@ def test_a_hostile_file_still_runs_nothing(own, tmp_path):
         torch.save(content | {"losses": [np.float64(1), evil]}, tmp_path / f"{number}.pth")
         with pytest.raises(ValueError, match="is not a checkpoint that torch can load safely"):
             load_model(tmp_path / f"{number}.pth")
-        with pytest.raises(ValueError, match="is not a state dict that torch can load safely"):
+        with pytest.raises(ValueError, match="is not a checkpoint that torch can load safely"):
             build_backbone("squeezenet1_1", tmp_path / f"{number}.pth")
     assert not (tmp_path / "trace").exists()
     assert not {name for name in SAFE if name in torch.serialization.get_safe_globals()}

@@ -18,7 +18,6 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,10 +40,10 @@ PERSONS = range(1, 26)
 MISSING = {"person13_handclapping_d3_uncomp.avi"}  # KTH has no such video
 MAX_ARCHIVE = 2 << 30  # bytes; the official archives have up to 250 MB
 MAX_VIDEO = 64 << 20  # bytes; the official videos have a few MB
-# Exceptions of a server that cannot be reached, of a connection that breaks, and of reading a damaged archive.
+# Exceptions of a server that cannot be reached, and of a connection that breaks.
 UNREACHABLE = (urllib.error.URLError, http.client.InvalidURL, OverflowError)
 BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)
+HARMFUL = "not a complete and harmless zip archive"
 BY_HAND = "copy the videos into data/raw_dataset/kth_data/<class>/ by hand or make some with utils/synthesize_kth.py"
 TERMS = """The KTH videos are free for non-commercial use. Cite: C. Schuldt, I. Laptev and B. Caputo, Recognizing human
 actions: a local SVM approach, ICPR 2004."""
@@ -114,23 +113,29 @@ def check_archive(path: Path, action: str) -> dict[str, zipfile.ZipInfo]:
     Decompresses every member and compares it with its checksum. Raises ValueError if the archive is truncated, damaged
     or no zip archive, or if a member is a link, lies outside its folder or is larger than a KTH video.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = member.filename
-                if re.search(r"^[/\\]|:|\.\.", name) or stat.S_ISLNK(member.external_attr >> 16):
-                    raise UserError(f"{name!r} is a link or lies outside the folder of the archive")
-                if member.file_size > MAX_VIDEO:
-                    raise UserError(f"{name!r} has {member.file_size} bytes, more than any KTH video")
-            if damaged := archive.testzip():
-                raise UserError(f"its member {damaged!r} is damaged")
-            members = {Path(member.filename).name: member for member in archive.infolist()}
-    except DAMAGED as error:
-        raise UserError(f"not a complete and harmless zip archive: {error}") from error
-    videos = {name: member for name, member in members.items() if name in video_names(action)}
+    members = _from_archive(path, zipfile.ZipFile.infolist)
+    for member in members:
+        name = member.filename
+        if re.search(r"^[/\\]|:|\.\.", name) or stat.S_ISLNK(member.external_attr >> 16):
+            raise UserError(f"{HARMFUL}: {name!r} is a link or lies outside the folder of the archive")
+        if member.file_size > MAX_VIDEO:
+            raise UserError(f"{HARMFUL}: {name!r} has {member.file_size} bytes, more than any KTH video")
+    if damaged := _from_archive(path, zipfile.ZipFile.testzip):
+        raise UserError(f"{HARMFUL}: its member {damaged!r} is damaged")
+    names, by_name = video_names(action), {Path(member.filename).name: member for member in members}
+    videos = {name: member for name, member in by_name.items() if name in names}
     if not videos:
         raise UserError(f"it holds no video named personPP_{action}_dS_uncomp.avi")
     return videos
+
+
+def _from_archive(path: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
+    """Return read(archive); UserError if the archive is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read(archive)
+    except Exception as error:  # zipfile and what it uses raise many kinds for damaged bytes
+        raise UserError(f"{HARMFUL}: {error}") from error
 
 
 def unpack(path: Path, videos: dict[str, zipfile.ZipInfo], folder: Path) -> int:
@@ -155,7 +160,7 @@ def download(name: str, check: Callable[[Path], Any], args: argparse.Namespace) 
     try:
         fetch(url, part, args.timeout, args.retries)
         return part, check(part)
-    except ValueError as error:
+    except UserError as error:
         size = _size(part)
         part.unlink(missing_ok=True)
         raise UserError(f"{url} gave {size} useless bytes: {error}; they were deleted, run the same command "

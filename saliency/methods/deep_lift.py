@@ -9,6 +9,7 @@ Important Features Through Propagating Activation Differences", ICML 2017.
 import torch
 from torch import nn
 
+from model.scores import class_logits
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.methods import check_head
@@ -32,7 +33,10 @@ def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int
 
     def explained(part):
         scores = class_scores_by(rules, model, Pair(part, reference))
-        scores = rules.softmax(scores, -1) if score == "probability" else scores
+        if score == "probability" and scores.value.shape[-1] == 1:
+            scores = rules.bend("sigmoid", rules.linear(class_logits, scores))
+        elif score == "probability":
+            scores = rules.softmax(scores, -1)
         return target_score(scores.value, target)
 
     return lambda sequences: (sequences - reference) * slopes_of(model, explained, sequences)

@@ -18,6 +18,7 @@ from model.checks import check_clip
 from model.contract import class_scores
 from model.own import weights_digest
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
+from model.scores import class_probabilities, n_classes
 from runtime.errors import UserError
 from runtime.files import sole_writer, whole_folder, write_csv, write_json
 from runtime.names import readable
@@ -130,8 +131,8 @@ def _probabilities(model: nn.Module, clip: torch.Tensor, classes: Sequence[str],
     """Return the probabilities (classes,) of a clip; ValueError if the model has other classes or overflows."""
     with untouched(model):
         scores = class_scores(model, clip[None])[0]
-    if len(scores) != len(classes):
-        raise UserError(f"{len(classes)} names of classes were given, but the model has {len(scores)} scores")
+    if n_classes(scores) != len(classes):
+        raise UserError(f"{len(classes)} names of classes were given, but the model tells {n_classes(scores)} apart")
     if not torch.isfinite(scores).all():
         raise UserError(f"the model's scores of {name} are not finite; check its weights and the normalisation")
-    return scores.softmax(0).cpu().numpy()
+    return class_probabilities(scores).cpu().numpy()

@@ -10,6 +10,7 @@ clip is in memory at a time.
 
 from pathlib import Path
 
+from runtime.errors import UserError
 from runtime.files import read_json, whole_file
 from runtime.progress import each
 from saliency.baselines import BASELINES
@@ -117,7 +118,7 @@ def _from_file(path, problems, what, function, *more):
     """Return function(result of a file, *more). If that fails, add a sentence about `what` to `problems`."""
     try:
         return function(ClipResult.read(path), *more)
-    except ValueError as error:
+    except UserError as error:
         problems.append(f"{path.parent.name}: The {what} cannot be shown. {error}.")
         return None
 
@@ -138,7 +139,7 @@ def _json(path, problems):
     """Return the object in a JSON file, or an empty one if the file does not exist or cannot be read."""
     try:
         content = read_json(path) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         problems.append(str(error))
         content = {}
     return content if isinstance(content, dict) else {}

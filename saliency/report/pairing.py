@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from runtime.errors import UserError
 from runtime.files import read_json
 from runtime.recipe import WEIGHTS
 
@@ -13,7 +14,7 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     """Return the content of opts.json in a result folder, or an empty dictionary if there is none that can be read."""
     try:
         content = read_json(folder / "opts.json")
-    except (OSError, ValueError):
+    except (OSError, UserError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -151,7 +151,7 @@ def decide(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logi
     curves = prefixes(encoded)
     return _on_cpu(Decision(
         len(clip), encoded.score_of_clip, encoded.score_of_empty, encoded.difference, encoded.still, target,
-        int(encoded.clip_scores.argmax()), shapley, found, curves, encoded.encodings, encoded.passes))
+        encoded.predicted, shapley, found, curves, encoded.encodings, encoded.passes))
 
 
 def _on_cpu(value: Any) -> Any:

@@ -7,6 +7,7 @@ from torch import nn
 
 from model.checks import check_clip, has_encoder
 from model.contract import encodes_apart
+from model.scores import class_logits
 from runtime.errors import UserError
 from saliency.fills import background
 from saliency.gradient import encode_frames, untouched
@@ -44,7 +45,7 @@ class EncodedClip:
 
     @torch.no_grad()
     def class_scores(self, sequences: torch.Tensor) -> torch.Tensor:
-        """Return the class scores (logits) of sequences of features: (N, L, D) -> (N, classes), float64."""
+        """Return the scores of sequences of features as the model gives them: (N, L, D) -> (N, classes), float64."""
         self.passes += len(sequences)
         with untouched(self.model):
             return torch.cat([self.model.classify(part).double() for part in sequences.split(BATCH)])
@@ -72,6 +73,11 @@ class EncodedClip:
     def clip_scores(self) -> torch.Tensor:
         """The class scores of the clip, (classes,)."""
         return self.class_scores(self.features[None])[0]
+
+    @property
+    def predicted(self) -> int:
+        """The index of the most probable class of the clip."""
+        return int(class_logits(self.clip_scores).argmax())
 
     @cached_property
     def empty_scores(self) -> torch.Tensor:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from model.scores import class_logits
 from saliency.when.encoded import EncodedClip
 
 SHARE = 0.9  # of S(all) - S(none), which a sufficient interval keeps and the loss of a necessary one takes
@@ -76,7 +77,7 @@ def intervals(encoded: EncodedClip, segment: int | None = None) -> Intervals:
         scores = encoded.class_scores_of(shown[name])  # (N, classes)
         drop[name] = table(encoded.score_of_clip - encoded.explained(scores))
         lost[name] = drop[name] / difference
-        flipped[name] = table(scores.argmax(1) != encoded.clip_scores.argmax())
+        flipped[name] = table(class_logits(scores).argmax(1) != encoded.predicted)
     needed = {name: shortest((lost[name] >= SHARE) | flipped[name], size, length) for name in CHANGES}
     return Intervals(kept, drop, lost, flipped, shortest(kept >= SHARE, size, length), needed, size)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from model.scores import class_probabilities
+from saliency.state import untouched
 from saliency.when.encoded import EncodedClip
 
 
@@ -28,13 +30,22 @@ class Prefixes:
 def prefixes(encoded: EncodedClip) -> Prefixes:
     """Return the class probabilities of a clip after each of its frames."""
     length, steps = len(encoded), encoded.steps
-    padded = encoded.class_scores_of(torch.where(steps <= steps[:, None], steps, length)).softmax(1)
-    empty = encoded.empty_scores.softmax(0)
-    try:
-        shorter = torch.cat([encoded.class_scores_of(steps[None, :t]) for t in range(1, length + 1)]).softmax(1)
-    except (RuntimeError, ValueError, IndexError):  # the head takes clips of this length only
-        shorter = torch.full_like(padded, float("nan"))
+    padded = class_probabilities(encoded.class_scores_of(torch.where(steps <= steps[:, None], steps, length)))
+    empty = class_probabilities(encoded.empty_scores)
+    shorter = torch.full_like(padded, float("nan"))
+    if _takes_one_frame(encoded):  # otherwise the head takes clips of this length only
+        shorter = class_probabilities(torch.cat([encoded.class_scores_of(steps[None, :t])
+                                                 for t in range(1, length + 1)]))
     return Prefixes(padded, shorter, empty, decided(padded, empty), decided(shorter, empty))
+
+
+def _takes_one_frame(encoded: EncodedClip) -> bool:
+    try:
+        with untouched(encoded.model), torch.no_grad():
+            encoded.model.classify(encoded.features[None, :1])
+    except Exception:  # the head of a user may raise anything
+        return False
+    return True
 
 
 def decided(curve: torch.Tensor, empty: torch.Tensor) -> int | None:

@@ -1,0 +1,176 @@
+"""Networks with one score per clip: it is the logit of the second of two classes."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from data.clips import find_clips, load_frames
+from model.adapters import FrameModel
+from model.checkpoint import ModelInfo
+from model.cnn_lstm import CNNLSTM
+from model.own import OwnModel
+from model.prediction import ONE_SCORE, warn_of_sigmoid
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
+from model.scores import class_probabilities
+from runtime.files import read_json
+from saliency.fills import background
+from saliency.gradient import frame_gradient
+from saliency.methods import FEATURE_METHODS, attribute
+from saliency.report import explain_to_report
+from saliency.scores import target_score
+from saliency.when import decide
+from tests import own_nets
+from tests.runs import data_options, refused, run_command, saved, table
+from tests.tiny_data import CLIP, DURATION, SIZE
+
+SIZES = ["--sample_size", SIZE, "--sample_duration", DURATION]
+
+
+class Sum(nn.Module):
+    """The score is the sum of the features of a clip, minus 2."""
+
+    def forward(self, features):
+        return features.sum((1, 2))[:, None] - 2  # (B, 1)
+
+
+def sums():
+    """Return a one-score model of the sum of all pixels."""
+    return FrameModel(nn.Flatten(), Sum())
+
+
+@pytest.fixture
+def nets(tmp_path):
+    return shutil.copy(own_nets.__file__, tmp_path / "nets.py")
+
+
+def options(data, nets, function, results, *more):
+    return [*data_options(data), "--model", f"{nets}:{function}", *SIZES, "--clips", CLIP, "--result_path", results,
+            *more]
+
+
+def score_of_clip(data, nets, function):
+    """Return the one score of a network of the user for CLIP."""
+    _, clips, _ = find_clips(data.annotation, data.images, names=[CLIP])
+    tensor = normalise(load_frames(clips[0], DURATION, SIZE), IMAGENET_MEAN, IMAGENET_STD)
+    with torch.no_grad():
+        return OwnModel.parse(f"{nets}:{function}").build(2).eval()(tensor[None])[0, 0]
+
+
+def test_the_scores_and_probabilities_of_the_two_classes():
+    scores = torch.tensor([[2.0], [-0.5]])
+    assert target_score(scores, 1).tolist() == [2.0, -0.5] and target_score(scores, 0).tolist() == [-2.0, 0.5]
+    torch.testing.assert_close(class_probabilities(scores), torch.cat([(-scores).sigmoid(), scores.sigmoid()], 1))
+    for target in (0, 1):
+        assert target_score(scores, target, "probability").equal(class_probabilities(scores)[:, target])
+    with pytest.raises(ValueError, match="class 2 was given as the target, but the model has 2 classes"):
+        target_score(scores, 2)
+
+
+def test_a_hundred_classes_are_as_before():
+    scores = torch.randn(3, 100)
+    assert class_probabilities(scores).equal(scores.softmax(-1))
+    assert target_score(scores, 99).equal(scores[:, 99])
+
+
+def test_the_gradient_of_the_probability_by_hand():
+    clip = torch.full((2, 1, 2, 2), 0.125)  # sum 1, score -1
+    slope = torch.tensor(-1.0).sigmoid() * torch.tensor(1.0).sigmoid()
+    for target, sign in ((1, 1.0), (0, -1.0)):
+        assert frame_gradient(sums(), clip, target).eq(sign).all()
+        torch.testing.assert_close(frame_gradient(sums(), clip, target, "probability"),
+                                   torch.full_like(clip, sign * float(slope)))
+
+
+def test_when_a_model_with_one_score_decided():
+    """The third frame makes the score positive; without it the prediction is the first class."""
+    clip = torch.zeros(5, 1, 2, 2)
+    clip[2] = 1.0  # sum 4, score 2; the background has the score -2
+    decision = decide(sums(), clip, 1, "probability")
+    assert decision.predicted == 1 and decision.score_of_clip == pytest.approx(float(torch.tensor(2.0).sigmoid()))
+    assert decision.prefixes.decided == 3 and decision.prefixes.padded.shape == (5, 2)
+    torch.testing.assert_close(decision.prefixes.padded[:, 1], torch.tensor([-2.0, -2, 2, 2, 2]).sigmoid().double())
+    assert decision.intervals.flipped["background"][2, 2] and not decision.intervals.flipped["background"][0, 1]
+    assert decision.intervals.necessary["background"] == (3, 3)
+
+
+@pytest.mark.parametrize("score", ["logit", "probability"])
+@pytest.mark.parametrize("target", [0, 1])
+def test_deep_lift_is_complete(score, target):
+    torch.manual_seed(1)
+    model = CNNLSTM(1, "squeezenet1_1", head="lstm", hidden_size=4, feature_size=3, classifier_size=4).double().eval()
+    clip = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    found = attribute(FEATURE_METHODS["deep_lift"], model, clip, target, score=score).map
+    with torch.no_grad():
+        features = model.encode(clip[None])
+        reference = background(features[0]).expand_as(features)
+        ends = target_score(model.classify(torch.cat([features, reference])), target, score)
+    torch.testing.assert_close(found.sum(), ends[0] - ends[1])
+    if score == "logit":
+        lrp = attribute(FEATURE_METHODS["lrp"], model, clip, target)
+        torch.testing.assert_close(lrp.map.sum() + lrp.facts["kept"], ends[0])
+
+
+def test_the_command_lines(data_set, nets, tmp_path, capsys):
+    probability = float(score_of_clip(data_set, nets, "logit").sigmoid())
+    run_command("inference", *options(data_set, nets, "logit", tmp_path / "inference"))
+    row = table(tmp_path / "inference" / "predictions.csv")[0]
+    assert float(row["walking"]) == pytest.approx(probability, abs=1e-5)  # the labels are running, walking
+    assert float(row["running"]) == pytest.approx(1 - probability, abs=1e-5)
+    given = options(data_set, nets, "logit", tmp_path / "frame_saliency", "--score", "probability")
+    run_command("frame_saliency", *given, "--target", "walking", "--deletion", "--sanity", "--sanity_draws", 1, "--tsr",
+                "--tsr_patch", 16, "--compare", "freeze", "--no_overlay")
+    arrays = saved(tmp_path / "frame_saliency" / "walking" / CLIP)
+    assert arrays["probability"] == pytest.approx(probability, abs=1e-5)
+    assert arrays["gradient"].max() > 0 and arrays["tsr"].max() > 0 and arrays["when_prefix_padded"].shape[1] == 2
+    assert arrays["when_prefix_padded"][-1, 1] == pytest.approx(probability, abs=1e-5)
+    metrics = read_json(tmp_path / "frame_saliency" / "metrics.json")["clips"][CLIP]
+    assert metrics["gradient"]["deletion_frame_auc"] is not None
+    run_command("feature_saliency", *options(data_set, nets, "logit", tmp_path / "feature_saliency"))
+    assert np.abs(saved(tmp_path / "feature_saliency" / "walking" / CLIP)["gradient"]).max() > 0
+    assert "(1.00)" not in capsys.readouterr().out + (tmp_path / "frame_saliency" / "report.html").read_text()
+
+
+def test_a_network_of_whole_clips(data_set, nets, tmp_path):
+    run_command("frame_saliency", *options(data_set, nets, "logit_of_clips", tmp_path), "--layout", "BCTHW", "--score",
+                "probability", "--method", "integrated_gradients", "--path_points", 2, "--no_when", "--no_overlay")
+    arrays = saved(tmp_path / "walking" / CLIP)
+    assert arrays["gradient"].max() > 0 and 0 < arrays["probability"] < 1 and arrays["integrated_gradients"].max() > 0
+
+
+@pytest.mark.parametrize("script", ["inference", "frame_saliency", "feature_saliency"])
+def test_one_name_is_refused(data_set, nets, tmp_path, capsys, script):
+    line = refused(capsys, script, "--model", f"{nets}:logit", *SIZES, "--classes", "running", "--video",
+                   data_set.video, "--result_path", tmp_path / "results")
+    assert "one score per clip, which is the logit of the second of two classes, but --classes names running;" in line
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("script", ["inference", "frame_saliency", "feature_saliency"])
+def test_a_network_that_applies_the_sigmoid_itself(data_set, nets, tmp_path, capsys, script):
+    given = [*data_options(data_set), "--model", f"{nets}:probability", *SIZES, "--limit", 2, "--result_path", tmp_path]
+    run_command(script, *given)
+    told = [line for line in capsys.readouterr().err.splitlines() if "apply the sigmoid itself" in line]
+    assert len(told) == 1 and told[0].startswith("warning: ")
+
+
+@pytest.mark.parametrize(("scores", "told"), [
+    ([0.2, 0.3, 0.1, 0.9], True), ([0.2, 0.3, 0.0, 1.0], True), ([0.2, 0.3, 0.1, 1.1], False),
+    ([-0.2, 0.3, 0.1, 0.9], False), ([0.2, 0.3], False), (None, False)])  # the first two are of noise
+def test_only_scores_that_all_lie_in_0_to_1_are_suspect(recwarn, scores, told):
+    config = {} if scores is None else {ONE_SCORE: scores}
+    warn_of_sigmoid(ModelInfo("nets.py:build", config, ["a", "b"], 8, 3, [0.5] * 3, [0.5] * 3))
+    assert len(recwarn) == told
+
+
+def test_the_page_from_python(tmp_path):
+    clips = [torch.randn(4, 3, 12, 12) / 200 for _ in range(2)]
+    explain_to_report(sums(), clips, ["walking", "running"], tmp_path / "new", target="running",
+                      score="probability")
+    arrays = saved(tmp_path / "new" / "video" / "clip001")
+    assert arrays["probability"] == pytest.approx(float((clips[0].sum() - 2).sigmoid()))
+    assert arrays["gradient"].max() > 0
+    with pytest.raises(ValueError, match="1 names of classes were given, but the model tells 2 apart"):
+        explain_to_report(sums(), clips, ["running"], tmp_path / "other")
