@@ -267,6 +267,8 @@ def summarise_run(args, rows, checks):
     write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
     save_figures({"methods": summary.bars(over_clips)}, folder, args.figure_format)
     print(summary.tables(over_clips))
+    for sentence in summary.zero_maps(over_clips):
+        opts.warn(sentence)
     if args.sanity:
         save_figures(summary.sanity_pictures(checks), folder, args.figure_format)
         print(summary.sanity_tables(checks))

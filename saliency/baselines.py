@@ -3,14 +3,19 @@
     random_map(frames.shape)         # agrees with the motion by chance only
     centre_map(frames.shape)         # knows where people usually walk
     frame_difference(frames)         # knows where this clip changes
+    over_blocks(frame_difference(frames), 10)       # the same in the patches of TSR, or in the blocks of an occlusion
 """
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from runtime.errors import UserError
 from saliency.flow import grey
 
-BASELINES = ("random", "centre", "frame_difference")  # their names in tables and files
+PATCHES, BLOCKS = "frame_difference_patches", "frame_difference_blocks"  # only beside a map that is made of these
+BASELINES = ("random", "centre", "frame_difference", PATCHES, BLOCKS)  # their names in tables and files
 
 
 def random_map(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -43,3 +48,20 @@ def frame_difference(frames: np.ndarray) -> np.ndarray:
         return np.zeros_like(frames)
     difference = np.abs(np.diff(frames, axis=0))
     return np.concatenate([difference, difference[-1:]])
+
+
+def over_blocks(maps: np.ndarray, pixels: int, frames: int = 1) -> np.ndarray:
+    """Return the mean of maps (T, H, W) in each block of TSR or occlusion_block, at all pixels of the block."""
+    for axis, side in enumerate((frames, pixels, pixels)):
+        starts = np.arange(0, maps.shape[axis], side)
+        sizes = np.diff(starts, append=maps.shape[axis])
+        means = np.add.reduceat(maps, starts, axis) / np.expand_dims(sizes, tuple({0, 1, 2} - {axis}))
+        maps = np.repeat(means, sizes, axis).astype(np.float32)
+    return maps
+
+
+def blocks_of(facts: Mapping[str, Any], methods: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return {PATCHES or BLOCKS: (pixels, frames)} of the methods whose maps are made of such, by the facts saved."""
+    sizes = {name: [int(facts[key]) for key in (f"{name}_patch", f"{name}_patch_frames") if key in facts]
+             for name in methods}
+    return {BLOCKS if len(size) > 1 else PATCHES: tuple(size) for size in sizes.values() if size}

@@ -1,10 +1,11 @@
 """Run attribution methods on a clip, and measure how well their maps agree with the motion and the person.
 
     found = explain(model, clip, target, ["gradient", "tsr"], options={"tsr": {"patch": 10}})
-    rows = measure(found.maps, frames, flow, masks)    # {"gradient": {"auc_flow_frame": ...}, ..., "random": {...}}
+    rows = measure(found.maps, frames, flow, masks, facts=found.facts)    # {"gradient": {"auc_flow_frame": ...}, ...}
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 from runtime.errors import UserError
-from saliency.baselines import BASELINES, centre_map, frame_difference, random_map
+from saliency.attribution import is_time_only
+from saliency.baselines import blocks_of, centre_map, frame_difference, over_blocks, random_map
 from saliency.lengths import padded, true_frames
 from saliency.methods import METHODS, Method, attribute, check_method
 from saliency.metrics import map_metrics
@@ -54,10 +56,9 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     for name in methods:
         attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))
         attribution = padded(attribution, len(clip), total)
-        sigma = 0.0 if attribution.time_only else smooth
-        found.maps[name] = blur(attribution.map.cpu().numpy(), sigma)
+        found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
         if attribution.evidence is not None:
-            found.evidence[name] = blur(attribution.evidence.cpu().numpy(), sigma)
+            found.evidence[name] = blur(attribution.evidence.cpu().numpy(), smooth)
         if attribution.time_only:
             found.facts[f"{name}_time_only"] = 1.0  # see saliency.attribution.is_time_only
         found.arrays.update({key: value.cpu().numpy() for key, value in attribution.arrays.items()})
@@ -66,30 +67,38 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
 
 
 def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur each of the maps (T, H, W) with a Gaussian of `sigma` pixels; 0 leaves the maps as they are."""
-    maps = np.asarray(maps, dtype=np.float32)
-    return np.stack([cv2.GaussianBlur(each, (0, 0), sigma) for each in maps]) if sigma else maps
+    """Blur each of the maps (T, H, W) with a Gaussian of `sigma` pixels; 0, or a constant map, changes nothing."""
+    maps = np.array(maps, dtype=np.float32)
+    for each in maps:
+        if sigma and each.min() != each.max():
+            each[:] = cv2.GaussianBlur(each, (0, 0), sigma)
+    return maps
 
 
 def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
             mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0,
-            length: int | None = None) -> dict[str, dict[str, float]]:
+            length: int | None = None, facts: Mapping[str, Any] | None = None,
+            time_only: Collection[str] = ()) -> dict[str, dict[str, float]]:
     """Return saliency.metrics.map_metrics of each map and of each baseline: {method or baseline: {metric: number}}.
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
     smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map. length: the
-    number of true frames if the frames after them are padding, which no metric counts.
+    number of true frames if the frames after them are padding, which no metric counts. facts: those of the Explanation,
+    which say which maps are constant within a frame, and which consist of patches; frame difference averaged over the
+    same patches stands beside these. time_only: further maps, of your own, that are constant within a frame.
     """
+    facts = {f"{name}_time_only": 1.0 for name in time_only} | dict(facts or {})
     if length is not None:
         maps = {name: values[:length] for name, values in maps.items()}
         frames, flow, masks = frames[:length], flow[:length - 1], None if masks is None else masks[:length]
-    maps = maps | baseline_maps(frames, mean_flow, smooth, seed)
-    return {name: map_metrics(values, flow, masks) for name, values in maps.items()}
+    maps = maps | baseline_maps(frames, mean_flow, smooth, seed, blocks_of(facts, maps))
+    return {name: map_metrics(values, flow, masks, is_time_only(facts, name)) for name, values in maps.items()}
 
 
 def baseline_maps(frames: np.ndarray, mean_flow: np.ndarray | None = None, smooth: float = 0.0,
-                  seed: int = 0) -> dict[str, np.ndarray]:
-    """Return the baselines of saliency/baselines.py: {name: (T, H, W)}; arguments as in `measure`."""
-    maps = (random_map(frames.shape, seed), centre_map(frames.shape, mean_flow),
-            blur(frame_difference(frames), smooth))
-    return dict(zip(BASELINES, maps, strict=True))
+                  seed: int = 0, blocks: Mapping[str, tuple[int, int]] | None = None) -> dict[str, np.ndarray]:
+    """Return the baselines: {name: (T, H, W)}; blocks: result of `blocks_of`, other arguments as in `measure`."""
+    difference = frame_difference(frames)
+    averaged = {name: over_blocks(difference, *block) for name, block in (blocks or {}).items()}
+    return {"random": random_map(frames.shape, seed), "centre": centre_map(frames.shape, mean_flow),
+            **{name: blur(each, smooth) for name, each in ({"frame_difference": difference} | averaged).items()}}

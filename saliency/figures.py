@@ -5,8 +5,7 @@
 
 Nothing here needs a display or pyplot. Frames are numbered from 1, like the image files. All frames of a clip share one
 colour scale. It ends at a high percentile, so that a few bright pixels do not darken the rest; the colour bar says so.
-The colours of lines are those of Okabe and Ito (2008), which colour-blind readers can tell apart; markers and hatches
-differ too.
+Colour-blind readers can tell the colours of lines apart (Okabe and Ito 2008); markers and hatches differ too.
 """
 
 import io
@@ -24,6 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, BboxImage
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, TransformedBbox
+
+from saliency.flow import moving_threshold
 
 PERCENTILE = 99.5  # where colour scales end
 MOST_FEATURES = 400  # rows of a heat map; with more, a row would be thinner than a pixel
@@ -178,7 +179,7 @@ def frame_grid(frames: np.ndarray, maps: np.ndarray, flow: np.ndarray, title: st
     """Draw three grids with a tile per frame: the frames, their maps, and the optical flow from each to the next.
 
     frames (T, H, W) uint8; maps (T, H, W); flow (T-1, H, W) in pixels per frame. map_name: label of the colour bar of
-    the maps. what: heading of the maps. The outline on the maps encloses flow above 1 pixel per frame.
+    the maps. what: heading of the maps. The outline on the maps encloses the moving pixels.
     """
     count, height, width = frames.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -199,9 +200,9 @@ def frame_grid(frames: np.ndarray, maps: np.ndarray, flow: np.ndarray, title: st
         _colour_bar(figure, image, unit, stack, cax=bar, orientation="horizontal")
         axes.set(xticks=[], yticks=[], title=name)
         axes.spines[:].set_visible(False)
-    if np.nanmax(flow, initial=0) > 1:
-        views[1].contour(np.nan_to_num(montage(flow, columns)), levels=[1], colors=COLOURS[5], linewidths=0.7)
-        views[1].set_title(f"{what} (outline: flow > 1)")
+    if np.nanmax(flow, initial=0) > (limit := moving_threshold(height)):
+        views[1].contour(np.nan_to_num(montage(flow, columns)), levels=[limit], colors=COLOURS[5], linewidths=0.7)
+        views[1].set_title(f"{what} (outline: flow > {limit:.2g})")
     views[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
     views[0].tick_params(length=0)
     views[0].set_ylabel("first frame of the row")

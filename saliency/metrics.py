@@ -1,11 +1,11 @@
-"""Metrics that compare a saliency map with where the motion or the person is. They need numpy only.
+"""Metrics that compare a saliency map with where the motion or the person is.
 
     row = map_metrics(saliency, flow, masks)               # one clip -> {"auc_flow_frame": 0.83, ...}
 
 Most names in a row have the form METRIC_REFERENCE_SPAN:
 
     METRIC      auc, nss, mass_accuracy, rank_accuracy compare with a binary reference; cc, sim with the flow magnitude
-    REFERENCE   flow: the pixels faster than 1 pixel per frame; mask: the pixels of the person, where they are known
+    REFERENCE   flow: the moving pixels (saliency.flow.moving_threshold); mask: the person's pixels, where known
     SPAN        frame: the mean over the frames that have a reference; clip: all pixels of the clip together
 
 The other names are:
@@ -13,17 +13,19 @@ The other names are:
     flow_share_SPAN, mask_share_SPAN    share of the pixels that the reference covers, which is the mass accuracy and
                                         rank accuracy of an uninformed map
     frames_with_reference   number of frames whose flow reference is neither empty nor full
-    frames_constant         number of these frames where the map is constant; the means leave them out
+    frames_constant         number of these frames where the map is constant; they count as chance
+    map_is_zero             1 if the map is 0 everywhere, else 0
     time_spearman_flow      Spearman correlation of the saliency per frame with the flow per frame
     time_auroc_visible      AUC of the saliency per frame as a score for the frames that show the person
     time_aup_visible, time_aur_visible      area under precision and under recall of the saliency per frame, likewise
     sparseness, time_sparseness     Gini index of the saliency of all pixels, and of the saliency per frame
     last_quarter_share      share of the saliency in the last quarter of the clip (0.25 if it is even over time)
-    peak_frame_moves        1 if something moves faster than 1 pixel per frame into or out of the frame with the most
-                            saliency, else 0
+    peak_frame_moves        1 if pixels move into or out of the frame with the most saliency, else 0
 
-A metric is NaN if the map or the reference is constant (this includes an empty or full reference and a blank map),
-empty or not finite. saliency.averages.summarise leaves NaN out of the means and counts it.
+All maps are measured in the same frames. A map that is constant where the reference is not has the value of chance: AUC
+0.5; NSS, CC and the correlation in time 0; accuracies and SIM those of a uniform map. A metric is NaN if chance has no
+value (AUP, AUR, sparseness), if the reference is constant, or if map or reference are not finite;
+saliency.averages.summarise counts it. A map that is the same all over each frame has the metrics over time only.
 """
 
 import inspect
@@ -35,8 +37,7 @@ import numpy as np
 from runtime.declare import load
 from runtime.errors import UserError
 from saliency.averages import finite_mean
-
-MOVING = 1.0  # pixels per frame; faster pixels form the binary flow reference
+from saliency.flow import moving_threshold
 
 ArrayMetric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -49,18 +50,19 @@ def _varies(values: np.ndarray) -> bool:
 def _metric(function: ArrayMetric) -> ArrayMetric:
     """Extend a metric of flat arrays to arrays of any shape.
 
-    The new function returns a float, or NaN if the map or the reference does not vary. It raises ValueError if their
-    shapes differ.
+    The new function returns a float, or NaN if the map is not finite or the reference does not vary. A constant map is
+    measured as a map of ones. ValueError if the shapes differ.
     """
     @wraps(function)
     def checked(saliency, reference):
         saliency, reference = np.asarray(saliency), np.asarray(reference)
         if saliency.shape != reference.shape:
             raise UserError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
-        if not (_varies(saliency) and _varies(reference)):
+        flat = _flat(saliency)
+        if flat is None or not _varies(reference):
             return float("nan")
         with np.errstate(invalid="ignore"):
-            return float(function(saliency.ravel().astype(np.float64), reference.ravel()))
+            return float(function(flat, reference.ravel()))
 
     return checked
 
@@ -83,7 +85,13 @@ def nss(saliency: np.ndarray, reference: np.ndarray) -> float:
 
     Peters, Iyer, Itti and Koch, Vision Research 2005.
     """
-    return (saliency[reference].mean() - saliency.mean()) / saliency.std()
+    return (saliency[reference].mean() - saliency.mean()) / (saliency.std() or 1.0)
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Return values (N,) scaled to sum 1, negative ones counted as 0; equal shares if none is positive."""
+    mass = np.maximum(values, 0)
+    return mass / mass.sum() if mass.any() else np.full(len(values), 1 / len(values))
 
 
 @_metric
@@ -93,8 +101,7 @@ def mass_accuracy(saliency: np.ndarray, reference: np.ndarray) -> float:
     Negative values count as 0. Chance is the share of the pixels that `reference` covers. Arras, Osman and Samek,
     CLEVR-XAI, Information Fusion 2022.
     """
-    mass = np.maximum(saliency, 0)
-    return mass[reference].sum() / mass.sum()
+    return _shares(saliency)[reference].sum()
 
 
 @_metric
@@ -156,7 +163,7 @@ def cc(saliency: np.ndarray, magnitude: np.ndarray) -> float:
 
     Bylinskii et al., "What do different evaluation metrics tell us about saliency models?", TPAMI 2019.
     """
-    return np.corrcoef(saliency, magnitude)[0, 1]
+    return np.corrcoef(saliency, magnitude)[0, 1] if np.ptp(saliency) else 0.0
 
 
 @_metric
@@ -166,14 +173,13 @@ def sim(saliency: np.ndarray, magnitude: np.ndarray) -> float:
     1 means equal. Negative values count as 0. Judd, Durand and Torralba, MIT-CSAIL-TR-2012-001; Bylinskii et al., TPAMI
     2019.
     """
-    mass, other = np.maximum(saliency, 0), np.maximum(magnitude, 0)
-    return np.minimum(mass / mass.sum(), other / other.sum()).sum()
+    return np.minimum(_shares(saliency), _shares(magnitude)).sum()
 
 
 @_metric
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Spearman's rank correlation: the Pearson correlation of the ranks. Equal values share their mean rank."""
-    return cc(_ranks(a), _ranks(b))
+    """Return Spearman's correlation: Pearson's of the ranks; equal values share their mean rank. NaN for a constant."""
+    return cc(_ranks(a), _ranks(b)) if np.ptp(a) else float("nan")
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -213,19 +219,22 @@ def _reference_metrics(name: str, maps: np.ndarray, references: np.ndarray,
 
 
 def _flat(values: np.ndarray) -> np.ndarray | None:
-    """Return values as a flat array of type float64, or None if they do not vary."""
-    return values.ravel().astype(np.float64) if _varies(values) else None
+    """Return values as a flat array of type float64, ones if they are constant, None if empty or not finite."""
+    if not (values.size and np.isfinite(values).all()):
+        return None
+    return values.ravel().astype(np.float64) if _varies(values) else np.ones(values.size)
 
 
 def _mean_over_frames(place: str, maps: list[np.ndarray | None], references: list[np.ndarray | None]) -> float:
-    """Return the mean of the metric at `place` over the frames whose map and reference are there, NaN without any.
+    """Return the mean of the metric at `place` over the frames, NaN without any or if one is not finite.
 
     The checks that `_metric` adds are left out, because `_flat` has made them for all metrics.
     """
     metric = inspect.unwrap(load(place))
-    pairs = [pair for pair in zip(maps, references, strict=True) if pair[0] is not None and pair[1] is not None]
     with np.errstate(invalid="ignore"):
-        return finite_mean([float(metric(*pair)) for pair in pairs])
+        values = [np.nan if each is None or other is None else float(metric(each, other))
+                  for each, other in zip(maps, references, strict=True)]
+    return float(np.mean(values)) if values else float("nan")
 
 
 def profile_metrics(totals: np.ndarray, flow_totals: np.ndarray) -> dict[str, float]:
@@ -235,8 +244,9 @@ def profile_metrics(totals: np.ndarray, flow_totals: np.ndarray) -> dict[str, fl
     """
     in_last_quarter = np.clip(np.arange(1, len(totals) + 1) - 0.75 * len(totals), 0, 1)  # (T,) part of each frame
     usable = 0 < totals.sum() < np.inf
+    even = _varies(flow_totals) and np.isfinite(totals).all() and not _varies(totals[:-1])
     return {
-        "time_spearman_flow": spearman(totals[:-1], flow_totals),
+        "time_spearman_flow": 0.0 if even else spearman(totals[:-1], flow_totals),
         "last_quarter_share": float(totals @ in_last_quarter / totals.sum()) if usable else float("nan"),
     }
 
@@ -252,24 +262,23 @@ def _peak_moves(totals: np.ndarray, moving: np.ndarray) -> float:
     return float(moving[max(peak - 1, 0):peak + 1].any())
 
 
-def map_metrics(saliency: np.ndarray, flow: np.ndarray,
-                masks: np.ndarray | None = None) -> dict[str, float | int]:
+def map_metrics(saliency: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
+                time_only: bool = False) -> dict[str, float | int]:
     """Return every number listed in the module's docstring for one clip.
 
     saliency (T, H, W): larger means more important. flow (T-1, H, W): magnitude in pixels per frame; flow[t] belongs to
     frame t, so the last frame is not compared with flow. masks (T, H, W) bool: the pixels of the person, where known.
+    time_only: return the metrics over time alone, for a map whose method does not tell the pixels of a frame apart.
     ValueError if the shapes do not agree.
     """
     saliency, flow = np.asarray(saliency), np.asarray(flow)
     if saliency.ndim != 3 or flow.shape != (len(saliency) - 1, *saliency.shape[1:]):
         raise UserError(f"the map is {saliency.shape} and the flow {flow.shape}; give (T, H, W) and (T-1, H, W)")
-    moving = flow > MOVING
-    seen = [t for t in range(len(flow)) if _varies(moving[t])]
-    row = {"frames_with_reference": len(seen), "frames_constant": sum(not _varies(saliency[t]) for t in seen)}
-    row |= profile_metrics(np.maximum(saliency, 0).sum((1, 2), dtype=np.float64), flow.sum((1, 2), dtype=np.float64))
+    moving = flow > moving_threshold(saliency.shape[1])
+    row = profile_metrics(np.maximum(saliency, 0).sum((1, 2), dtype=np.float64), flow.sum((1, 2), dtype=np.float64))
     totals = saliency.sum((1, 2), dtype=np.float64)  # (T,)
-    row |= {"peak_frame_moves": _peak_moves(totals, moving), "sparseness": sparseness(saliency),
-            "time_sparseness": sparseness(totals)}
+    row |= {"peak_frame_moves": _peak_moves(totals, moving), "time_sparseness": sparseness(totals),
+            "map_is_zero": float(not saliency.any())}
     references = {"flow": (saliency[:-1], moving, flow)}
     if masks is not None:
         masks = np.asarray(masks, dtype=bool)
@@ -279,6 +288,11 @@ def map_metrics(saliency: np.ndarray, flow: np.ndarray,
         visible = masks.any((1, 2))
         row |= {f"time_{name}_visible": metric(totals, visible)
                 for name, metric in (("auroc", auc), ("aup", aup), ("aur", aur))}
+    if time_only:
+        return row
+    seen = [t for t in range(len(flow)) if _varies(moving[t])]
+    row |= {"frames_with_reference": len(seen), "frames_constant": sum(int(np.ptp(saliency[t]) == 0) for t in seen),
+            "sparseness": sparseness(saliency)}
     for name, by_frame in references.items():
         whole_clip = [array[None] for array in by_frame]  # (1, T, H, W)
         for span, arrays in (("frame", by_frame), ("clip", whole_clip)):

@@ -22,6 +22,7 @@ from torch import nn
 from model.contract import SequenceModel, check_parts
 from model.fast.folding import folded
 from runtime.progress import Progress
+from saliency.attribution import is_time_only
 from saliency.averages import finite_mean, summarise
 from saliency.explain import explain
 from saliency.metrics import map_metrics, spearman
@@ -133,11 +134,13 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
     that fail, a sentence each}.
     """
-    total = len(examples) * (2 + len(stages(model)) + draws)
+    total, time_only = len(examples) * (2 + len(stages(model)) + draws), set()
     with Progress(total, "sanity", "explanation", announce=True) as progress:
         def maps_of(other):
             for example in examples:
-                yield explain(other, example.clip, example.target, methods, score, smooth, options).maps
+                found = explain(other, example.clip, example.target, methods, score, smooth, options)
+                time_only.update(name for name in methods if is_time_only(found.facts, name))
+                yield found.maps
                 progress.update()
 
         trained = list(maps_of(folded(model)))
@@ -145,6 +148,9 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
         for stage, other in randomised_models(model, seed):
             by_stage[stage] = compare_maps(trained, maps_of(other), examples)
         heads = [compare_maps(trained, maps_of(other), examples) for other in random_head_models(model, draws, seed)]
+    for name in time_only:  # whose maps have no agreement with flow
+        for rows in (by_stage["trained"], *heads):
+            rows[name][:, 0] = np.nan
     curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage["trained"], heads)
     return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves["correlations"], agreement)}
 

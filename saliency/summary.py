@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from runtime.errors import UserError
 from runtime.names import readable
+from runtime.sentences import counted
 from saliency.averages import summarise
 from saliency.baselines import BASELINES
 from saliency.charts import method_bars, sanity_curves
@@ -30,6 +31,8 @@ TABLES = (  # the columns of each printed table; the rows are sorted by the firs
     ("max_sensitivity", "infidelity"),
     ("sparseness", "time_sparseness"),
 )
+
+NO_POSITIVE = "; its channels speak nowhere for the class: try another --layer, or --signed to see evidence against it"
 
 WHEN = "when"  # the row of a clip's metrics that saliency.when gives; the other rows are methods
 WHEN_LINES = {
@@ -54,7 +57,7 @@ def checked_methods(metrics: Any, path: Path) -> dict[str, dict[str, float | Non
     """
     rows = dict(metrics) if isinstance(metrics, dict) else {}
     when = rows.pop(WHEN, {})
-    if not rows or not all(_is_row(row) and "auc_flow_frame" in row for row in rows.values()) or not _is_row(when) \
+    if not rows or not all(_is_row(row) and "last_quarter_share" in row for row in rows.values()) or not _is_row(when) \
             or any(readable(name) != name for name in rows):
         raise _other_form(path)
     return metrics
@@ -105,11 +108,20 @@ def tables(summary: Summary, over: str = "clips") -> str:
         text.append("gain: how much better the area is than that of random order, the row random; below 0 is worse")
     if known & {"sufficiency_frame", "infidelity"}:
         text.append("lower is better: sufficiency, log_odds, infidelity, max_sensitivity")
-    baselines = f"; {', '.join(BASELINES)} are baselines" if BASELINES[0] in summary else ""
+    known = [name for name in BASELINES if name in summary]
+    baselines = f"; {', '.join(known)} are baselines" if known else ""
     several = any(cell["n"] > 1 for metrics in summary.values() for cell in metrics.values())
     what = "mean [95 % bootstrap interval]" if several else "a single value has no interval; mean"
     text.append(f"{what} over {over}{baselines}")
     return "\n\n".join(text)
+
+
+def zero_maps(summary: Summary) -> list[str]:
+    """Return a sentence for each method whose map is 0 everywhere in some clips."""
+    cells = {name: row.get("map_is_zero", {"mean": 0}) for name, row in summary.items() if name not in BASELINES}
+    return [f"the map of {name} is 0 everywhere in {round(cell['mean'] * cell['n'])} of {counted(cell['n'], 'clip')}, "
+            f"so it tells no pixels or frames apart there{NO_POSITIVE if name == 'grad_cam' else ''}"
+            for name, cell in cells.items() if cell["mean"] > 0]
 
 
 def when_table(over_clips: dict[str, dict[str, float]]) -> str:
@@ -123,7 +135,8 @@ def when_table(over_clips: dict[str, dict[str, float]]) -> str:
 
 def bars(summary: Summary) -> Figure:
     """Return the chart of the methods' agreement with flow."""
-    return method_bars({method: metrics["auc_flow_frame"] for method, metrics in summary.items()}, BASELINES)
+    scores = {method: row["auc_flow_frame"] for method, row in summary.items() if "auc_flow_frame" in row}
+    return method_bars(scores, BASELINES)
 
 
 def sanity_pictures(checks: dict) -> dict[str, Figure]:

@@ -115,8 +115,8 @@ def compare(a: Run, b: Run, facts: Mapping[str, Mapping[str, Any]]) -> dict[str,
     """Return what differs between two runs, as plain values for JSON.
 
     facts: {clip: `facts_of_pair`} of all clips in common. The result has the keys "runs", "clips" (counts), "recipes"
-    (rows of part, name, value in A, value in B), "predictions", "agreement" (of the maps) and "figures" ({section:
-    {metric: `paired` cell}}).
+    (rows of part, name, value in A, value in B), "sizes" (pairs of [height, width] that differ), "predictions",
+    "agreement" (of the maps) and "figures" ({section: {metric: `paired` cell}}).
     """
     names, methods = list(facts), (a.method, b.method)
     sections = {PREDICTION: [facts[name]["prediction"] for name in names]}
@@ -129,6 +129,7 @@ def compare(a: Run, b: Run, facts: Mapping[str, Mapping[str, Any]]) -> dict[str,
         "runs": [str(run.folder) for run in (a, b)], "methods": methods,
         "clips": {"common": len(names), "only_a": len(a.paths) - len(names), "only_b": len(b.paths) - len(names)},
         "recipes": recipe_differences(a.recipe, b.recipe), "predictions": _predictions(facts),
+        "sizes": [list(pair) for pair in sorted({fact["size"] for fact in facts.values()}) if pair[0] != pair[1]],
         "agreement": summarise([facts[name]["agreement"] for name in names]),
         "figures": {section: cells for section, cells in figures.items() if cells},
     }
@@ -160,6 +161,7 @@ def facts_of_pair(pair: Pair) -> dict[str, Any]:
     agreement = {f"rank correlation {span}": value for span, value in zip(SPANS, (over_clip, within), strict=True)}
     return {"label": label, "predicted": [one.get("predicted"), other.get("predicted")],
             "target": [one.get("target"), other.get("target")],
+            "size": tuple(result.frames.shape[1:] for result in pair.results),
             "probability": [one.get("probability"), other.get("probability")], "prediction": row_pair,
             "agreement": agreement}
 

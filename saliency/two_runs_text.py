@@ -16,6 +16,9 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
     clips, predictions = comparison["clips"], comparison["predictions"]
     found = [f"{counted(clips['common'], 'clip')} in both runs are compared; {clips['only_a']} of A and "
              f"{clips['only_b']} of B have no counterpart."]
+    for a, b in comparison["sizes"]:
+        found.append(f"Frames have {a[0]} x {a[1]} pixels in A and {b[0]} x {b[1]} in B, so the runs explain different "
+                     "inputs; a part of each difference may come from the size.")
     names = [row["clip"] for row in predictions["changed"]]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     listed = f": {', '.join(names[:MOST_NAMED])}{more}" if names else ""

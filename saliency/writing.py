@@ -33,7 +33,7 @@ def write_frames(folder: Path, *, result: ClipResult, titles: Sequence[str], loo
     flow = optical_flow(result.frames)
     for each in (result, *result.others):
         each.flow = flow
-    measured = measure(result.maps, result.frames, flow, **(reference or {})) | (rows or {})
+    measured = measure(result.maps, result.frames, flow, facts=result.facts, **(reference or {})) | (rows or {})
     for test in tests:
         measured = {name: row | test.get(name, {}) for name, row in measured.items()}
     result.write(folder / "saliency.npz")

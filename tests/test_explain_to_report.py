@@ -46,6 +46,17 @@ def test_a_network_of_whole_clips_and_several_methods(tmp_path):
     result = ClipResult.read(tmp_path / "video/clip001/saliency.npz")
     assert list(result.maps) == ["freeze", "gradient"] and "freeze" in result.evidence
     assert result.facts["target"] == "running"
+    rows = read_json(tmp_path / "metrics.json")["summary"]
+    assert "auc_flow_frame" in rows["gradient"] and "auc_flow_frame" not in rows["freeze"]
+
+
+def test_a_map_of_zeros_is_told(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 3 * 32 * 32, 2))
+    torch.nn.init.zeros_(network[1].weight)
+    with pytest.warns(UserWarning, match="map of gradient is 0 everywhere in 2 of 2 clips"):
+        explain_to_report(ClipModel(network), clips(), CLASSES, tmp_path)
+    row = read_json(tmp_path / "metrics.json")["summary"]["gradient"]
+    assert (row["auc_flow_frame"]["mean"], row["nss_flow_frame"]["mean"]) == (0.5, 0)
 
 
 def test_the_page_tells_how_it_was_made(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from saliency import figures
+from saliency.flow import moving_threshold
 from tests.drawn import assert_not_blank, drawn_images, texts
 
 SIZE = 12
@@ -68,6 +69,7 @@ def test_a_grid_has_one_scale_for_the_clip():
     np.testing.assert_array_equal(saliency.get_array()[1 : SIZE + 1, 1 : SIZE + 1], maps[0])  # not normalised per frame
     np.testing.assert_array_equal(saliency.get_array()[-SIZE - 1 : -1, -SIZE - 1 : -1], maps[3])
     assert flow.get_array()[-SIZE - 1 : -1, -SIZE - 1 : -1].mask.all()  # the last frame has no flow
+    np.testing.assert_allclose(figure.axes[1].collections[0].levels, [moving_threshold(SIZE)])  # the outline
     words = texts(figure)
     assert "TSR, 0..1\n(scale ends at the 99.5th percentile)" in words
     assert "pixels per frame\n(scale ends at the 99.5th percentile)" in words

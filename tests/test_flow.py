@@ -6,7 +6,7 @@ import pytest
 
 from data.video import read_video
 from saliency.baselines import frame_difference
-from saliency.flow import grey, mean_flow, optical_flow
+from saliency.flow import FARNEBACK, grey, mean_flow, moving_threshold, optical_flow
 from tests.runs import KTH
 
 
@@ -44,9 +44,44 @@ def test_flow_lies_on_the_first_frame_of_its_pair():
 
 
 def test_still_frames_have_no_flow_and_no_difference():
-    frames = np.repeat(moving_body(1, frames=1)[0], 4, axis=0)
-    assert optical_flow(frames).max() < 0.5 and np.median(optical_flow(frames)) < 1e-3
-    assert not frame_difference(frames).any()
+    noise = np.random.default_rng(0).integers(0, 256, (1, 150, 150), np.uint8)
+    for picture in (moving_body(1, frames=1)[0], noise):  # in noise, Farneback's method finds motion
+        frames = np.repeat(picture, 4, axis=0)
+        assert not optical_flow(frames).any() and not frame_difference(frames).any()
+
+
+@pytest.mark.parametrize("side", [8, 40])
+def test_nothing_moves_away_from_a_square_that_moves_over_a_texture(side):
+    """Farneback's method finds motion of 6 and 100 pixels per frame in such gratings, and of 0.7 in noise."""
+    rng = np.random.default_rng(0)
+    grating = np.tile(np.uint8(128 + 100 * np.sin(0.9 * np.arange(120))), (120, 1))
+    for texture in (rng.integers(0, 256, (120, 120), np.uint8), grating):
+        frames, square = np.stack([texture] * 4), rng.integers(0, 256, (side, side), np.uint8)
+        near = np.zeros((3, 120, 120), bool)
+        for t, frame in enumerate(frames):
+            frame[20:20 + side, 20 + 2 * t:20 + 2 * t + side] = square
+            near[t:t + 1, 20 - 10:30 + side, 20 + 2 * t - 10:32 + 2 * t + side] = True
+        assert optical_flow(frames)[~near].max() == 0
+
+
+def test_motion_is_that_of_farneback_wherever_frames_differ():
+    frames, masks = moving_body(3)
+    flow = optical_flow(frames)
+    for t in range(4):
+        motion = cv2.calcOpticalFlowFarneback(frames[t], frames[t + 1], None, **FARNEBACK)
+        differs = frames[t] != frames[t + 1]
+        np.testing.assert_allclose(flow[t][differs], np.hypot(*motion[differs].T), rtol=1e-6)
+        assert (flow[t] > 0)[masks[t]].all()  # also where the body covers pixels of its own grey value
+
+
+@pytest.mark.parametrize("size", [64, 150, 300])
+def test_the_share_of_moving_pixels_does_not_depend_on_the_size(size):
+    frames, _ = moving_body(3)
+    scaled = np.stack([cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in frames])
+    flow, expected = optical_flow(scaled), optical_flow(frames) > moving_threshold(120)
+    assert moving_threshold(120) == 1
+    assert (flow > moving_threshold(size)).mean() == pytest.approx(expected.mean(), rel=0.05)
+    assert np.median(flow[:, size // 2, size * 40 // 120:size * 50 // 120]) == pytest.approx(3 * size / 120, rel=0.1)
 
 
 def test_colour_and_grey_frames_agree():

@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from data.video import read_masks, read_video
 from runtime.files import read_json
 from saliency import drawing
+from saliency.attribution import Attribution
 from saliency.gradient import drawn_map, frame_gradient
 from saliency.metrics import auc
 from saliency.result import ClipResult
@@ -61,7 +63,11 @@ def test_frame_saliency_is_the_gradient_of_the_target(data_set, trained, explain
 def test_frame_saliency_metrics(data_set, explained):
     result = read_json(explained / "metrics.json")
     assert list(result["clips"]) == [CLIP, "person22_walking_d1_2"]
-    assert set(result["summary"]) == {"gradient", "smoothgrad", "tsr", "random", "centre", "frame_difference"}
+    assert set(result["summary"]) == {"gradient", "smoothgrad", "tsr", "random", "centre", "frame_difference",
+                                      "frame_difference_patches"}
+    counts = {name: row["frames_with_reference"] for name, row in result["clips"][CLIP].items()}
+    assert len(set(counts.values())) == 1 and result["clips"][CLIP]["tsr"]["frames_constant"] > 0
+    assert len({row["auc_flow_frame"]["n"] for row in result["summary"].values()}) == 1
     arrays, masks = saved(explained / "walking" / CLIP), read_masks(data_set.images / "walking" / CLIP / "masks.npz")
     per_frame = [auc(frame, mask) for frame, mask in zip(arrays["smoothgrad"], masks, strict=True)]
     assert result["clips"][CLIP]["smoothgrad"]["auc_mask_frame"] == pytest.approx(np.mean(per_frame))
@@ -150,6 +156,31 @@ def test_results_are_plain_json_even_where_nothing_moves(own_data_set, trained, 
     use("frame_saliency", own_data_set, trained, tmp_path / "out", "--clips", CLIP, "--no_overlay", "--tsr")
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())["summary"]
     assert summary["gradient"]["auc_flow_frame"] == {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1}
+
+
+def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, tmp_path, capsys):
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 2, "--no_overlay", "--no_when", "--smooth", 3,
+        "--compare", "freeze", "occlusion_block", "--occlusion_pixels", 16)
+    rows = read_json(tmp_path / "metrics.json")["summary"]
+    assert set(rows) == {"gradient", "freeze", "occlusion_block", "random", "centre", "frame_difference",
+                         "frame_difference_blocks"}
+    assert not any("flow_frame" in name or "mask_frame" in name for name in rows["freeze"])
+    assert {"time_spearman_flow", "last_quarter_share", "time_auroc_visible"} < rows["freeze"].keys()
+    assert "frame_difference_blocks are baselines" in capsys.readouterr().out
+
+
+def test_a_map_of_zeros_is_said_once_also_when_the_run_goes_on(data_set, trained, tmp_path, capsys, monkeypatch):
+    zeros = torch.zeros(DURATION, SIZE, SIZE)
+    monkeypatch.setattr("saliency.methods.grad_cam.grad_cam", lambda *args, **options: Attribution(zeros, zeros - 1))
+    for limit in (1, 2):
+        use("frame_saliency", data_set, trained, tmp_path, "--limit", limit, "--no_overlay", "--no_when",
+            "--compare", "grad_cam", "--threads", 1)
+        told = [line for line in capsys.readouterr().err.splitlines() if "0 everywhere" in line]
+        count = f"{limit} of {limit} clip{'s' * (limit > 1)}"
+        assert len(told) == 1 and told[0].startswith(f"warning: the map of grad_cam is 0 everywhere in {count}")
+        assert "--layer" in told[0]
+    row = read_json(tmp_path / "metrics.json")["summary"]["grad_cam"]
+    assert row["auc_flow_frame"] == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2, "n_nan": 0}
 
 
 def test_tsr_as_the_method_needs_no_other_flag(data_set, trained, tmp_path, capsys):

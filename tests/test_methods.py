@@ -69,7 +69,7 @@ def test_tsr_is_the_map_of_temporal_saliency_rescaling(case):
     expected = temporal_saliency_rescaling(model, clip, 1, patch=16)
     found = attribute(METHODS["tsr"], model, clip, 1, patch=16)
     assert torch.equal(found.map, expected.tsr)
-    assert found.facts == {"error_bound": expected.error_bound}
+    assert found.facts == {"error_bound": expected.error_bound, "patch": 16}
 
 
 def test_feature_methods_of_a_linear_model(linear):

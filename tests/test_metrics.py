@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from saliency import metrics
+from saliency.flow import moving_threshold
 from saliency.metrics import (
     auc,
     aup,
@@ -23,6 +24,7 @@ from saliency.metrics import (
     sparseness,
     spearman,
 )
+from tests.toys import measured_clip
 
 BINARY = [auc, nss, mass_accuracy, rank_accuracy]
 CURVES = [aup, aur]
@@ -150,8 +152,6 @@ def test_only_auc_rank_accuracy_and_spearman_see_no_scale():
 
 SOME = np.array([True, False, False, True])
 UNMEASURABLE = [
-    ("blank map", np.zeros(4), SOME),
-    ("constant map", np.full(4, 0.3), SOME),
     ("empty reference", np.arange(4), np.zeros(4, bool)),
     ("full reference", np.arange(4), np.ones(4, bool)),
     ("NaN in the map", np.array([1, 2, np.nan, 4]), SOME),
@@ -176,20 +176,10 @@ def test_shapes_must_agree(metric):
         metric(np.zeros((2, 3)), np.zeros((3, 2), bool))
 
 
-def clip(length=6, size=10, seed=0):
-    """Saliency, flow and masks whose references are neither empty nor full, apart from flow in frame 2, which rests."""
-    rng = np.random.default_rng(seed)
-    flow = rng.gamma(1, size=(length - 1, size, size))
-    flow[2] = 0.5
-    masks = rng.random((length, size, size)) < 0.3
-    masks[length - 1] = False
-    return rng.random((length, size, size)), flow, masks
-
-
 def test_a_row_holds_each_metric_by_frame_and_by_clip():
-    saliency, flow, masks = clip()
+    saliency, flow, masks = measured_clip()
     row = map_metrics(saliency, flow, masks)
-    moving = flow > 1
+    moving = flow > moving_threshold(10)
     for metric in BINARY:
         name = metric.__name__
         by_frame = [metric(saliency[t], moving[t]) for t in (0, 1, 3, 4)]  # frame 2 rests, frame 5 has no flow
@@ -220,20 +210,11 @@ def test_the_names_are_those_of_the_module_docstring():
     expected |= {"flow_share_frame", "flow_share_clip", "mask_share_frame", "mask_share_clip", "frames_with_reference"}
     of_masks = {"time_auroc_visible", "time_aup_visible", "time_aur_visible"}
     expected |= {"frames_constant", "time_spearman_flow", "last_quarter_share", "peak_frame_moves", "sparseness",
-                 "time_sparseness", *of_masks}
-    saliency, flow, masks = clip()
+                 "map_is_zero", "time_sparseness", *of_masks}
+    saliency, flow, masks = measured_clip()
     assert set(map_metrics(saliency, flow, masks)) == expected
     without = map_metrics(saliency, flow)
     assert set(without) == {name for name in expected if "mask" not in name} - of_masks
-
-
-def test_frames_whose_map_is_constant_are_left_out_and_counted():
-    saliency, flow, masks = clip()
-    expected = np.mean([auc(saliency[t], flow[t] > 1) for t in (0, 4)])
-    saliency[1], saliency[2], saliency[3] = 0, 0, 0.1
-    row = map_metrics(saliency, flow, masks)
-    assert row["auc_flow_frame"] == pytest.approx(expected)
-    assert (row["frames_with_reference"], row["frames_constant"]) == (4, 2)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 30])
@@ -256,6 +237,7 @@ def test_blank_and_broken_clips_give_nan_without_a_warning(length, value):
         warnings.simplefilter("error")
         row = map_metrics(np.full((length, 4, 5), value), np.zeros((length - 1, 4, 5)), masks)
     assert row.pop("frames_with_reference") == row.pop("frames_constant") == 0
+    assert row.pop("map_is_zero") == (value == 0)
     share = row.pop("last_quarter_share")
     assert share == pytest.approx(0.25) if value == 3 else math.isnan(share)
     assert all(math.isnan(number) for number in row.values())

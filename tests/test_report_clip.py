@@ -8,6 +8,8 @@ from runtime.files import read_json, write_json
 from saliency.averages import summarise
 from saliency.figures import DIVERGING, HEAT, colour_limit
 from saliency.findings import findings
+from saliency.flow import moving_threshold
+from saliency.report.clip import clip_part
 from saliency.report.page import write_report
 from saliency.result import ClipResult, facts_of
 from tests.browser import Page
@@ -55,6 +57,11 @@ def path(results, tmp_path_factory):
     save_features(features / "walking" / "a walk" / "saliency.npz", 8)
     write_json(features / "opts.json", {"inputs": read_json(folder / "opts.json")["inputs"]})
     return write_report(folder)
+
+
+def test_the_outline_encloses_the_pixels_that_move(results):
+    about, line, _ = clip_part(results[0], 10**6, 90)
+    assert about["moving"] == moving_threshold(32) and line["maps"][-1]["name"] == "flow"
 
 
 @pytest.fixture

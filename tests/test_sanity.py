@@ -123,6 +123,17 @@ def test_maps_that_do_not_change_are_called_out(monkeypatch):
     assert same.startswith("deaf gives the same map") and constant.startswith("blank gave constant maps")
 
 
+def test_a_map_that_is_constant_within_a_frame_has_no_agreement_with_flow(monkeypatch):
+    one = example()
+    whole = np.ones(one.flow.shape) * np.arange(len(one.flow))[:, None, None]
+    kinds = {"frames": np.concatenate([whole, whole[:1]]), "zeros": np.zeros((len(one.clip), *one.flow.shape[1:]))}
+    facts = {"frames_time_only": 1.0}
+    monkeypatch.setattr(sanity, "explain", lambda *args: Explanation(kinds, {}, {}, facts))
+    heads = check(MeanOfBackbone(), [one], list(kinds), draws=2)["random_head"]
+    assert all(math.isnan(heads["frames"][column]["mean"]) for column in ("trained", "random_head", "difference"))
+    assert heads["zeros"]["trained"]["mean"] == heads["zeros"]["random_head"]["mean"] == 0.5
+
+
 def test_a_method_that_keeps_its_map_is_named():
     heads = {name: {"correlation": {"mean": kept}, "within_frames": {"mean": kept / 2}}
              for name, kept in (("smooth", 0.68), ("raw", 0.32))}

@@ -107,7 +107,7 @@ def test_methods_are_compared_and_put_to_test(data_set, trained, tmp_path, capsy
     for name in ("gradient", "random", "frame_difference"):
         assert set(rows[name]["margins"]) == {"flow", "frames", "patches", "infidelity"}
     own, random = (content["clips"][CLIP][name] for name in ("freeze", "random"))
-    for name in ("comprehensiveness_frame", "log_odds_patch", "infidelity", "sparseness"):
+    for name in ("comprehensiveness_frame", "log_odds_patch", "infidelity", "time_sparseness"):
         assert {type(own[name]), type(random[name])} == {float}
     assert own["max_sensitivity"] >= 0 and "max_sensitivity" not in random
     assert "explains the clip 1 more times: about" in printed and RULE in printed

@@ -87,6 +87,16 @@ def test_the_map_of_a_is_compared_with_the_map_of_b(comparison, folders):
     assert alone["difference"] == alone["low"] == alone["high"] == 0
 
 
+def test_runs_of_another_size_are_not_compared_without_a_note(comparison, folders, tmp_path):
+    assert comparison["sizes"] == [] and not any("pixels in A" in text for text in sentences(comparison))
+    save_metrics(tmp_path, {"clip001": stand_in_maps(walk(1, size=64))})
+    save_clip(tmp_path, "clip001", stand_in_maps(walk(1, size=64)), number=1)
+    runs = read_run(folders[0]), read_run(tmp_path)
+    found = compare(*runs, {pair.name: facts_of_pair(pair) for pair in read_pairs(*runs)})
+    start = "Frames have 32 x 32 pixels in A and 64 x 64 in B"
+    assert any(text.startswith(start) for text in sentences(found))
+
+
 def test_recipes(comparison):
     rows = {(part, name): values for part, name, *values in comparison["recipes"]}
     assert rows[("options", "tsr")] == [False, True] and rows[("options", "seed")] == [1, None]

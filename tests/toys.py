@@ -7,6 +7,7 @@ from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
 from model.heads import HEADS, POOLINGS
+from saliency.flow import moving_threshold
 from saliency.sanity import Example
 
 LENGTH, SIDE = 5, 40  # of the clip of `sensitive`
@@ -248,3 +249,13 @@ def attending(**changes):
     torch.manual_seed(0)
     sizes = SMALL | {"attention_rows": 3, "attention_size": 4}
     return build_model("cnnlstm_attn", 2, "squeezenet1_1", **(sizes | changes)).eval()
+
+
+def measured_clip(length=6, size=10, seed=0):
+    """Saliency, flow and masks whose references are neither empty nor full, apart from flow in frame 2, which rests."""
+    rng = np.random.default_rng(seed)
+    flow = moving_threshold(size) * rng.gamma(1, size=(length - 1, size, size))
+    flow[2] = 0.5 * moving_threshold(size)
+    masks = rng.random((length, size, size)) < 0.3
+    masks[length - 1] = False
+    return rng.random((length, size, size)), flow, masks

@@ -61,11 +61,12 @@ print(f"clips of these persons' videos without anybody: probability of walking {
 print("\nAgreement of the maps with the motion and the person: AUC, mean over frames (0.5: chance, 1: perfect)")
 print(f"{'map':20}{'optical flow':>14}{'person':>10}")
 for name, row in maps.items():
-    values = [row[metric]["mean"] for metric in ("auc_flow_frame", "auc_mask_frame")]
+    values = [row.get(metric, {}).get("mean") for metric in ("auc_flow_frame", "auc_mask_frame")]
     flow, person = ("n/a" if value is None else f"{value:.3f}" for value in values)
     print(f"{name:20}{flow:>14}{person:>10}")
 print("freeze says when, not where: its map is constant within a frame")
-print("random, centre and frame_difference do not use the model; a map is evidence about it only if its AUC is higher")
+print("random, centre and frame_difference (also over patches) do not use the model")
+print("a map is evidence about it only if its AUC is higher")
 print(f"\nAll results on one page: {results}/frame_saliency/report.html")
 print(f"Pictures, a folder per clip:\n  {results}/frame_saliency/<class>/<clip>/time.png frames.png overlay.webm")
 print(f"  {results}/feature_saliency/<class>/<clip>/features.png profile.png")

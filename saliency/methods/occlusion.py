@@ -61,7 +61,7 @@ def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: st
             masked[:, :, top:bottom, left:right] = empty[:, top:bottom, left:right]
             drop = whole - sequences.scores(torch.cat([parts, sequences.describe(masked)]), replaced)
             evidence[:, top:bottom, left:right] = drop.repeat_interleave(frames)[:len(clip), None, None]
-    return Attribution(evidence.clamp_min(0), evidence)
+    return Attribution(evidence.clamp_min(0), evidence, {"patch": pixels, "patch_frames": frames})
 
 
 def feature_occlusion(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:

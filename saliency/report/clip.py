@@ -6,6 +6,7 @@ import numpy as np
 
 from runtime.errors import UserError
 from saliency.figures import colour_limit, feature_order, overlay
+from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
 from saliency.result import WHEN, ClipResult, rescaled_name
@@ -98,7 +99,7 @@ def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
     picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
     facts = {name: _fact(value) for name, value in result.facts.items()}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
-                    "shape": frames.shape}
+                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1])}
 
 
 def _fact(value: str | float | None) -> str | float | None:

@@ -7,6 +7,7 @@
 clips are frames (T, H, W, 3) uint8 RGB of the size that the model reads, or normalised tensors (T, C, H, W).
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from saliency.methods import METHODS, check_method
 from saliency.report.page import write_report
 from saliency.result import ClipResult, facts_of
 from saliency.state import untouched
-from saliency.summary import csv_rows, summarise_clips
+from saliency.summary import csv_rows, summarise_clips, zero_maps
 
 Clip = np.ndarray | torch.Tensor
 
@@ -76,12 +77,14 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
             found = explain(model, tensor, explained, methods, score, options=options)
             facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score)
             flow = optical_flow(frames)
-            rows[name] = measure(found.maps, frames, flow)
+            rows[name] = measure(found.maps, frames, flow, facts=found.facts)
             with whole_folder(folder / (label or "video") / name) as place:
                 ClipResult(found.facts | facts, frames=frames, flow=flow, maps=found.maps, arrays=found.arrays,
                            evidence=found.evidence).write(place / "saliency.npz")
                 write_json(place / "metrics.json", rows[name])
         summary = summarise_clips(rows)
+        for sentence in zero_maps(summary):
+            warnings.warn(sentence, stacklevel=2)
         content = {"clips": rows, "summary": summary}
         write_json(folder / "metrics.json", content | {"findings": findings(content, methods[0])})
         write_csv(folder / "metrics.csv", csv_rows(summary))

@@ -38,7 +38,7 @@ function frameImage(map, frame) {
   const {width, height, frames, flow} = state, size = width * height, start = frame * size;
   const image = new ImageData(width, height), {colours, weights} = map.levels ? colouring(map, frame) : {};
   const outlined = get("outline").checked && map.levels && map !== flow && flow?.count > frame;
-  const fast = outlined ? 255 * Math.sqrt(1 / flow.peaks[frame]) : Infinity;  // the level of 1 pixel per frame
+  const fast = outlined ? 255 * Math.sqrt(state.clip.moving / flow.peaks[frame]) : Infinity;  // the level
   for (let pixel = 0; pixel < size; pixel++) {
     const at = start + pixel, grey = frames[at], level = map.levels?.[at], weight = map.levels ? weights[level] : 0;
     const edge = fast < 255 && flow.levels[at] > fast && (flow.levels[at - 1] <= fast || flow.levels[at + 1] <= fast

@@ -1,8 +1,8 @@
 // Opens the panel of a clip and shows one frame of all its maps at a time.
 
 const panel = get("panel");
-const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "shape", "thumbnail", "thumbnail_frame",
-  "thumbnail_map"];
+const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "shape", "moving",
+  "thumbnail", "thumbnail_frame", "thumbnail_map"];
 
 // The open clip and its line, the number of the frame that is shown (from 0), the maps with their canvases, the cursors
 // and bars of the charts over time, and the timer of the player.
@@ -78,7 +78,7 @@ function showClip() {
   if (flow) state.maps.push(figure(flow, words(flow.name), width, height));
   balanceRows(get("maps"));
   state.flow = state.maps.find(map => map.name === "flow");
-  get("outline_label").hidden = !state.flow || state.flow.limit <= 1;
+  get("outline_label").hidden = !state.flow || state.flow.limit <= state.clip.moving;
   get("time").max = state.length;
   get("to_motion").hidden = !flow;
   offerLead(chosen[0]);

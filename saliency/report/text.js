@@ -5,7 +5,7 @@ const METRICS = {
   flow_share_frame: "Share of moving pixels, mean over frames", flow_share_clip: "Share of moving pixels, whole clip",
   mask_share_frame: "Share of the person's pixels, mean over frames",
   mask_share_clip: "Share of the person's pixels, whole clip", frames_with_reference: "Frames with motion",
-  frames_constant: "Frames where the map is constant",
+  frames_constant: "Frames where the map is constant", map_is_zero: "Share of clips where the map is 0 everywhere",
   time_spearman_flow: "Spearman correlation of frame totals with flow",
   time_auroc_visible: "AUROC of frame totals for frames that show the person",
   last_quarter_share: "Share of saliency in the last quarter of the clip",
