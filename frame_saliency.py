@@ -88,7 +88,7 @@ from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
 from saliency.trust import trust, trust_table
-from saliency.when import decide
+from saliency.when import decide, of_means
 from saliency.writing import write_frames
 
 CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
@@ -200,9 +200,9 @@ def explain_decision(args, model, info, seen, result):
     """Return which frames caused the decision, and numbers for metrics.json; add the decision to the result."""
     options = opts.method_options(args, METHODS["shapley_frame"])
     known = with_known_features(model, seen)
-    decision = decide(known, seen.tensor, seen.target, args.score, seed=args.seed, **options)
+    decision = decide(known, seen.tensor, seen.target, args.score, **options | {"seed": args.seed})
     result.facts |= decision.facts()
-    result.arrays |= decision.arrays(list(map(readable, info.classes)))
+    result.arrays |= decision.arrays(list(map(readable, info.classes)), result.facts["label"])
     profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
     if result.time_contribution is not None:
         profiles["tsr"] = result.time_contribution
@@ -258,7 +258,7 @@ def summarise_run(args, rows, checks):
     over_clips, folder = summary.summarise_clips(rows), args.result_path
     content = {"clips": rows, "summary": over_clips, **checks}
     if decisions:
-        content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(decisions.values()))}
+        content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(of_means(decisions).values()))}
         print(summary.when_table(content[summary.WHEN]["summary"]))
     if len(over_clips.keys() - set(BASELINES)) > 1:
         content["trust"] = trust(rows, checks.get("random_head"))

@@ -1,19 +1,26 @@
 """What a run found, in a few sentences, each with the place on the page where its figure is.
 
     for finding in findings(content, "gradient"): print(finding["text"])        # content: that of metrics.json
+
+A sentence judges only where an interval over clips allows it; without an interval, it lists the values.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from runtime.sentences import counted
+from saliency.averages import finite_mean, summarise
 from saliency.baselines import BASELINES
 from saliency.sanity import METRIC
 from saliency.trust import trusted
 
-HARDLY = 0.2  # a smaller loss by running backwards means that the order of the frames hardly matters
+HARDLY = 0.2  # a smaller share of the score, lost or gained by running backwards, hardly matters
 
 # {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart}
 Finding = dict[str, str]
+Cell = Mapping[str, Any]  # what saliency.averages.summarise returns for a metric
 
 
 def findings(content: dict[str, Any], method: str) -> list[Finding]:
@@ -23,94 +30,152 @@ def findings(content: dict[str, Any], method: str) -> list[Finding]:
     suffices for the decision, which method passes the most tests, and what a random head keeps. What the run did not
     measure is left out, but for the last.
     """
-    summary = content.get("summary", {})
-    own = {name: cell for name, cell in summary.get(method, {}).items() if _is_number(cell)}
-    found = [_where(summary, method), _when(own, method), _peaks(own, method)]
-    decisions = {name: cell for name, cell in content.get("when", {}).get("summary", {}).items() if _is_number(cell)}
-    found += [_enough(decisions), _order(decisions), _deletion(own, method), _trust(content), _sanity(content, method)]
+    own = _cells(content.get("summary", {}).get(method, {}))
+    decisions = _cells(content.get("when", {}).get("summary", {}))
+    found = [_where(content, method), _when(own, method), _peaks(own, method), _enough(decisions), _order(decisions),
+             _deletion(own, method), *_trust(content), _sanity(content, method)]
     return [finding for finding in found if finding]
 
 
-def _is_number(cell: Any) -> bool:
-    """Return whether a cell of a summary has a mean: NaN is written as null."""
-    mean = cell.get("mean") if isinstance(cell, dict) else None
-    return mean is not None and mean == mean
+def _cells(summary: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return the cells of a summary that have a mean."""
+    return {name: cell for name, cell in summary.items() if isinstance(cell, dict) and _is_number(cell.get("mean"))}
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether there is a value: NaN is written as null."""
+    return value is not None and value == value
+
+
+def side(cell: Cell, chance: float = 0.0) -> int | None:
+    """Return where the interval of a mean lies: 1 above chance, -1 below, 0 around it; None if there is no interval."""
+    if not (_is_number(cell.get("low")) and _is_number(cell.get("high"))):
+        return None
+    return int(cell["low"] > chance) - int(cell["high"] < chance)
+
+
+def too_few(cell: Cell) -> str:
+    """Return the beginning of a sentence about clips that are too few for an interval."""
+    n, groups = cell["n"], cell.get("groups") or cell["n"]
+    of = f" of {counted(groups, 'group')}" if groups < n else ""
+    return f"{counted(n, 'clip')}{of} {'is' if n == 1 else 'are'} too few to"
+
+
+def _amount(cell: Cell, show: Callable[[float], str] = "{:.3f}".format) -> str:
+    """Return a mean and its interval as text; without an interval, the values."""
+    if side(cell) is not None:
+        return f"{show(cell['mean'])} [{show(cell['low'])}, {show(cell['high'])}]"
+    return " and ".join(map(show, cell.get("values") or [cell["mean"]]))
+
+
+def _count(cell: Cell, does: str, does_not: str) -> str:
+    """Return in how many clips something happens, or that it does not; cell: of 1 and 0 for each clip."""
+    n, count = cell["n"], round(cell["mean"] * cell["n"])
+    return f"{does} in {count} of {counted(n, 'clip')}" if count else f"{does_not} in {n} of {counted(n, 'clip')}"
 
 
 def _finding(text: str, section: str, metric: str | None = None) -> Finding:
     return {"text": text, "section": section} | ({} if metric is None else {"metric": metric})
 
 
-def _where(summary: dict[str, Any], method: str) -> Finding | None:
-    scores = {name: row[METRIC]["mean"] for name, row in summary.items() if _is_number(row.get(METRIC))}
-    baselines = {name: scores[name] for name in BASELINES if name in scores}
-    if method not in scores or not baselines:
+def _where(content: dict[str, Any], method: str) -> Finding | None:
+    clips, groups, names = content.get("clips", {}), content.get("groups"), (method, *BASELINES)
+    table = np.array([[rows.get(name, {}).get(METRIC) for name in names] for rows in clips.values()], dtype=float)
+    means = [finite_mean(column) for column in table[np.isfinite(table[:, 0])].T[1:]] if len(table) else []
+    if not np.isfinite(means).any():
         return None
-    best = max(baselines, key=baselines.get)
-    beats = "beats" if scores[method] > baselines[best] else "does not beat"
-    return _finding(f"The map of {method} {beats} the best baseline in agreement with the optical flow: AUC "
-                    f"{scores[method]:.3f}, and {baselines[best]:.3f} for {best.replace('_', ' ')}, which knows no "
-                    "model.", "comparison", METRIC)
+    best = int(np.nanargmax(means)) + 1
+    pairs = [{"own": own, "other": other, "margin": own - other} if np.isfinite(own - other) else {}
+             for own, other in table[:, [0, best]]]
+    cells = summarise(pairs, *([[groups.get(clip, clip) for clip in clips]] if groups else []))
+    verdict = {1: f"The map of {method} beats", -1: f"The map of {method} does not beat",
+               0: f"The map of {method} is not distinguishable from",
+               None: f"{too_few(cells['margin'])} compare the map of {method} with"}[side(cells["margin"])]
+    return _finding(f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
+                    f"{_amount(cells['other'])} for {names[best].replace('_', ' ')}, which knows no model; the "
+                    f"difference is {_amount(cells['margin'])}.", "comparison", METRIC)
 
 
-def _when(own: dict[str, Any], method: str) -> Finding | None:
+def _when(own: dict[str, Cell], method: str) -> Finding | None:
     if "last_quarter_share" not in own:
         return None
-    share = own["last_quarter_share"]["mean"]
-    return _finding(f"The last quarter of the clips holds {share:.0%} of the saliency of {method}; 25% would be even "
-                    "over time.", "comparison", "last_quarter_share")
+    cell = own["last_quarter_share"]
+    verdict = {1: "more than", -1: "less than", 0: "not distinguishable from", None: "compared with"}[side(cell, 0.25)]
+    return _finding(f"The last quarter of {'the clip' if cell['n'] == 1 else 'the clips'} holds "
+                    f"{_amount(cell, '{:.0%}'.format)} of the saliency of {method}, {verdict} the 25% of a map that is "
+                    "even over time.", "comparison", "last_quarter_share")
 
 
-def _peaks(own: dict[str, Any], method: str) -> Finding | None:
+def _peaks(own: dict[str, Cell], method: str) -> Finding | None:
     if "peak_frame_moves" not in own:
         return None
-    cell = own["peak_frame_moves"]
-    still = cell["n"] - round(cell["mean"] * cell["n"])
-    clips = counted(cell["n"], "clip")
-    return _finding(f"In {still} of {clips}, nothing moves in the frame with the most saliency of {method}.", "clips")
+    return _finding(f"The frame with the most saliency of {method} "
+                    f"{_count(own['peak_frame_moves'], 'shows motion', 'shows no motion')}.", "clips")
 
 
-def _enough(decisions: dict[str, Any]) -> Finding | None:
+def _enough(decisions: dict[str, Cell]) -> Finding | None:
     if "sufficient_frames" not in decisions:
         return None
-    text = (f"On average, {decisions['sufficient_frames']['mean']:.1f} frames in a row suffice for 90% of the score, "
-            "with the background in all others")
+    text = ("The shortest interval that alone reaches 90% of the difference from the background has "
+            f"{_amount(decisions['sufficient_frames'], '{:.3g}'.format)} frames")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
-        text += (f", and standing still for {cell['mean']:.1f} frames destroys the decision in "
-                 f"{counted(cell['n'], 'clip')}")
+        text += ("; the shortest whose standing still changes the prediction or takes 90% has "
+                 f"{_amount(cell, '{:.3g}'.format)} frames, in {cell['n']} of {cell['n'] + cell['n_nan']} clips")
     return _finding(text + ".", "clips")
 
 
-def _order(decisions: dict[str, Any]) -> Finding | None:
-    if "order_effect" not in decisions:
+def _order(decisions: dict[str, Cell]) -> Finding | None:
+    """Judge the order of the frames by the definition in docs/when.md."""
+    whole, part, lost = (decisions.get(name) for name in ("order_flips", "order_part", "order_effect"))
+    if not (whole and part):
         return None
-    lost = decisions["order_effect"]["mean"]
-    hardly = "hardly matters" if abs(lost) < HARDLY else "matters"
-    change = "loses" if lost >= 0 else "gains"
-    return _finding(f"The order of the frames {hardly}: a clip that runs backwards {change} {abs(lost):.0%} of the "
-                    "score.", "clips")
+    facts = f"running backwards {_count(whole, 'changes the prediction', 'keeps the prediction')}"
+    if lost:
+        facts += f" and {_amount(lost | {'values': None}, _loss)} of the difference from the background"
+        left_out = whole["n"] - lost["n"]
+        facts += f", without {counted(left_out, 'clip')} whose score hardly differs from it" if left_out else ""
+        facts += "; reversing some part of the clip " + _count(
+            part, "changes the prediction or takes 90%", "neither changes the prediction nor takes 90%")
+    often, above, below = side(part, 0.5), lost and side(lost, HARDLY), lost and side(lost, -HARDLY)
+    verdict = "The clips do not settle what the order of the frames does"
+    if often is None:
+        verdict = f"{too_few(part)} tell what the order of the frames does"
+    elif often == 1 or above == 1 or below == -1:
+        verdict = "The order of the frames matters"
+    elif often == -1 and (not lost or (above, below) == (-1, 1)):
+        verdict = "The order of the frames hardly matters"
+    return _finding(f"{verdict}: {facts}.", "clips")
 
 
-def _deletion(own: dict[str, Any], method: str) -> Finding | None:
+def _loss(share: float) -> str:
+    return f"{'gains' if round(share, 2) < 0 else 'loses'} {abs(share):.0%}"
+
+
+def _deletion(own: dict[str, Cell], method: str) -> Finding | None:
     if "deletion_frame_gain" not in own:
         return None
-    gain = own["deletion_frame_gain"]["mean"]
-    faster = "faster" if gain > 0 else "no faster"
-    return _finding(f"The probability falls {faster} if the frames are deleted in the order of {method} than in random "
-                    f"order (gain {gain:.3f}).", "deletion")
+    cell = own["deletion_frame_gain"]
+    verdict = {1: "The probability falls faster", -1: "The probability falls more slowly",
+               0: "The probability falls neither distinguishably faster nor more slowly",
+               None: f"{too_few(cell)} tell how fast the probability falls"}[side(cell)]
+    return _finding(f"{verdict} if the frames are deleted in the order of {method} than in random order (gain "
+                    f"{_amount(cell)}).", "deletion")
 
 
-def _trust(content: dict[str, Any]) -> Finding | None:
-    sentence = trusted(content["trust"]) if "trust" in content else None
-    return _finding(sentence, "comparison") if sentence else None
+def _trust(content: dict[str, Any]) -> list[Finding]:
+    said = trusted(content["trust"]) if "trust" in content else None
+    return [_finding(text, "comparison") for text in ([said] if isinstance(said, str) else said or [])]
 
 
 def _sanity(content: dict[str, Any], method: str) -> Finding:
-    row = content.get("random_head", {}).get(method, {})
-    if not _is_number(row.get("difference")):
+    cells = _cells(content.get("random_head", {}).get(method, {}))
+    if "difference" not in cells:
         return _finding("Whether the map depends on the classifier was not tested; --sanity does this.", "sanity")
-    trained, head, difference = (row[name]["mean"] for name in ("trained", "random_head", "difference"))
-    return _finding(f"With a random head on the same backbone, the AUC of {method} is {head:.3f} instead of "
-                    f"{trained:.3f}. Only the difference of {difference:.3f} is evidence about the classifier.",
-                    "sanity")
+    difference = _amount(cells["difference"])
+    verdict = {1: f"Only the difference of {difference} is evidence about the classifier",
+               -1: f"The random head agrees more; the difference is {difference}",
+               0: f"The difference of {difference} is not distinguishable from 0",
+               None: f"{too_few(cells['difference'])} tell the difference, {difference}, from 0"}
+    return _finding(f"With a random head on the same backbone, the AUC of {method} is {_amount(cells['random_head'])} "
+                    f"instead of {_amount(cells['trained'])}. {verdict[side(cells['difference'])]}.", "sanity")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from model.checks import check_scores
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     import torch
 
 SCORES = ("logit", "probability")
+HARDLY = 0.1  # a smaller difference between the two most probable classes means that the model hardly decides
+
+
+def margin(probabilities: Sequence[float]) -> float:
+    """Return by how much the best probability exceeds the second-best one; infinity for a single class."""
+    best, second = sorted([*map(float, probabilities), float("-inf")], reverse=True)[:2]
+    return best - second
+
+
+def hardly_decides(probabilities: Sequence[float]) -> bool:
+    """Return whether the best and the second-best probability differ by less than 0.1; False for a single class."""
+    return margin(probabilities) < HARDLY
 
 
 def target_score(scores: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:

@@ -43,6 +43,8 @@ WHEN_LINES = {
     "decided": "first frame from which on the class stays, with the background after it",
     "decided_shorter": "first frame from which on the class stays, if the clip ends there",
     "order_effect": "share of the score that is lost when the whole clip runs backwards",
+    "order_flips": "share of clips whose predicted class changes when the whole clip runs backwards",
+    "order_part": "share of clips with an interval whose running backwards takes it or changes the class",
     "largest_error": "largest standard error of a Shapley value, as a share of the score",
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from runtime.sentences import counted
+from saliency.findings import side, too_few
 from saliency.sanity import METRIC
 from saliency.tables import format_table
 from saliency.two_runs import MAIN, SPANS
@@ -25,13 +26,14 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
     found.append(f"The predicted class differs in {predictions['n_changed']} of "
                  f"{counted(clips['common'], 'clip')}{listed}.")
     if predictions["n_labelled"]:
-        found.append(f"Of {counted(predictions['n_labelled'], 'clip')} with a label, A has {predictions['right_a']} "
-                     f"right and B {predictions['right_b']}.")
+        found.append(f"A predicts the class of {predictions['right_a']}, and B of {predictions['right_b']}, of "
+                     f"{counted(predictions['n_labelled'], 'clip')} with a label.")
     over_clip, within = (comparison["agreement"][f"rank correlation {span}"] for span in SPANS)
     if over_clip["n"]:
         also = f"{within['mean']:.2f}" if within["n"] else "undefined, because a map is the same all over each frame"
-        found.append("The rank correlation of the maps of the two runs (1 means the same order) is "
-                     f"{over_clip['mean']:.2f} over the clip; within frames, it is {also}.")
+        mean = "mean rank correlation" if over_clip["n"] > 1 else "rank correlation"
+        found.append(f"The {mean} of the maps of the two runs (1 means the same order) is {over_clip['mean']:.2f} over "
+                     f"the clip; within frames, it is {also}.")
     cell = comparison["figures"].get(main_section(comparison), {}).get(METRIC)
     if cell:
         found.append(_agreement_with_flow(cell))
@@ -45,16 +47,16 @@ def main_section(comparison: dict[str, Any]) -> str:
 
 def is_clear(cell: dict[str, float]) -> bool:
     """Return whether the interval of a difference does not hold 0."""
-    return cell["low"] > 0 or cell["high"] < 0
+    return bool(side(cell))
 
 
 def _agreement_with_flow(cell: dict[str, float]) -> str:
     sentence = f"The AUC of the map against the optical flow is {cell['a']:.3f} in A and {cell['b']:.3f} in B"
-    if cell["n"] < 2:
-        return f"{sentence}, in one clip."
-    clear = "does not hold 0" if is_clear(cell) else "holds 0, so the runs may be equal in this"
-    return (f"{sentence}; the difference is {cell['difference']:.3f}, and its 95 % interval [{cell['low']:.3f}, "
-            f"{cell['high']:.3f}] {clear}.")
+    if side(cell) is None:
+        return f"{sentence}; {too_few(cell)} tell whether the runs differ in this."
+    verdict = {1: "B agrees more", -1: "B agrees less", 0: "the runs are not distinguishable in this"}[side(cell)]
+    return (f"{sentence}; {verdict}, because the difference of {cell['difference']:.3f} has the 95 % interval "
+            f"[{cell['low']:.3f}, {cell['high']:.3f}].")
 
 
 def terminal_text(comparison: dict[str, Any]) -> str:

@@ -120,13 +120,26 @@ def test_sentences_and_tables(comparison):
     text = sentences(comparison)
     assert text[0] == ("3 clips in both runs are compared; 1 of A and 2 of B have no counterpart.")
     assert text[1] == "The predicted class differs in 1 of 3 clips: clip002."
-    assert text[2] == "Of 3 clips with a label, A has 3 right and B 2."
+    assert text[2] == "A predicts the class of 3, and B of 2, of 3 clips with a label."
     assert "rank correlation" in text[3] and "AUC of the map against the optical flow" in text[4]
     printed = terminal_text(comparison | {"sentences": text})
     assert "options: tsr" in printed and "B - A [95 % interval]" in printed and f"- {text[1]}" in printed
     rows = csv_rows(comparison)
     assert rows[0][:5] == ["section", "figure", "a", "b", "difference"]
     assert any(row[:2] == ["main map", "auc_flow_frame"] for row in rows)
+
+
+@pytest.mark.parametrize(("low", "high", "n", "words"), [
+    (0.01, 0.05, 6, "B agrees more, because the difference of 0.030 has the 95 % interval [0.010, 0.050]."),
+    (-0.05, -0.01, 6, "B agrees less"), (-0.01, 0.07, 6, "the runs are not distinguishable in this"),
+    (float("nan"), None, 3, "3 clips are too few to tell whether the runs differ in this."),
+    (None, None, 1, "1 clip is too few to tell")])
+def test_a_verdict_needs_an_interval(comparison, low, high, n, words):
+    cell = {"a": 0.7, "b": 0.73, "difference": 0.03, "low": low, "high": high, "n": n, "n_nan": 0}
+    *_, text = sentences(comparison | {"figures": {"main map": {"auc_flow_frame": cell}}})
+    assert words in text and is_clear(cell) is (text.partition("agrees")[1] != "")
+    assert ("The mean" in sentences(comparison | {"agreement": {name: {"mean": 0.5, "n": n} for name in (
+        "rank correlation over the clip", "rank correlation within frames")}})[3]) is (n > 1)
 
 
 def test_the_command_writes_a_page_and_files(folders, tmp_path, capsys):

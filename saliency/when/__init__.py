@@ -14,11 +14,11 @@ each pixel, the scene without the person. The parts can be computed by themselve
     frame_values(encoded, segment=3), intervals(encoded), prefixes(encoded), feature_values(encoded)
 """
 
-from saliency.when.decision import Decision, decide
+from saliency.when.decision import Decision, decide, of_means
 from saliency.when.encoded import EncodedClip
 from saliency.when.intervals import Intervals, intervals
 from saliency.when.prefixes import Prefixes, prefixes
 from saliency.when.shapley import Shapley, feature_values, frame_values, shapley_values
 
 __all__ = ["Decision", "EncodedClip", "Intervals", "Prefixes", "Shapley", "decide", "feature_values", "frame_values",
-           "intervals", "prefixes", "shapley_values"]
+           "intervals", "of_means", "prefixes", "shapley_values"]

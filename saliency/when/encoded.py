@@ -15,6 +15,7 @@ from saliency.scores import target_score
 
 BATCH = 256  # sequences that the head reads at a time
 NEGLIGIBLE = 1e-6  # differences of scores below this share of the scores are rounding errors
+HARDLY = {"logit": 0.04, "probability": 0.01}  # changes of a score up to these are hardly any, see EncodedClip.limit
 MOST_GROUPS = 60  # groups of frames, unless the size of a group is given; the cost grows with the square of this
 
 
@@ -96,9 +97,17 @@ class EncodedClip:
 
     @property
     def difference(self) -> float:
-        """S(all) - S(none), what the frames change together; 0 if it is no more than a rounding error."""
-        whole, empty = self.score_of_clip, self.score_of_empty
-        return whole - empty if abs(whole - empty) > NEGLIGIBLE * max(abs(whole), abs(empty)) else 0.0
+        """S(all) - S(none), what the frames change together."""
+        return self.score_of_clip - self.score_of_empty
+
+    @property
+    def limit(self) -> float:
+        """The change up to which the score hardly changes; a difference below it has no shares.
+
+        It is 0.01 for a probability. For a logit it is 0.04, because a probability p changes by p (1 - p) <= 1/4 per
+        unit of its logit, so that 0.04 changes it by at most 0.01. It is never below the rounding error.
+        """
+        return max(HARDLY[self.score], NEGLIGIBLE * max(abs(self.score_of_clip), abs(self.score_of_empty)))
 
     def group_size(self, segment: int | None) -> int:
         """Return the number of frames in a group: `segment`, or if it is None the smallest that gives few groups."""

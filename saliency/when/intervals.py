@@ -30,7 +30,7 @@ class Intervals:
     kept (P, P): share of S(all) - S(none) that the groups a..b alone keep. drop {change: (P, P)}: how far the score
     falls when the groups a..b are changed. lost {change: (P, P)}: the same as a share of S(all) - S(none).
     flipped {change: (P, P) bool}: whether the predicted class becomes another. Row a, column b; entries with b < a are
-    NaN or False. All shares are NaN if S(all) equals S(none). segment: frames per group.
+    NaN or False. All shares are NaN if S(all) hardly differs from S(none). segment: frames per group.
     sufficient: the shortest interval that keeps 90 percent. necessary {change: interval}: the shortest whose change
     takes 90 percent or flips the predicted class. The earliest of equals counts.
     """
@@ -63,7 +63,7 @@ def intervals(encoded: EncodedClip, segment: int | None = None) -> Intervals:
         "reverse": torch.where(inside, start + stop - 1 - steps, steps),
     }
     place = first[:, 0], last[:, 0]
-    difference = encoded.difference or float("nan")
+    difference = encoded.difference if abs(encoded.difference) > encoded.limit else float("nan")
 
     def table(values: torch.Tensor) -> torch.Tensor:
         """Put a value per interval, (N,), into a table (P, P)."""
@@ -101,8 +101,6 @@ def shortest(qualified: torch.Tensor, size: int = 1, length: int | None = None) 
 
     size: frames per group. length: frames of the clip, P * size by default.
     """
-    found = qualified.nonzero().tolist()  # pairs (first, last) of groups
-    if not found:
-        return None
-    first, last = min(found, key=lambda pair: (pair[1] - pair[0], pair[0]))
-    return first * size + 1, min((last + 1) * size, length or len(qualified) * size)
+    length = length or len(qualified) * size
+    spans = [(first * size + 1, min((last + 1) * size, length)) for first, last in qualified.nonzero().tolist()]
+    return min(spans, key=lambda span: (span[1] - span[0], span[0]), default=None)

@@ -6,7 +6,7 @@ import torch
 
 from model.scores import class_probabilities
 from saliency.state import untouched
-from saliency.when.encoded import EncodedClip
+from saliency.when.encoded import HARDLY, EncodedClip
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Prefixes:
     alone, as a clip of t frames; NaN if the head does not take fewer frames. empty (classes,): the background in all
     frames. decided, decided_shorter: the first frame from which on the class predicted in the end stays the most
     probable one, with a probability nearer to that of the whole clip than to that of the background; 1-based. None if
-    the background has at least the probability of the clip, so that no frame decides.
+    the clip has no more than the probability of the background and 0.01, so that no frame decides.
     """
 
     padded: torch.Tensor
@@ -54,7 +54,7 @@ def decided(curve: torch.Tensor, empty: torch.Tensor) -> int | None:
     empty (classes,): probabilities of the background. See Prefixes for the rule.
     """
     final = int(curve[-1].argmax())
-    if not curve[-1, final] > empty[final]:
+    if not curve[-1, final] > empty[final] + HARDLY["probability"]:
         return None
     halfway = (empty[final] + curve[-1, final]) / 2
     agrees = (curve.argmax(1) == final) & (curve[:, final] > halfway)  # (T,)
