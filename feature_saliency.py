@@ -32,7 +32,8 @@ if __name__ == "__main__":
 
 from functools import partial
 
-from data.clips import choose_clips, labels_of, load_frames
+from data.clips import choose_clips, groups_of, labels_of, load_frames
+from data.datasets import DATASETS
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
@@ -71,7 +72,8 @@ def work(args):
                                      args.threads)
         warn_of_sigmoid(info)
         if processes.is_first():
-            summarise_run(args, rows)
+            groups = groups_of([clip for clip in clips if clip.name in rows], DATASETS[args.dataset])
+            summarise_run(args, rows, groups)
             print(f"{counts}; in {folder}")
 
 
@@ -100,10 +102,10 @@ def frame_results(args):
     return args.frame_results or args.result_path.absolute().with_name("frame_saliency")
 
 
-def summarise_run(args, rows):
-    """Write metrics.json and the page, and print a table, over the clips {clip: {metric: value}}."""
-    over_clips = averages.summarise(list(rows.values()))
-    write_json(args.result_path / "metrics.json", {"clips": rows, "summary": over_clips})
+def summarise_run(args, rows, groups):
+    """Write metrics.json and the page, and print a table, of clips {clip: {metric: value}} and their groups."""
+    over_clips = averages.summarise_named(rows, groups)
+    write_json(args.result_path / "metrics.json", {"clips": rows, "groups": groups, "summary": over_clips})
     of_frames = frame_results(args)
     if any(of_frames.glob("*/*/saliency.npz")):  # the same page shows both
         apart = why_apart(read_recipe(of_frames), read_recipe(args.result_path))
@@ -111,7 +113,7 @@ def summarise_run(args, rows):
             print(f"these features are not on the page of {of_frames}, because {apart}")
         else:
             print(f"to look at: {write_report(of_frames, args.result_path)}")
-    print(summary.tables({args.method: over_clips}))
+    print(summary.tables({args.method: over_clips}, groups=groups))
 
 
 def main(argv=None):

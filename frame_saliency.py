@@ -61,7 +61,8 @@ from functools import cache, partial
 import numpy as np
 from tqdm import tqdm
 
-from data.clips import choose_clips, labels_of, load_with_masks, resize
+from data.clips import choose_clips, groups_of, labels_of, load_with_masks, resize
+from data.datasets import DATASETS
 from data.training_clips import training_frames
 from data.video import write_video
 from data.video_files import video_files
@@ -78,7 +79,7 @@ from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
 from runtime.workers import useful_workers
 from saliency import deletion, robustness, sanity, summary
-from saliency.averages import summarise
+from saliency.averages import summarise_named
 from saliency.baselines import BASELINES
 from saliency.drawing import FrameLook
 from saliency.explain import baseline_maps, explain
@@ -116,8 +117,10 @@ def work(args):
                                          args.overwrite, args.threads)
         warn_of_sigmoid(info)
         if processes.is_first():
-            checks = check_sanity(args, model, info, read, [clip for clip in clips if clip.name in rows])
-            summarise_run(args, rows, checks)
+            clips = [clip for clip in clips if clip.name in rows]
+            groups = groups_of(clips, DATASETS[args.dataset])
+            checks = check_sanity(args, model, info, read, clips, groups)
+            summarise_run(args, rows, checks, groups)
             if "tsr" in chosen_methods(args)["methods"]:
                 print(f"TSR rescales the map of the method {chosen_methods(args)['options']['tsr']['base']}.")
             if args.export:
@@ -236,7 +239,7 @@ def look_of(args, info):
     return FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
 
 
-def check_sanity(args, model, info, read, clips):
+def check_sanity(args, model, info, read, clips, groups):
     """Return what saliency.sanity.check finds in the first clips; without --sanity, what an earlier run found."""
     path = args.result_path / "metrics.json"
     if not args.sanity:
@@ -247,32 +250,33 @@ def check_sanity(args, model, info, read, clips):
         frames, _ = read(clip)
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
-    found = sanity.check(model, examples, draws=args.sanity_draws, seed=args.seed, **chosen_methods(args))
-    found["sanity"]["clips"] = [clip.name for clip in clips[:args.sanity_clips]]
+    names = [clip.name for clip in clips[:args.sanity_clips]]
+    found = sanity.check(model, examples, draws=args.sanity_draws, seed=args.seed, **chosen_methods(args),
+                         groups=[groups[name] for name in names])
+    found["sanity"]["clips"] = names
     return found
 
 
-def summarise_run(args, rows, checks):
-    """Write the files and the page, and print the tables, over the clips {clip: {method: {metric: value}}}."""
+def summarise_run(args, rows, checks, groups):
+    """Write the files and the page, and print the tables, of {clip: {method: {metric: value}}} and the groups."""
     decisions = {clip: row.pop(summary.WHEN) for clip, row in rows.items() if summary.WHEN in row}
-    over_clips, folder = summary.summarise_clips(rows), args.result_path
-    content = {"clips": rows, "summary": over_clips, **checks}
+    over_clips, folder = summary.summarise_clips(rows, groups), args.result_path
+    content = {"clips": rows, "groups": groups, "summary": over_clips, **checks}
     if decisions:
-        content[summary.WHEN] = {"clips": decisions, "summary": summarise(list(of_means(decisions).values()))}
+        content[summary.WHEN] = {"clips": decisions, "summary": summarise_named(of_means(decisions), groups)}
         print(summary.when_table(content[summary.WHEN]["summary"]))
-    if len(over_clips.keys() - set(BASELINES)) > 1:
-        content["trust"] = trust(rows, checks.get("random_head"))
+    content["trust"] = trust(rows, checks.get("random_head"), groups)
     content["findings"] = findings(content, args.method)
     write_json(folder / "metrics.json", content)
     write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
     save_figures({"methods": summary.bars(over_clips)}, folder, args.figure_format)
-    print(summary.tables(over_clips))
+    print(summary.tables(over_clips, groups=groups))
     for sentence in summary.zero_maps(over_clips):
         opts.warn(sentence)
     if args.sanity:
         save_figures(summary.sanity_pictures(checks), folder, args.figure_format)
         print(summary.sanity_tables(checks))
-    if "trust" in content:
+    if len(over_clips.keys() - set(BASELINES)) > 1:
         print("\n" + trust_table(content["trust"]))
     write_report(folder)
     print("\nWhat was found:\n" + "\n".join(f"- {finding['text']}" for finding in content["findings"]) + "\n")

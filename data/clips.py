@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotation import SUBSETS, read_annotation
+from data.datasets.base import DataSet
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import TIME_LIMIT, WindowReader, find_windows
 from runtime.errors import UserError
@@ -240,6 +241,20 @@ def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | P
     for problem in (*problems, *short_clips(clips, duration, padded)):
         warnings.warn(problem, stacklevel=2)
     return clips
+
+
+def groups_of(clips: Sequence[Clip], data_set: DataSet) -> dict[str, str]:
+    """Return {name of a clip: "person 3", else "group g07", else its video}; clips of a group are not independent.
+
+    The video of a clip of the data set is the name of the clip without the number of the passage.
+    """
+    groups = {}
+    for clip in clips:
+        person, group = data_set.person_of(clip.name), clip.length is None and data_set.group_of(clip.name)
+        video = re.sub("_[0-9]+$", "", clip.name) if clip.length is None else clip.path.name
+        groups[clip.name] = f"video {video}" if person is None and not group else (
+            f"group {group}" if person is None else f"person {person}")
+    return groups
 
 
 def labels_of(annotation_path: str | Path) -> list[str]:

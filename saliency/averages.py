@@ -1,11 +1,22 @@
-"""Means that leave out values that are not finite, and means over clips with bootstrap intervals.
+"""Means that leave out values that are not finite, and means over clips with intervals over people or videos.
 
-    summarise([{"auc": 0.8}, {"auc": 0.6}])["auc"]        # {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 2, "n_nan": 0}
+    summarise([{"auc": 0.8}, {"auc": 0.6}])["auc"]        # {"mean": 0.7, "low": nan, "high": nan, "n": 2, ...}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+
+from runtime.sentences import counted
+
+LEAST_GROUPS = 5  # with fewer groups there is no interval
+UNITS = {"person": "people", "video": "videos"}  # the first word of a group's name, and what such groups are
+
+T_QUANTILES = (  # the 0.975 quantiles of Student's t with 4 to 24 degrees of freedom
+    2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+    2.086, 2.080, 2.074, 2.069, 2.064)
+
+Groups = Mapping[str, str]  # {clip: its group, such as "person 3" or "video walk.avi"}
 
 
 def finite_mean(values: Sequence[float] | np.ndarray) -> float:
@@ -15,23 +26,64 @@ def finite_mean(values: Sequence[float] | np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def summarise(rows: Sequence[Mapping], resamples: int = 5000, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return the mean over clips of every metric, with a 95 % bootstrap interval.
+def summarise(rows: Sequence[Mapping], groups: Sequence[Hashable] | None = None) -> dict[str, dict]:
+    """Return the mean over clips of every metric, with a 95 % interval.
 
-    rows: one dict {metric: number or None} per clip; entries that are not numbers are left out.
-    Returns {metric: {"mean", "low", "high", "n", "n_nan"}}. low and high are the 2.5th and 97.5th percentiles of the
-    means of `resamples` bootstrap samples (Efron and Tibshirani 1993, section 13.3); they are NaN for a single clip. n
-    counts the clips with a finite value, n_nan the others. The bootstrap treats clips as independent, so the interval
-    is too narrow where several clips show one person.
+    rows: one dict {metric: number or None} per clip; entries that are not numbers are left out. groups: the person or
+    video of each clip; clips of one group are alike, and groups count as independent. By default a clip is a group.
+    Returns {metric: {"mean", "low", "high", "n", "n_nan", "groups"}}. n counts the clips with a finite value, n_nan the
+    others, and groups the groups of the n clips. With fewer than LEAST_GROUPS groups, low and high are NaN, and
+    "values" lists the mean of each group.
+
+    The interval is mean +- t * error: error is the jackknife estimate that leaves out one group at a time (Cameron and
+    Miller, "A Practitioner's Guide to Cluster-Robust Inference", Journal of Human Resources 2015, section VI.B), t the
+    0.975 quantile of Student's t with one degree of freedom less than there are groups. Simulated coverage with 5, 10
+    and 20 groups: normal values 0.95 each, uniform 0.94 to 0.95; skewed values have less, exponential 0.88, 0.90 and
+    0.92, log-normal 0.83, 0.84 and 0.87. Groups of 1 to 12 normal clips: 0.92, 0.93 and 0.94. The interval has no width
+    if all groups have the same value.
     """
     names = dict.fromkeys(name for row in rows for name in row if isinstance(row[name], int | float | np.number | None))
-    summary = {}
-    for name in names:
-        values = np.array([row.get(name) for row in rows], dtype=np.float64)  # None becomes NaN
-        values = values[np.isfinite(values)]
-        n, low, high = len(values), float("nan"), float("nan")
-        if n > 1:
-            samples = np.random.default_rng(seed).integers(n, size=(resamples, n))
-            low, high = np.quantile(values[samples].mean(1), [0.025, 0.975]).tolist()
-        summary[name] = {"mean": finite_mean(values), "low": low, "high": high, "n": n, "n_nan": len(rows) - n}
-    return summary
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups or ()))}
+    codes = np.array([numbers[group] for group in groups]) if groups is not None else np.arange(len(rows))
+    return {name: _cell(np.array([row.get(name) for row in rows], dtype=np.float64), codes) for name in names}
+
+
+def _cell(values: np.ndarray, codes: np.ndarray) -> dict:
+    """Return the cell of one metric, see `summarise`; values (clips,) and the numbers of their groups (clips,)."""
+    known = np.isfinite(values)
+    counts = np.bincount(codes[known])
+    sums = np.bincount(codes[known], values[known])[counts > 0]
+    counts = counts[counts > 0]
+    n, groups, mean, low, high = int(known.sum()), len(counts), finite_mean(values), float("nan"), float("nan")
+    if groups >= LEAST_GROUPS:
+        shifts = (sums - counts * mean) / (n - counts)  # of the mean, when one group is left out
+        t = T_QUANTILES[groups - 5] if groups <= 25 else 1.96 + 2.5 / (groups - 1)  # to 0.002
+        margin = t * float(np.sqrt((groups - 1) / groups * (shifts**2).sum()))
+        low, high = mean - margin, mean + margin
+    cell = {"mean": mean, "low": low, "high": high, "n": n, "n_nan": len(values) - n, "groups": groups}
+    return cell if groups >= LEAST_GROUPS else cell | {"values": (sums / counts).tolist()}
+
+
+def summarise_named(rows: Mapping[str, Mapping], groups: Groups | None = None) -> dict[str, dict]:
+    """Return `summarise` of {clip: row}; a clip that is not in groups is a group of its own."""
+    return summarise(list(rows.values()), [(groups or {}).get(clip, clip) for clip in rows])
+
+
+def has_interval(cell: Mapping | None) -> bool:
+    """Return whether a cell has an interval over LEAST_GROUPS or more groups; earlier files count clips instead."""
+    low, groups = (cell or {}).get("low"), (cell or {}).get("groups", (cell or {}).get("n", 0))
+    return low is not None and bool(np.isfinite(low)) and groups >= LEAST_GROUPS
+
+
+def units_of(groups: Groups | None) -> str:
+    """Return what the intervals treat as independent: "people", "videos", "groups", or "clips" without groups."""
+    kinds = {UNITS.get(group.partition(" ")[0], "groups") for group in (groups or {}).values()} or {"clips"}
+    return kinds.pop() if len(kinds) == 1 else "groups"
+
+
+def sample_text(clips: int, groups: int, units: str) -> str:
+    """Return the size of a sample in words, such as "3 clips of 2 people"; units: see `units_of`."""
+    if units == "clips":
+        return counted(clips, "clip")
+    one = {many: word for word, many in UNITS.items()}.get(units, "group")
+    return f"{counted(clips, 'clip')} of {groups:,} {one if groups == 1 else units}"

@@ -27,7 +27,7 @@ from saliency.gradient import untouched
 from saliency.sequences import Sequences
 
 CURVE_PARTS = 20  # parts of equal size that are deleted one after the other
-DRAWS = 3  # random orders
+DRAWS = 5  # curves by chance; each of their 20 to 30 points has a random order of its own
 TOP = 0.2  # share of the units that is the rationale of a map
 TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares over which the AOPC is the mean (DeYoung et al. 2020)
 TINY = 1e-12  # the log-odds take lower probabilities for this one
@@ -38,10 +38,13 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
                      patch: int = 10, draws: int = DRAWS, seed: int = 0) -> dict[str, dict[str, float]]:
     """Return the areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
 
-    patch: side of a patch in pixels. draws: number of random orders, whose mean is the row "random".
-    Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain, and METRIC_UNIT: see `rationale_metrics`}}, where
-    CURVE is deletion or insertion and UNIT is frame or patch. The gain says how much better the map is than random
-    order; above 0 is good for both curves. A map with the same value for all units has no order and gets NaN.
+    patch: side of a patch in pixels. draws: number of curves by chance, 2 or more, see `measure`; their mean is the row
+    "random".
+    Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain, CURVE_UNIT_gain_error: error, and METRIC_UNIT: see
+    `rationale_metrics`}}, where CURVE is deletion or insertion and UNIT is frame or patch. The gain says how much
+    better the map is than random order; above 0 is good for both curves. The error is the standard error of the gain
+    from the draws; it is the same for all maps. All clips have the same draws, so their mean has this error too. It
+    cancels in the mean of both gains. A map with the same value for all units has no order and gets NaN.
     """
     check_clip(clip)
     generator, empty = torch.Generator().manual_seed(seed), background(clip)
@@ -53,21 +56,25 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
         for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
             probabilities = partial(patch_probabilities, sequences, clip, empty, parts, side)
             size = patch_sums(clip[:, 0], side).numel()
-            orders = [torch.randperm(size, generator=generator) for _ in range(draws)]
+            orders = [torch.arange(size)] * draws
             orders += [descending(patch_sums(values, side).flatten(), generator) for values in maps.values()]
             results = []
-            with Progress(len(orders), f"deletion by {unit}", "order", announce=True, leave=False) as progress:
+            with Progress(len(orders), f"deletion by {unit}", "curve", announce=True, leave=False) as progress:
                 for place, order in enumerate(orders):
-                    results.append(None if order is None else measure(order, probabilities, by_chance=place < draws))
+                    chance = generator if place < draws else None
+                    results.append(None if order is None else measure(order, probabilities, chance))
                     progress.update()
             means = {key: sum(each[key] for each in results[:draws]) / draws for key in results[0]}
             area = means["insertion_auc"] = means["deletion_auc"]  # the same area, from slightly other points
+            error = float(np.std([each["deletion_auc"] for each in results[:draws]], ddof=1) / math.sqrt(draws))
             own = [each or dict.fromkeys(means, float("nan")) for each in results[draws:]]
             found = {"random": means} | dict(zip(maps, own, strict=True))
-            for name, measured in found.items():
+            for method, measured in found.items():
                 measured |= {"deletion_gain": area - measured["deletion_auc"],
                              "insertion_gain": measured["insertion_auc"] - area}
-                rows[name] |= {_key(key, unit): value for key, value in measured.items()}
+                measured |= {f"{name}_error": error + 0 * measured[name]  # NaN where the gain is
+                             for name in ("deletion_gain", "insertion_gain")}
+                rows[method] |= {_key(key, unit): value for key, value in measured.items()}
     return rows
 
 
@@ -78,20 +85,26 @@ def _key(name: str, unit: str) -> str:
 
 
 def measure(order: torch.Tensor, probabilities: Callable[[torch.Tensor], torch.Tensor],
-            by_chance: bool = False) -> dict[str, float]:
+            chance: torch.Generator | None = None) -> dict[str, float]:
     """Return deletion_auc, insertion_auc and the values of `rationale_metrics` for an order of the units (N,).
 
-    probabilities: a function from masks of deleted units (k, N) bool to P(target) (k,). by_chance: whether the order is
-    random. The units that are left after N - k of them are then as random as the first k, so that the insertion curve
-    is the deletion curve read from its end.
+    probabilities: a function from masks of deleted units (k, N) bool to P(target) (k,). chance: with this source of
+    random numbers, each point of the curve is that of a random order of its own in place of `order`, so that one curve
+    estimates the mean over random orders without bias from 20 to 30 of them, at the price of one. The units that are
+    left after N - k of them are then as random as the first k, so that the insertion curve is the deletion curve read
+    from its end.
     """
     size = len(order)
     counts = torch.linspace(0, size, min(CURVE_PARTS, size) + 1).round().long().tolist()  # units deleted at each point
     tops = [max(1, round(share * size)) for share in TOP_SHARES]
     points = {*counts, *tops}
-    points = torch.tensor(sorted(points | {size - point for point in points} if by_chance else points))  # (k,)
-    without = curve(order, probabilities, points)
-    alone = without.flip(0) if by_chance else curve(order, probabilities, points, insertion=True)
+    points = torch.tensor(sorted(points | {size - point for point in points} if chance else points))  # (k,)
+    if chance:
+        ranks = torch.stack([torch.randperm(size, generator=chance) for _ in points])  # (k, N)
+        without = probabilities(ranks < points[:, None])
+        alone = without.flip(0)
+    else:
+        without, alone = (curve(order, probabilities, points, insertion) for insertion in (False, True))
     on_curve = torch.isin(points, torch.tensor(counts))
     at_tops = torch.searchsorted(points, torch.tensor(tops))
     return {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtime.sentences import counted
-from saliency.averages import finite_mean, summarise
+from saliency.averages import finite_mean, has_interval, sample_text, summarise_named, units_of
 from saliency.baselines import BASELINES
 from saliency.sanity import METRIC
 from saliency.trust import trusted
@@ -30,10 +30,10 @@ def findings(content: dict[str, Any], method: str) -> list[Finding]:
     suffices for the decision, which method passes the most tests, and what a random head keeps. What the run did not
     measure is left out, but for the last.
     """
-    own = _cells(content.get("summary", {}).get(method, {}))
+    own, units = _cells(content.get("summary", {}).get(method, {})), units_of(content.get("groups"))
     decisions = _cells(content.get("when", {}).get("summary", {}))
-    found = [_where(content, method), _when(own, method), _peaks(own, method), _enough(decisions), _order(decisions),
-             _deletion(own, method), *_trust(content), _sanity(content, method)]
+    found = [_where(content, method), _when(own, method), _peaks(own, method), _enough(decisions),
+             _order(decisions, units), _deletion(own, method, units), *_trust(content), _sanity(content, method, units)]
     return [finding for finding in found if finding]
 
 
@@ -49,16 +49,15 @@ def _is_number(value: Any) -> bool:
 
 def side(cell: Cell, chance: float = 0.0) -> int | None:
     """Return where the interval of a mean lies: 1 above chance, -1 below, 0 around it; None if there is no interval."""
-    if not (_is_number(cell.get("low")) and _is_number(cell.get("high"))):
+    if not has_interval(cell):
         return None
     return int(cell["low"] > chance) - int(cell["high"] < chance)
 
 
-def too_few(cell: Cell) -> str:
-    """Return the beginning of a sentence about clips that are too few for an interval."""
-    n, groups = cell["n"], cell.get("groups") or cell["n"]
-    of = f" of {counted(groups, 'group')}" if groups < n else ""
-    return f"{counted(n, 'clip')}{of} {'is' if n == 1 else 'are'} too few to"
+def too_few(cell: Cell, units: str) -> str:
+    """Return the beginning of a sentence about clips that are too few for an interval; units: see `units_of`."""
+    n = cell["n"]
+    return f"{sample_text(n, cell.get('groups', n), units)} {'is' if n == 1 else 'are'} too few to"
 
 
 def _amount(cell: Cell, show: Callable[[float], str] = "{:.3f}".format) -> str:
@@ -85,12 +84,13 @@ def _where(content: dict[str, Any], method: str) -> Finding | None:
     if not np.isfinite(means).any():
         return None
     best = int(np.nanargmax(means)) + 1
-    pairs = [{"own": own, "other": other, "margin": own - other} if np.isfinite(own - other) else {}
-             for own, other in table[:, [0, best]]]
-    cells = summarise(pairs, *([[groups.get(clip, clip) for clip in clips]] if groups else []))
+    pairs = {clip: {"own": own, "other": other, "margin": own - other} if np.isfinite(own - other) else {}
+             for clip, (own, other) in zip(clips, table[:, [0, best]], strict=True)}
+    cells = summarise_named(pairs, groups)
+    few = too_few(cells["margin"], units_of(groups))
     verdict = {1: f"The map of {method} beats", -1: f"The map of {method} does not beat",
                0: f"The map of {method} is not distinguishable from",
-               None: f"{too_few(cells['margin'])} compare the map of {method} with"}[side(cells["margin"])]
+               None: f"{few} compare the map of {method} with"}[side(cells["margin"])]
     return _finding(f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
                     f"{_amount(cells['other'])} for {names[best].replace('_', ' ')}, which knows no model; the "
                     f"difference is {_amount(cells['margin'])}.", "comparison", METRIC)
@@ -125,7 +125,7 @@ def _enough(decisions: dict[str, Cell]) -> Finding | None:
     return _finding(text + ".", "clips")
 
 
-def _order(decisions: dict[str, Cell]) -> Finding | None:
+def _order(decisions: dict[str, Cell], units: str) -> Finding | None:
     """Judge the order of the frames by the definition in docs/when.md."""
     whole, part, lost = (decisions.get(name) for name in ("order_flips", "order_part", "order_effect"))
     if not (whole and part):
@@ -140,7 +140,7 @@ def _order(decisions: dict[str, Cell]) -> Finding | None:
     often, above, below = side(part, 0.5), lost and side(lost, HARDLY), lost and side(lost, -HARDLY)
     verdict = "The clips do not settle what the order of the frames does"
     if often is None:
-        verdict = f"{too_few(part)} tell what the order of the frames does"
+        verdict = f"{too_few(part, units)} tell what the order of the frames does"
     elif often == 1 or above == 1 or below == -1:
         verdict = "The order of the frames matters"
     elif often == -1 and (not lost or (above, below) == (-1, 1)):
@@ -152,13 +152,13 @@ def _loss(share: float) -> str:
     return f"{'gains' if round(share, 2) < 0 else 'loses'} {abs(share):.0%}"
 
 
-def _deletion(own: dict[str, Cell], method: str) -> Finding | None:
+def _deletion(own: dict[str, Cell], method: str, units: str) -> Finding | None:
     if "deletion_frame_gain" not in own:
         return None
     cell = own["deletion_frame_gain"]
     verdict = {1: "The probability falls faster", -1: "The probability falls more slowly",
                0: "The probability falls neither distinguishably faster nor more slowly",
-               None: f"{too_few(cell)} tell how fast the probability falls"}[side(cell)]
+               None: f"{too_few(cell, units)} tell how fast the probability falls"}[side(cell)]
     return _finding(f"{verdict} if the frames are deleted in the order of {method} than in random order (gain "
                     f"{_amount(cell)}).", "deletion")
 
@@ -168,7 +168,7 @@ def _trust(content: dict[str, Any]) -> list[Finding]:
     return [_finding(text, "comparison") for text in ([said] if isinstance(said, str) else said or [])]
 
 
-def _sanity(content: dict[str, Any], method: str) -> Finding:
+def _sanity(content: dict[str, Any], method: str, units: str) -> Finding:
     cells = _cells(content.get("random_head", {}).get(method, {}))
     if "difference" not in cells:
         return _finding("Whether the map depends on the classifier was not tested; --sanity does this.", "sanity")
@@ -176,6 +176,6 @@ def _sanity(content: dict[str, Any], method: str) -> Finding:
     verdict = {1: f"Only the difference of {difference} is evidence about the classifier",
                -1: f"The random head agrees more; the difference is {difference}",
                0: f"The difference of {difference} is not distinguishable from 0",
-               None: f"{too_few(cells['difference'])} tell the difference, {difference}, from 0"}
+               None: f"{too_few(cells['difference'], units)} tell the difference, {difference}, from 0"}
     return _finding(f"With a random head on the same backbone, the AUC of {method} is {_amount(cells['random_head'])} "
                     f"instead of {_amount(cells['trained'])}. {verdict[side(cells['difference'])]}.", "sanity")

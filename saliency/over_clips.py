@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from saliency.averages import summarise
+from saliency.averages import Groups, summarise, units_of
 from saliency.result import ClipResult
 
 BINS = 20  # steps of relative time, if the clips have different lengths
-RESAMPLES = 1000  # of the bootstrap
 TOP = 10  # a clip uses the features with so many of its largest sums
 SHOWN = 8  # features
 EXAMPLES = 3  # clips per feature
@@ -26,12 +25,12 @@ class OverClips:
 
     method, feature_method: names of the maps to read. If a name is None, or the first clip has no such map, the first
     map of the first clip is read. Clips without the map are left out. So are clips where the map of `method` is 0
-    everywhere; `left_out` counts both kinds for `method`.
+    everywhere; `left_out` counts both kinds for `method`. groups: of the clips by their name, see saliency.averages.
     """
 
-    def __init__(self, method: str | None = None, feature_method: str | None = None):
-        self.method, self.feature_method = method, feature_method
-        self.shares: dict[tuple[str, str, str], list[np.ndarray]] = {}  # {(label, predicted or "", verdict): [(T,)]}
+    def __init__(self, method: str | None = None, feature_method: str | None = None, groups: Groups | None = None):
+        self.method, self.feature_method, self.groups = method, feature_method, groups or {}
+        self.shares: dict[tuple[str, str, str], list] = {}  # {(label, predicted or "", verdict): [(group, (T,))]}
         self.left_out = 0
         self.count = 0  # clips with features
         self.names: list[str] = []  # of the clips with features
@@ -46,7 +45,8 @@ class OverClips:
         label, predicted = (str(result.facts.get(name, "")) for name in ("label", "predicted"))
         verdict = "" if not label else "right" if label == predicted else "wrong"
         key = (label, "" if label else predicted, verdict)
-        self.shares.setdefault(key, []).append(totals / totals.sum())
+        name = str(result.facts.get("clip", f"clip {sum(map(len, self.shares.values()))}"))
+        self.shares.setdefault(key, []).append((self.groups.get(name, name), totals / totals.sum()))
 
     def add_features(self, name: str, result: ClipResult) -> None:
         """Add the features (T, D) of a clip and their map. Clips with another number of features are left out."""
@@ -79,21 +79,22 @@ class OverClips:
         self.where = np.take_along_axis(where, order[None], 1)
 
     def profiles(self) -> dict[str, Any]:
-        """Return the mean profile of each group of clips, with 95 % bootstrap intervals over its clips.
+        """Return the mean profile of the clips of each class, with 95 % intervals (saliency.averages.summarise).
 
-        Returns {"method", "relative": whether time is relative, "left_out": clips, "groups": [{"label", "predicted",
-        "verdict": "right", "wrong" or "" without a label, "n", "mean", "low", "high"}]}. The last three have a share of
-        the saliency per frame; if lengths differ, per bin of BINS bins from the start of the clip to its end. An
-        interval of a single clip is NaN.
+        Returns {"method", "relative": whether time is relative, "left_out": clips, "units": what the intervals take as
+        independent, "groups": [{"label", "predicted", "verdict": "right", "wrong" or "" without a label, "n", "mean",
+        "low", "high"}]}. The last three have a share of the saliency per frame; if lengths differ, per bin of BINS bins
+        from the start of the clip to its end. Intervals of few people or videos are NaN.
         """
-        relative = len({len(each) for shares in self.shares.values() for each in shares}) > 1
+        relative = len({len(each) for shares in self.shares.values() for _, each in shares}) > 1
         groups = []
         for (label, predicted, verdict), shares in sorted(self.shares.items()):
-            rows = [relative_profile(each, BINS) if relative else each for each in shares]
-            steps = summarise([dict(enumerate(row)) for row in rows], RESAMPLES).values()
+            rows = [relative_profile(each, BINS) if relative else each for _, each in shares]
+            steps = summarise([dict(enumerate(row)) for row in rows], [group for group, _ in shares]).values()
             groups.append({"label": label, "predicted": predicted, "verdict": verdict, "n": len(rows)}
                           | {key: [step[key] for step in steps] for key in ("mean", "low", "high")})
-        return {"method": self.method, "relative": relative, "left_out": self.left_out, "groups": groups}
+        return {"method": self.method, "relative": relative, "left_out": self.left_out,
+                "units": units_of(self.groups), "groups": groups}
 
     def features(self) -> dict[str, Any] | None:
         """Return the features used most often, or None without clips that have features.

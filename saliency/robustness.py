@@ -20,6 +20,7 @@ from saliency.deletion import patch_probabilities, patch_sums
 from saliency.fills import background
 from saliency.gradient import untouched
 from saliency.sequences import Sequences
+from saliency.when.encoded import NEGLIGIBLE
 
 BLOCKS = 60  # random blocks of patches, each removed once
 LONGEST = 6  # frames of a block
@@ -73,7 +74,7 @@ def block_drops(model: nn.Module, clip: torch.Tensor, target: int, blocks: torch
                 score: str = "logit") -> torch.Tensor:
     """Return how far the score falls when each block becomes background: blocks as in `random_blocks` -> (count,).
 
-    Only the frames of a block are encoded, unless the model reads whole clips.
+    Only the frames of a block are encoded, unless the model reads whole clips. Rounding errors count as 0.
     """
     check_clip(clip)
     empty = background(clip)
@@ -83,16 +84,18 @@ def block_drops(model: nn.Module, clip: torch.Tensor, target: int, blocks: torch
         whole = torch.zeros_like(blocks[:1])
         scores = [patch_probabilities(sequences, clip, empty, parts, patch, some)
                   for some in (whole, *blocks.split(8))]
-    return scores[0] - torch.cat(scores[1:])
+    drops = scores[0] - torch.cat(scores[1:])
+    return torch.where(drops.abs() > NEGLIGIBLE * scores[0].abs(), drops, 0.0)
 
 
 def infidelity(values: np.ndarray | torch.Tensor, blocks: torch.Tensor, drops: torch.Tensor, patch: int) -> float:
     """Return the infidelity of a map (T, H, W), as a share of what a blank map has: 0 is best, 1 is worst.
 
     The map foretells that removing a block costs the sum of its values there, times one factor for the whole map, which
-    is the best one (as `captum.metrics.infidelity(normalize=True)` takes it), because maps have no unit. The result is
-    the mean square of the error over the mean square of the drops, which is 1 - cos^2 of the two vectors. Yeh et al.
-    2019, definition 2.1. NaN if no drop differs from 0 or the map is not finite.
+    is the best one that is not negative (that of `captum.metrics.infidelity(normalize=True)` may be), because maps have
+    no unit, but a sign. The result is the mean square of the error over the mean square of the drops: 1 - cos^2 of the
+    two vectors, and 1 if their product is negative. Yeh et al. 2019, definition 2.1. NaN if no drop differs from 0 or
+    the map is not finite.
     """
     sums = patch_sums(torch.as_tensor(values).double(), patch).flatten()  # (T * rows * columns,)
     foretold, drops = blocks.double() @ sums, drops.double()  # (count,)
@@ -100,7 +103,7 @@ def infidelity(values: np.ndarray | torch.Tensor, blocks: torch.Tensor, drops: t
         return float("nan")
     if not float(foretold.square().sum()) > 0:
         return 1.0
-    factor = (foretold @ drops) / (foretold @ foretold)
+    factor = max(0.0, float(foretold @ drops) / float(foretold @ foretold))
     return float((factor * foretold - drops).square().mean() / drops.square().mean())
 
 

@@ -12,7 +12,7 @@ classifier.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -127,10 +127,12 @@ def random_head_models(model: SequenceModel, draws: int, seed: int = 0) -> Itera
 
 
 def check(model: SequenceModel, examples: list[Example], methods: list[str], score: str = "logit", smooth: float = 0.0,
-          options: dict[str, dict] | None = None, draws: int = 3, seed: int = 0) -> dict:
+          options: dict[str, dict] | None = None, draws: int = 3, seed: int = 0,
+          groups: Sequence[str] | None = None) -> dict:
     """Run both checks for all methods on a few examples.
 
-    methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads.
+    methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads. groups: of
+    the examples, see saliency.averages.summarise.
     Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
     that fail, a sentence each}.
     """
@@ -151,7 +153,7 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     for name in time_only:  # whose maps have no agreement with flow
         for rows in (by_stage["trained"], *heads):
             rows[name][:, 0] = np.nan
-    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage["trained"], heads)
+    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage["trained"], heads, groups)
     return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves["correlations"], agreement)}
 
 
@@ -190,20 +192,20 @@ def correlation_curves(by_stage: dict[str, dict[str, np.ndarray]]) -> dict[str, 
     }
 
 
-def random_head_agreement(trained: dict[str, np.ndarray],
-                          heads: list[dict[str, np.ndarray]]) -> dict[str, dict[str, dict[str, float]]]:
+def random_head_agreement(trained: dict[str, np.ndarray], heads: list[dict[str, np.ndarray]],
+                          groups: Sequence[str] | None = None) -> dict[str, dict[str, dict]]:
     """Compare the agreement with flow (AUC per frame) of the trained model's maps with that of random heads.
 
     trained: result of `compare_maps` for the trained model itself. heads: the results for the models with random heads.
     Returns {method: {"trained", "random_head", "difference", "correlation", "within_frames"}}. Each is a summary over
-    clips with a bootstrap interval (saliency.averages.summarise). The random head's value of a clip is the mean over
+    clips, whose groups are `groups` (saliency.averages.summarise). The random head's value of a clip is the mean over
     the heads. difference is trained minus random head. The last two are the rank correlations between both maps.
     """
     summaries = {}
     for name, own in trained.items():
         means = np.apply_along_axis(finite_mean, 0, [rows[name] for rows in heads])  # (clips, 3)
         numbers = np.column_stack([own[:, 0], means[:, 0], own[:, 0] - means[:, 0], means[:, 1:]])  # (clips, 5)
-        summaries[name] = summarise([dict(zip(COLUMNS, row, strict=True)) for row in numbers])
+        summaries[name] = summarise([dict(zip(COLUMNS, row, strict=True)) for row in numbers], groups)
     return summaries
 
 

@@ -7,16 +7,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from runtime.errors import UserError
 from runtime.names import readable
 from runtime.sentences import counted
-from saliency.averages import summarise
+from saliency.averages import LEAST_GROUPS, Groups, has_interval, summarise_named, units_of
 from saliency.baselines import BASELINES
 from saliency.charts import method_bars, sanity_curves
-from saliency.sanity import COLUMNS
-from saliency.tables import format_table
+from saliency.sanity import COLUMNS, METRIC
+from saliency.tables import fewer_clips, format_table
 
 TABLES = (  # the columns of each printed table; the rows are sorted by the first one
     ("auc_flow_frame", "cc_flow_frame", "nss_flow_frame", "time_spearman_flow", "last_quarter_share"),
@@ -83,37 +84,44 @@ def _is_row(row: Any) -> bool:
     )
 
 
-def summarise_clips(rows: dict[str, dict[str, dict[str, float | None]]]) -> Summary:
-    """Summarise {clip: {method: {metric: value}}} over the clips that have a value."""
+def summarise_clips(rows: dict[str, dict[str, dict[str, float | None]]], groups: Groups | None = None) -> Summary:
+    """Summarise {clip: {method: {metric: value}}} over the clips that have a value; groups: see saliency.averages."""
     methods = dict.fromkeys(method for row in rows.values() for method in row)
-    return {method: summarise([row[method] for row in rows.values() if method in row]) for method in methods}
+    return {method: summarise_named({clip: row[method] for clip, row in rows.items() if method in row}, groups)
+            for method in methods}
 
 
 def csv_rows(summary: Summary) -> list[list | tuple]:
-    """Return the rows of metrics.csv, the header first."""
-    rows = [("method", "metric", "mean", "low", "high", "n", "n_nan")]
+    """Return the rows of metrics.csv, the header first; what has no value is empty."""
+    columns = ("mean", "low", "high", "n", "n_nan", "groups")
+    rows = [("method", "metric", *columns)]
     for method, metrics in summary.items():
-        rows += [[method, metric, *values.values()] for metric, values in metrics.items()]
+        rows += [[method, metric, *("" if np.isnan(cell[column]) else cell[column] for column in columns)]
+                 for metric, cell in metrics.items()]
     return rows
 
 
-def tables(summary: Summary, over: str = "clips") -> str:
+def tables(summary: Summary, over: str = "clips", groups: Groups | None = None) -> str:
     """Return the summary as text: each of TABLES with the columns that the summary has.
 
-    over: the items that were averaged.
+    over: the items that were averaged. groups: those of the clips, for the words about the intervals.
     """
     rows = [{"method": method, **metrics} for method, metrics in summary.items()]
     known = {metric for metrics in summary.values() for metric in metrics}
     columns = [[column for column in table if column in known] for table in TABLES]
-    text = [format_table(rows, ["method", *some]) for some in columns if some]
+    text = [f"{format_table(rows, ['method', *some])}\n{fewer_clips(rows, some)}".rstrip() for some in columns if some]
     if "insertion_patch_gain" in known:
         text.append("gain: how much better the area is than that of random order, the row random; below 0 is worse")
     if known & {"sufficiency_frame", "infidelity"}:
         text.append("lower is better: sufficiency, log_odds, infidelity, max_sensitivity")
     known = [name for name in BASELINES if name in summary]
     baselines = f"; {', '.join(known)} are baselines" if known else ""
-    several = any(cell["n"] > 1 for metrics in summary.values() for cell in metrics.values())
-    what = "mean [95 % bootstrap interval]" if several else "a single value has no interval; mean"
+    cells, units = [cell for metrics in summary.values() for cell in metrics.values()], units_of(groups)
+    what, units = "a single value has no interval; mean", over if units == "clips" else units
+    if any(map(has_interval, cells)):
+        what = f"mean [95 % interval, which takes the {units} as independent]"
+    elif any(cell["n"] > 1 for cell in cells):
+        what = f"mean (value of each of the {units}; fewer than {LEAST_GROUPS} are too few for an interval)"
     text.append(f"{what} over {over}{baselines}")
     return "\n\n".join(text)
 
@@ -130,15 +138,15 @@ def when_table(over_clips: dict[str, dict[str, float]]) -> str:
     """Return the numbers of saliency.when, averaged over clips, as text; "score" is S(clip) - S(background)."""
     correlations = {name: f"rank correlation of Shapley values with {name.removeprefix('spearman_')} per frame"
                     for name in over_clips if name.startswith("spearman_")}
-    lines = [{"when": text, "mean [95 % interval]": over_clips[name], "clips": over_clips[name]["n"]}
+    mean = "mean [95 % interval]" if any(map(has_interval, over_clips.values())) else "mean (values)"
+    lines = [{"when": text, mean: over_clips[name], "clips": over_clips[name]["n"]}
              for name, text in (WHEN_LINES | correlations).items() if name in over_clips]
-    return format_table(lines, ["when", "mean [95 % interval]", "clips"], sort_by="") + "\n"
+    return format_table(lines, ["when", mean, "clips"], sort_by="") + "\n"
 
 
 def bars(summary: Summary) -> Figure:
     """Return the chart of the methods' agreement with flow."""
-    scores = {method: row["auc_flow_frame"] for method, row in summary.items() if "auc_flow_frame" in row}
-    return method_bars(scores, BASELINES)
+    return method_bars({method: metrics[METRIC] for method, metrics in summary.items() if METRIC in metrics}, BASELINES)
 
 
 def sanity_pictures(checks: dict) -> dict[str, Figure]:

@@ -1,13 +1,13 @@
 """Compare two runs of frame_saliency.py over the clips that both explain: recipes, predictions, figures and maps.
 
     comparison = compare(read_run("results/frame_saliency"), read_run("results/other"))
-    comparison["figures"]["gradient"]["auc_flow_frame"]     # {"a", "b", "difference", "low", "high", "n", "n_nan"}
+    comparison["figures"]["gradient"]["auc_flow_frame"]     # {"a", "b", "difference", "low", "high", "n", ...}
 
-A difference is B minus A, averaged over pairs: the same clip in both runs. Its interval comes from resampling the pairs
-(saliency.averages.summarise), so what makes a clip easy or hard for both runs does not widen it.
+A difference is B minus A, averaged over pairs: the same clip in both runs. Its interval is that of the pairs'
+differences (saliency.averages.summarise), so what makes a clip easy or hard for both runs does not widen it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 from runtime.errors import UserError
 from runtime.files import read_json
 from runtime.progress import each
-from saliency.averages import finite_mean, summarise
+from saliency.averages import Groups, finite_mean, summarise, units_of
 from saliency.export import drawn_map, map_of
 from saliency.result import ClipResult
 from saliency.sanity import correlations
@@ -37,6 +37,7 @@ class Run(NamedTuple):
     recipe: dict[str, Any]  # the content of opts.json, {} without one
     rows: dict[str, dict[str, Row]]  # {clip: {method or "when": {metric: value}}}
     paths: dict[str, Path]  # {clip: its saliency.npz}
+    groups: Groups  # {clip: its person or video}, {} in the results of earlier versions
 
     @property
     def options(self) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def read_run(folder: str | Path) -> Run:
                         "frame_saliency.py")
     for clip, row in metrics.get(WHEN, {}).get("clips", {}).items():
         rows.setdefault(clip, {})[WHEN] = row
-    return Run(folder, recipe, rows, paths)
+    return Run(folder, recipe, rows, paths, metrics.get("groups", {}))
 
 
 def read_pairs(a: Run, b: Run) -> Iterator[Pair]:
@@ -116,21 +117,24 @@ def compare(a: Run, b: Run, facts: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
     facts: {clip: `facts_of_pair`} of all clips in common. The result has the keys "runs", "clips" (counts), "recipes"
     (rows of part, name, value in A, value in B), "sizes" (pairs of [height, width] that differ), "predictions",
-    "agreement" (of the maps) and "figures" ({section: {metric: `paired` cell}}).
+    "agreement" (of the maps), "figures" ({section: {metric: `paired` cell}}), and "units", what the intervals take as
+    independent (saliency.averages.units_of).
     """
-    names, methods = list(facts), (a.method, b.method)
+    names, methods, groups = list(facts), (a.method, b.method), b.groups | a.groups
+    units = units_of({name: groups[name] for name in names if name in groups})
     sections = {PREDICTION: [facts[name]["prediction"] for name in names]}
     if a.method != b.method:
         sections[MAIN] = [_row_pair(a, b, name, methods) for name in names]
     shared = [method for method in _methods(a, names) if method in _methods(b, names)]
     sections |= {method: [_row_pair(a, b, name, (method, method)) for name in names] for method in shared}
-    figures = {section: paired(rows) for section, rows in sections.items()}
+    own_groups = [groups.get(name, name) for name in names]
+    figures = {section: paired(rows, own_groups) for section, rows in sections.items()}
     return {
         "runs": [str(run.folder) for run in (a, b)], "methods": methods,
         "clips": {"common": len(names), "only_a": len(a.paths) - len(names), "only_b": len(b.paths) - len(names)},
         "recipes": recipe_differences(a.recipe, b.recipe), "predictions": _predictions(facts),
         "sizes": [list(pair) for pair in sorted({fact["size"] for fact in facts.values()}) if pair[0] != pair[1]],
-        "agreement": summarise([facts[name]["agreement"] for name in names]),
+        "agreement": summarise([facts[name]["agreement"] for name in names], own_groups), "units": units,
         "figures": {section: cells for section, cells in figures.items() if cells},
     }
 
@@ -191,11 +195,11 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     return magnitudes[1] / totals[1] - magnitudes[0] / totals[0]
 
 
-def paired(rows: list[tuple[Row, Row]]) -> dict[str, dict[str, float]]:
-    """Return {metric: {"a", "b", "difference", "low", "high", "n", "n_nan"}} of pairs of rows, one pair per clip.
+def paired(rows: list[tuple[Row, Row]], groups: Sequence[str] | None = None) -> dict[str, dict]:
+    """Return {metric: {"a", "b", "difference", "low", "high", "n", "n_nan", "groups"}} of pairs of rows, one per clip.
 
-    a and b are means over the n clips that have a finite value in both runs. difference is b - a, and low and high are
-    the ends of its 95 % bootstrap interval over the pairs; NaN for a single pair. n_nan counts the other clips.
+    a and b are means over the n clips that have a finite value in both runs. difference is b - a; for its interval, and
+    for "values" in place of an interval, see saliency.averages.summarise, as for groups. n_nan counts the other clips.
     """
     metrics = dict.fromkeys(metric for pair in rows for row in pair for metric in row)
     numbers = {metric: np.array([[_finite(row.get(metric)) for row in pair] for pair in rows]) for metric in metrics}
@@ -203,7 +207,7 @@ def paired(rows: list[tuple[Row, Row]]) -> dict[str, dict[str, float]]:
     for metric, values in numbers.items():  # values (clips, 2)
         both = np.isfinite(values).all(1)
         if both.any():
-            cell = summarise([{"": number} for number in values[:, 1] - values[:, 0]])[""]
+            cell = summarise([{"": number} for number in values[:, 1] - values[:, 0]], groups)[""]
             cells[metric] = {"a": finite_mean(values[both, 0]), "b": finite_mean(values[both, 1]),
                              "difference": cell.pop("mean"), **cell}
     return cells

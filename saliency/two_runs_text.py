@@ -3,13 +3,14 @@
 from typing import Any
 
 from runtime.sentences import counted
+from saliency.averages import has_interval
 from saliency.findings import side, too_few
 from saliency.sanity import METRIC
 from saliency.tables import format_table
 from saliency.two_runs import MAIN, SPANS
 
 MOST_NAMED = 5  # clips that a sentence names
-COLUMNS = ("a", "b", "difference", "low", "high", "n", "n_nan")
+COLUMNS = ("a", "b", "difference", "low", "high", "n", "n_nan", "groups")
 
 
 def sentences(comparison: dict[str, Any]) -> list[str]:
@@ -36,7 +37,7 @@ def sentences(comparison: dict[str, Any]) -> list[str]:
                      f"the clip; within frames, it is {also}.")
     cell = comparison["figures"].get(main_section(comparison), {}).get(METRIC)
     if cell:
-        found.append(_agreement_with_flow(cell))
+        found.append(_agreement_with_flow(cell, comparison["units"]))
     return found
 
 
@@ -50,10 +51,10 @@ def is_clear(cell: dict[str, float]) -> bool:
     return bool(side(cell))
 
 
-def _agreement_with_flow(cell: dict[str, float]) -> str:
+def _agreement_with_flow(cell: dict[str, float], units: str) -> str:
     sentence = f"The AUC of the map against the optical flow is {cell['a']:.3f} in A and {cell['b']:.3f} in B"
     if side(cell) is None:
-        return f"{sentence}; {too_few(cell)} tell whether the runs differ in this."
+        return f"{sentence}; {too_few(cell, units)} tell whether the runs differ in this."
     verdict = {1: "B agrees more", -1: "B agrees less", 0: "the runs are not distinguishable in this"}[side(cell)]
     return (f"{sentence}; {verdict}, because the difference of {cell['difference']:.3f} has the 95 % interval "
             f"[{cell['low']:.3f}, {cell['high']:.3f}].")
@@ -67,10 +68,11 @@ def terminal_text(comparison: dict[str, Any]) -> str:
     text.append(format_table(recipes, ["recipe", "A", "B"], sort_by="") if recipes else "The recipes are equal.")
     for section in dict.fromkeys(("prediction", main_section(comparison), "when")):
         cells = comparison["figures"].get(section, {})
+        difference = "B - A [95 % interval]" if any(map(has_interval, cells.values())) else "B - A (values)"
         rows = [{section: name, "A": cell["a"], "B": cell["b"], "clips": cell["n"],
-                 "B - A [95 % interval]": cell | {"mean": cell["difference"]}} for name, cell in cells.items()]
+                 difference: cell | {"mean": cell["difference"]}} for name, cell in cells.items()]
         if rows:
-            text.append(format_table(rows, [section, "A", "B", "B - A [95 % interval]", "clips"], sort_by=""))
+            text.append(format_table(rows, [section, "A", "B", difference, "clips"], sort_by=""))
     return "\n\n".join(text) + "\n\n" + "\n".join(f"- {sentence}" for sentence in comparison["sentences"])
 
 
@@ -83,5 +85,6 @@ def csv_rows(comparison: dict[str, Any]) -> list[list]:
     """Return the rows of comparison.csv, the header first: a row per section and figure."""
     rows = [["section", "figure", *COLUMNS]]
     for section, cells in comparison["figures"].items():
-        rows += [[section, name, *(cell[column] for column in COLUMNS)] for name, cell in cells.items()]
+        rows += [[section, name, *("" if cell[column] != cell[column] else cell[column] for column in COLUMNS)]
+                 for name, cell in cells.items()]
     return rows

@@ -11,6 +11,7 @@ from saliency.flow import optical_flow
 from saliency.metrics import map_metrics
 from saliency.report import write_report
 from saliency.sanity import COLUMNS
+from saliency.trust import trust
 
 EVIL = "<script>alert(1)</script>"
 OPTIONS = {"model": "cnnlstm", "resume_path": "snapshots/kth/best.pth", "dataset": "kth", "subset": "testing",
@@ -74,9 +75,10 @@ def save_metrics(folder, clips):
         maps = {"gradient": arrays["gradient"], "tsr": arrays["tsr"], "random": random_map(shape, number),
                 "centre": centre_map(shape), "frame_difference": frame_difference(arrays["frames"])}
         rows[name] = {method: map_metrics(values, arrays["flow"]) for method, values in maps.items()}
-    summary = {method: summarise([row[method] for row in rows.values()], 200) for method in maps}
-    head = {name: summarise([{name: 0.5}, {name: 0.7}], 200)[name] for name in COLUMNS}
+    summary = {method: summarise([row[method] for row in rows.values()]) for method in maps}
+    head = {name: summarise([{name: 0.5}, {name: 0.7}])[name] for name in COLUMNS}
     content = {"clips": rows, "summary": summary, "random_head": {"gradient": head}, "sentences": [EVIL]}
+    content["trust"] = trust(rows, content["random_head"])
     write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
     write_json(folder / "opts.json", RECIPE)
 

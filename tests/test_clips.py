@@ -12,6 +12,7 @@ from data.clips import (
     Clip,
     find_clips,
     frame_count,
+    groups_of,
     has_subset,
     load_frames,
     load_with_masks,
@@ -21,6 +22,7 @@ from data.clips import (
     short_clips,
     to_duration,
 )
+from data.datasets import DATASETS
 from data.training_clips import ClipDataset
 from model.preprocessing import normalise
 from runtime.files import read_json, write_json
@@ -202,3 +204,12 @@ def test_data_set_items(data_set):
     assert dataset.labels == [1, 1, 0, 0]
     expected = normalise(resize(read_frames(clips[0])[1:5], 16), [0.5] * 3, [0.5] * 3)
     assert torch.equal(clip, expected)
+
+
+def test_clips_of_one_person_or_video_are_one_group(tmp_path):
+    names = ["person03_walking_d1_1", "person03_running_d4_2", "v_jump_g07_c01_1", "walk_1", "walk_2"]
+    clips = [clip_at(tmp_path / name) for name in names]
+    video = Clip("person03_walking_d1_uncomp_00031", None, None, tmp_path / "person03_walking_d1_uncomp.avi", 30, 30)
+    other = Clip("my_g12_00031", None, None, tmp_path / "my_g12.mp4", 30, 30)
+    assert list(groups_of([*clips, video, other], DATASETS["kth"]).values()) == [
+        "person 3", "person 3", "group g07", "video walk", "video walk", "person 3", "video my_g12.mp4"]

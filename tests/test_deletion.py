@@ -88,13 +88,37 @@ def test_comprehensiveness_sufficiency_and_log_odds_by_hand():
     assert worst["sufficiency"] > found["sufficiency"] and worst["log_odds"] > found["log_odds"]
 
 
-def test_chance_reads_the_insertion_curve_from_the_end_of_the_deletion_curve():
-    order = torch.randperm(37, generator=torch.Generator().manual_seed(1))
-    chance, reverse = measure(order, kept_weight, by_chance=True), measure(order.flip(0), kept_weight)
-    for name in ("sufficiency", "aopc_sufficiency", "insertion_auc"):
-        assert chance[name] == pytest.approx(reverse[name])
-    for name in ("comprehensiveness", "log_odds", "deletion_auc"):
-        assert chance[name] == pytest.approx(measure(order, kept_weight)[name])
+def test_a_curve_by_chance_has_the_mean_over_orders_and_reads_another_order_at_each_point():
+    """Deleting k of N units at random leaves the share 1 - k / N of the weight on average: the area is 0.01 + 0.99 / 2.
+
+    A unit that is needed alone loses everything when it goes; one order of it tells nothing about the mean.
+    """
+    generator, seen = torch.Generator().manual_seed(1), []
+
+    def needed(deleted):
+        seen.append(deleted)
+        return 1.0 - deleted[:, 7].double()
+
+    found = [measure(torch.arange(37), kept_weight, generator) for _ in range(200)]
+    for name in ("deletion_auc", "insertion_auc"):
+        values = torch.tensor([each[name] for each in found])
+        assert values.mean() == pytest.approx(0.01 + 0.99 / 2, abs=4 * values.std().item() / 200 ** 0.5)
+    areas = torch.tensor([measure(torch.arange(30), needed, generator)["deletion_auc"] for _ in range(200)])
+    assert areas.mean() == pytest.approx(0.5, abs=0.02) and areas.std() < 0.1  # of single orders: 0.29
+    assert all(len(each) >= 20 and not (each[:-1] <= each[1:]).all() for each in seen)
+
+
+def test_the_error_of_a_gain_is_the_spread_over_the_draws():
+    """Gains over random order beside those of other seeds: the error says how far they differ."""
+    clip, spread = clip_with_light(12), torch.rand(12, 6, 6)
+    rows = [deletion_metrics(OneFrame(), clip, 0, {"map": spread, "flat": torch.ones(12, 6, 6)}, patch=3, seed=seed)
+            for seed in range(30)]
+    for unit in ("frame", "patch"):
+        gains = torch.tensor([row["map"][f"deletion_{unit}_gain"] for row in rows])
+        errors = torch.tensor([row["map"][f"deletion_{unit}_gain_error"] for row in rows])
+        assert errors.square().mean().sqrt() == pytest.approx(gains.std().item(), rel=0.4)
+        both = [row["map"][f"deletion_{unit}_gain"] + row["map"][f"insertion_{unit}_gain"] for row in rows]
+        assert torch.tensor(both).std() < 1e-6 and math.isnan(rows[0]["flat"][f"insertion_{unit}_gain_error"])
 
 
 def test_a_probability_of_zero_has_finite_log_odds():
@@ -162,15 +186,15 @@ def test_sums_of_patches_and_order():
 def test_a_map_without_an_order_has_no_area():
     model = OneFrame().train()
     rows = deletion_metrics(model, clip_with_light(), 0, {"flat": torch.ones(8, 6, 6)}, patch=3)
-    assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 18
+    assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 22
     assert model.training and model.weight.requires_grad
 
 
 def test_the_orders_say_how_long_they_will_take(slow, capsys):
-    """Three random orders and that of the map are timed for each kind of unit, once for all clips of a run."""
+    """Five curves by chance and that of the map are timed for each kind of unit, once for all clips of a run."""
     slow(deletion, "measure", 12)
     for _ in each(range(10), "clips", "clip"):
         deletion_metrics(OneFrame(), clip_with_light(), 0, {"map": torch.rand(8, 6, 6)}, patch=3)
     said = [line for line in capsys.readouterr().err.splitlines() if "take about" in line]
-    assert said == [f"deletion by {unit}: 4 orders take about 48 seconds, and about 8 minutes for the 10 clips that "
+    assert said == [f"deletion by {unit}: 6 curves take about 72 seconds, and about 12 minutes for the 10 clips that "
                     "are left" for unit in ("frame", "patch")]

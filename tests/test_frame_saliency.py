@@ -155,7 +155,8 @@ def test_results_are_plain_json_even_where_nothing_moves(own_data_set, trained, 
         image.write_bytes((folder / "image_00001.jpg").read_bytes())
     use("frame_saliency", own_data_set, trained, tmp_path / "out", "--clips", CLIP, "--no_overlay", "--tsr")
     summary = json.loads((tmp_path / "out" / "metrics.json").read_text())["summary"]
-    assert summary["gradient"]["auc_flow_frame"] == {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1}
+    assert summary["gradient"]["auc_flow_frame"] == {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1,
+                                                     "groups": 0, "values": []}
 
 
 def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, tmp_path, capsys):

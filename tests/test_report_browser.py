@@ -53,12 +53,13 @@ def test_the_head_tells_what_was_run(page):
     text = page.texts("header.page")[0]
     assert all(part in text for part in ("kth, testing", "best.pth", "logit", "torch 2.14.0", "0111967", "2 of 3"))
     bars = page.texts(".bar_row")
-    assert "TSR" in bars[0] and bars[-2].startswith("Random") and "[" in bars[0]
+    assert "TSR" in bars[0] and bars[-2].startswith("Random") and "(" in bars[0]
     page.choose("#metric", "nss_flow_clip")
     assert "chance, 0." in page.texts("#bars_caption")[0]
+    assert "(mean over 4 clips, values; fewer than 5 clips are too few for" in page.texts("#bars_caption")[0]
     page.all("#all_metrics summary")[0].click()
     assert page.texts("#summary thead th small") == ["baseline"] * 3
-    assert page.texts("#feature_summary td")[0] == "0.432 [0.432, 0.432]"
+    assert page.texts("#feature_summary td")[0] == "0.432 (0.432, 0.432)"
 
 
 def test_findings_come_first_and_lead_to_their_figures(page):
@@ -72,7 +73,7 @@ def test_findings_come_first_and_lead_to_their_figures(page):
         if "last quarter" in item.text:
             assert page.texts("#bars_caption strong") == ["Share of saliency in the last quarter of the clip"]
     assert page.texts("#random_head thead th")[1:] == ["Gradient"]
-    assert page.texts("#random_head td")[0] == "0.600 [0.500, 0.700]"
+    assert page.texts("#random_head td")[0] == "0.600 (0.500, 0.700)"
     assert page.texts("#sanity_sentences li") == [EVIL] and not page.all("#no_sanity")[0].is_displayed()
 
 

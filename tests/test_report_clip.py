@@ -213,7 +213,7 @@ def test_deletion_has_its_place(page):
     assert page.texts("#deletion thead th")[1:] == ["Gradient", "Random\nbaseline"]
     assert page.texts("#deletion tbody th") == ["Gain over random order, frames deleted",
                                                 "Area under the curve, frames deleted"]
-    assert page.texts("#deletion td")[0] == "0.250 [0.250, 0.250]"
+    assert page.texts("#deletion td")[0] == "0.250 (0.250, 0.250)"
     (finding,) = [item for item in page.all("#findings li") if "deleted" in item.text]
     finding.find_element("css selector", "a").click()
     assert page.run("return location.hash") == "#deletion_title"

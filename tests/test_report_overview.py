@@ -48,6 +48,16 @@ def test_profiles_name_their_groups_and_counts(page):
     assert even / heights[0] == pytest.approx(1 / 8 / mean[0])
 
 
+def test_there_is_a_table_of_trust_per_question(page):
+    assert page.texts("#trust h4") == ["Where", "When", "Faithful to the model"]
+    assert page.texts("#trust tbody th") == ["Tests passed", "Optical flow", "Random head"]
+    notes = page.texts("#trust .note")
+    assert notes[0].startswith("The margins are over 6 clips.") and notes[2].startswith("not measured; --deletion")
+    cells = page.texts("#trust tbody td")
+    assert " of 1" in cells[0] and any("[" in cell for cell in cells)
+    assert "95 % interval over 6 clips" in page.texts("#bars_caption")[0]
+
+
 def test_features_have_thumbnails_of_their_highest_frames(page):
     first, *others = page.texts("#often > li")
     assert "Feature 7 in 6 of 6 clips, mean share" in first and len(others) == 7

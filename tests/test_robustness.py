@@ -50,13 +50,15 @@ def test_drops_are_those_of_clips_pasted_by_hand(independent):
 
 
 def test_evidence_of_a_linear_model_foretells_every_drop():
-    """The exact contributions of a linear model have infidelity 0, in any unit; a wrong map has more, a blank one 1."""
+    """The exact contributions of a linear model have infidelity 0, in any unit; with the wrong sign they foretell as
+    little as a blank map, whose error is the variance of the drops."""
     model, clip = Linear(5, 6), torch.randn(5, 3, 6, 6, dtype=torch.float64)
     exact = (frame_gradient(model, clip, 1) * (clip - background(clip))).sum(1)  # (T, H, W)
     blocks = random_blocks(clip.shape, PATCH)
     drops = block_drops(model, clip, 1, blocks, PATCH)
     assert infidelity(exact, blocks, drops, PATCH) == pytest.approx(0, abs=1e-12)
-    assert infidelity(-7 * exact, blocks, drops, PATCH) == pytest.approx(0, abs=1e-12)
+    assert infidelity(7 * exact, blocks, drops, PATCH) == pytest.approx(0, abs=1e-12)
+    assert infidelity(-exact, blocks, drops, PATCH) == infidelity(0 * exact, blocks, drops, PATCH) == 1
     assert infidelity(torch.rand(5, 6, 6), blocks, drops, PATCH) > 0.2
     assert infidelity(torch.zeros(5, 6, 6), blocks, drops, PATCH) == 1
     assert math.isnan(infidelity(torch.full((5, 6, 6), torch.nan), blocks, drops, PATCH))
@@ -77,8 +79,21 @@ def test_infidelity_equals_captums():
 
     expected = captum_metrics.infidelity(forward, remove, torch.ones(1, 4, 17, 17, dtype=torch.float64), values[None],
                                          target=0, n_perturb_samples=9, normalize=True)
-    assert infidelity(values, blocks, drops, PATCH) == pytest.approx(
-        float(expected / drops.double().square().mean()), rel=1e-6)
+    relative = float(expected / drops.double().square().mean())  # captum's factor may be negative
+    both = infidelity(values, blocks, drops, PATCH), infidelity(-values, blocks, drops, PATCH)
+    assert sorted(both) == [pytest.approx(relative, rel=1e-6), 1]
+
+
+def test_a_model_that_hangs_on_nothing_has_no_infidelity():
+    """Scores that differ by rounding errors only are equal."""
+    class Constant(MeanOfFrames):
+        def classify(self, features, lengths=None):
+            return 3 + 1e-7 * super().classify(features)
+
+    model, clip = Constant(), torch.randn(5, 3, 6, 6)
+    blocks = random_blocks(clip.shape, PATCH)
+    drops = block_drops(model, clip, 1, blocks, PATCH)
+    assert not drops.any() and math.isnan(infidelity(torch.rand(5, 6, 6), blocks, drops, PATCH))
 
 
 def test_max_sensitivity_equals_captums():

@@ -1,6 +1,6 @@
 """Tables as text."""
 
-from saliency.tables import format_table
+from saliency.tables import fewer_clips, format_table
 
 
 def test_table_is_aligned_and_sorted():
@@ -16,3 +16,18 @@ def test_table_is_aligned_and_sorted():
         "constant    -                     -",
     ]
     assert format_table(rows, ["method", "clips"], sort_by="auc").splitlines()[1].startswith("smoothgrad")
+
+
+def test_few_values_are_listed_and_a_single_one_is_not():
+    nan = float("nan")
+    few = {"mean": 0.6, "low": nan, "high": nan, "n": 2, "n_nan": 0, "groups": 2, "values": [0.5, 0.7]}
+    rows = [{"method": "a", "auc": few}, {"method": "b", "auc": few | {"mean": 0.5, "n": 1, "values": [0.5]}}]
+    lines = format_table(rows, ["method", "auc"]).splitlines()
+    assert lines[1] == "a       0.600 (0.500, 0.700)" and lines[2] == "b       0.500"
+
+
+def test_methods_with_fewer_clips_are_named():
+    rows = [{"method": name, "auc": {"mean": 0.5, "n": n}, "cc": {"mean": 0, "n": 3}}
+            for name, n in (("a", 5), ("b", 3), ("blank", 0))]
+    assert fewer_clips(rows, ["auc", "cc", "nss"]).endswith("Clips with a value: auc of b: 3 of 5.")
+    assert fewer_clips(rows[:1], ["auc"]) == "" == fewer_clips([{"method": "a", "auc": 0.5}], ["auc"])

@@ -68,6 +68,14 @@ def test_a_clip_counts_only_if_both_runs_have_the_figure():
     assert np.isnan(cells["x"]["low"]) and not is_clear(cells["x"])
 
 
+def test_the_clips_of_one_person_are_one_pair():
+    """Six clips of three persons have no interval; the same clips of six persons have one."""
+    rows = [({"auc": 0.0}, {"auc": 0.1 + 0.01 * number}) for number in range(6)]
+    few = paired(rows, ["a", "a", "b", "b", "c", "c"])["auc"]
+    assert few["values"] == pytest.approx([0.105, 0.125, 0.145]) and not is_clear(few) and few["n"] == 6
+    assert is_clear(paired(rows)["auc"]) and paired(rows)["auc"]["groups"] == 6
+
+
 def test_what_the_runs_share(comparison):
     assert comparison["clips"] == {"common": 3, "only_a": 1, "only_b": 2}
     predictions = comparison["predictions"]
@@ -84,7 +92,7 @@ def test_the_map_of_a_is_compared_with_the_map_of_b(comparison, folders):
     cell = comparison["figures"]["main map"]["auc_flow_frame"]
     assert (cell["a"], cell["b"], cell["difference"]) == pytest.approx((before, after, after - before))
     alone = comparison["figures"]["gradient"]["auc_flow_frame"]
-    assert alone["difference"] == alone["low"] == alone["high"] == 0
+    assert alone["difference"] == 0 and alone["values"] == [0, 0, 0] and np.isnan(alone["low"])
 
 
 def test_runs_of_another_size_are_not_compared_without_a_note(comparison, folders, tmp_path):
@@ -122,8 +130,9 @@ def test_sentences_and_tables(comparison):
     assert text[1] == "The predicted class differs in 1 of 3 clips: clip002."
     assert text[2] == "A predicts the class of 3, and B of 2, of 3 clips with a label."
     assert "rank correlation" in text[3] and "AUC of the map against the optical flow" in text[4]
+    assert text[4].endswith("; 3 clips are too few to tell whether the runs differ in this.")
     printed = terminal_text(comparison | {"sentences": text})
-    assert "options: tsr" in printed and "B - A [95 % interval]" in printed and f"- {text[1]}" in printed
+    assert "options: tsr" in printed and "B - A (values)" in printed and f"- {text[1]}" in printed
     rows = csv_rows(comparison)
     assert rows[0][:5] == ["section", "figure", "a", "b", "difference"]
     assert any(row[:2] == ["main map", "auc_flow_frame"] for row in rows)

@@ -24,7 +24,7 @@ function describeRecipes() {
 }
 
 // Whether the interval of a difference does not hold 0.
-const isClear = cell => typeof cell.low === "number" && (cell.low > 0 || cell.high < 0);
+const isClear = cell => hasInterval(cell) && (cell.low > 0 || cell.high < 0);
 
 function drawFigures() {
   const cells = Object.entries(pair.figures[get("section").value] ?? {});
@@ -44,8 +44,8 @@ function describeFigures() {
   else if (pair.figures[pair.methods[0]]) get("section").value = pair.methods[0];
   get("section").addEventListener("change", drawFigures);
   get("figures_note").textContent = "Means over the clips that have the figure in both runs, and the mean difference "
-    + "with its 95 % bootstrap interval over pairs of the same clip. A star marks an interval without 0. With many "
-    + "figures, one in twenty intervals misses 0 by chance.";
+    + `of pairs of the same clip with its 95 % interval over ${pair.units}; fewer than 5 ${pair.units} have no interval, `
+    + "but values. A star marks an interval without 0. With many figures, one in twenty intervals misses 0 by chance.";
   drawFigures();
 }
 

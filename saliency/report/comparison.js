@@ -63,6 +63,20 @@ function describeMethods() {
     names.map(name => [name, ...methods.map(method => interval(run.summary[method][name]))]));
 }
 
+// Shows a table per question of which method to trust, or a line if the run did not measure it.
+function describeTrust() {
+  get("trust_part").hidden = !run.trust.some(({rows}) => rows?.length);
+  get("trust").append(...run.trust.flatMap(({question, note, rows = []}) => {
+    const tests = [...new Set(rows.flatMap(({margins}) => Object.keys(margins)))];
+    const cells = [["Tests passed", row => row.tests ? `${row.passed} of ${row.tests}` : "–"],
+      ...tests.map(test => [test, row => interval(row.margins[test])])];
+    const table = el("table");
+    fillTable(table, "Margin", rows.map(({method}) => method), cells.map(([name, text]) => [name, ...rows.map(text)]));
+    const part = el("div", {className: "scroll", tabIndex: 0, role: "region", "aria-label": question}, table);
+    return [el("h4", {}, words(question)), ...rows.length ? [part] : [], el("p", {className: "note"}, ...withFlags(note))];
+  }));
+}
+
 function describeFeatures() {
   const cells = Object.entries(run.feature_summary);
   get("feature_summary_part").hidden = !cells.length;

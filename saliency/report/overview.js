@@ -20,15 +20,15 @@ function profileChart(name, groups, largest, relative) {
   const even = 1 - 1 / steps / largest;
   svg.append(svgElement("line", {class: "zero", x1: 0, x2: steps, y1: even, y2: even}));
   svg.append(...groups.flatMap(group => profileShapes(group, largest)));
-  const legend = groups.map(({kind, n}) => el("span", {}, el("i", {className: `profile_${kind}`}),
-    `${VERDICTS[kind]}, n = ${n}` + (n === 1 ? ", no interval" : "")));
+  const legend = groups.map(({kind, n, low}) => el("span", {}, el("i", {className: `profile_${kind}`}),
+    `${VERDICTS[kind]}, n = ${n}` + (low.every(Number.isFinite) ? "" : ", no interval")));
   const ends = relative ? ["0", "relative time", "1"] : ["1", "frame", String(steps)];
   return el("figure", {}, el("strong", {}, name), el("div", {}, `0 to ${amount(largest)} of the saliency`), svg,
     el("div", {className: "ends"}, ...ends.map(text => el("span", {}, text))),
     el("div", {className: "legend"}, ...legend));
 }
 
-function describeProfiles({method, relative, left_out: leftOut, groups}) {
+function describeProfiles({method, relative, left_out: leftOut, units, groups}) {
   const clips = groups.reduce((sum, {n}) => sum + n, 0);
   const left = leftOut ? ` Left out: ${counted(leftOut, "clip")} without this map, or with a map that is 0.` : "";
   if (clips < 2) {
@@ -37,7 +37,7 @@ function describeProfiles({method, relative, left_out: leftOut, groups}) {
   }
   get("profiles_note").textContent = `Share of the saliency (${words(method)}) in each `
     + (relative ? "of 20 steps of relative time, because the clips have different lengths" : "frame")
-    + ": mean over clips, with a 95 % bootstrap interval. The dashed straight line is an even "
+    + `: mean over clips, with a 95 % interval where there are at least 5 ${units}. The dashed straight line is an even `
     + "distribution over time. The charts have the same scale." + left;
   const largest = Math.max(...groups.flatMap(({mean, high}) => [...mean, ...high])) || 1, classes = new Map();
   for (const group of groups) {

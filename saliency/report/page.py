@@ -61,7 +61,8 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
             if apart:
                 problems.append(f"The results in {features.name} are not shown, because {apart}.")
                 features = None
-        seen = OverClips(_method(folder), _method(features))
+        groups = _json(folder / "metrics.json", []).get("groups")
+        seen = OverClips(_method(folder), _method(features), groups if isinstance(groups, dict) else None)
         clips = _write_clips(page, folder, paths, features, problems, seen)
         run = _run(folder, features, clips, problems) | {"overview": overview_part(seen, folder)}
         page.write(json_line(run).rstrip() + after)
@@ -132,6 +133,7 @@ def _run(folder, features, clips, problems):
                 f"{prefix}recipe": recipe}
         if not prefix:
             run |= {name: metrics.get(name, empty) for name, empty in FINDINGS.items()}
+            run |= {"trust": metrics.get("trust", {}).get("questions", [])}
     return run
 
 

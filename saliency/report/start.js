@@ -6,6 +6,7 @@ describeFindings();
 describeSanity();
 describeDeletion();
 describeMethods();
+describeTrust();
 describeFeatures();
 describeOverview();
 describeGallery();

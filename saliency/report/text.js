@@ -53,19 +53,25 @@ function metricName(name) {
   return `${words(metric)} against ${against}, ${span === "frame" ? "mean over frames" : "whole clip"}`;
 }
 
-// Returns a mean over clips with its bootstrap interval, if it has one, and the number of clips without a value.
+// Whether a cell has an interval, which fewer than five people or videos do not allow.
+const hasInterval = cell => typeof cell?.low === "number" && (cell.groups ?? cell.n) >= 5;
+
+// Returns a mean over clips with its interval, or with the values if they are few, and the clips without a value.
 function interval(cell) {
   if (typeof cell?.mean !== "number") return "n/a";
-  const range = typeof cell.low === "number" ? ` [${number(cell.low)}, ${number(cell.high)}]` : "";
+  const values = cell.values?.length > 1 ? ` (${cell.values.map(number).join(", ")})` : "";
+  const range = hasInterval(cell) ? ` [${number(cell.low)}, ${number(cell.high)}]` : values;
   return number(cell.mean) + range + (cell.n_nan ? `, ${cell.n_nan} undefined` : "");
 }
 
 // Returns a text as a list of texts and elements, in which flags such as --sanity are code.
 const withFlags = text => text.split(/(--\w+)/).map(part => part.startsWith("--") ? el("code", {}, part) : part);
 
-// Returns what the cells of a summary are: means with intervals, or the values of a single clip.
+// Returns what the cells of a summary are: means with intervals or values, or the values of a single clip.
 function sample(cells) {
-  const count = Math.max(0, ...cells.map(cell => cell.n ?? 0));
-  if (count > 1) return `mean over ${count} clips, 95 % bootstrap interval`;
-  return count === 1 ? "1 clip, no interval" : "no clip has a value";
+  const count = Math.max(0, ...cells.map(cell => cell.n ?? 0)), units = run.overview?.profiles.units ?? "clips";
+  const groups = Math.max(0, ...cells.map(cell => cell.groups ?? cell.n ?? 0));
+  if (count < 2) return count ? "1 clip, no interval" : "no clip has a value";
+  return `mean over ${count} clips, ` + (cells.some(hasInterval) ? `95 % interval over ${groups} ${units}`
+    : `values; fewer than 5 ${units} are too few for an interval`);
 }
