@@ -50,6 +50,7 @@ from saliency.flow import grey
 from saliency.report import write_report
 from saliency.report.pairing import read_recipe, why_apart
 from saliency.result import ClipResult, facts_of, title_of
+from saliency.scores import margin
 from saliency.when import EncodedClip, feature_values
 from saliency.writing import write_features
 
@@ -83,9 +84,10 @@ def explain_clip(args, model, info, cache, clip, frames):
     model = with_known_features(model, seen)
     methods = list(dict.fromkeys(["gradient", args.method, *(["tsr"] if args.tsr else [])]))
     options = opts.options_of_methods(args, FEATURE_METHODS, methods)
-    found = explain(model, seen.tensor, seen.target, methods, args.score, options=options, registry=FEATURE_METHODS)
+    found = explain(model, seen.tensor, seen.target, methods, args.score, options=options, registry=FEATURE_METHODS,
+                    seed=args.seed)
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[seen.target],
-                     float(seen.probabilities[seen.target]), args.score)
+                     float(seen.probabilities[seen.target]), args.score, margin(seen.probabilities))
     result = ClipResult(found.facts | facts, features=seen.features.cpu().numpy(), maps=found.maps, arrays=found.arrays)
     if args.shapley:
         encoded = EncodedClip(model, seen.tensor, seen.target, args.score)

@@ -88,6 +88,7 @@ from saliency.findings import findings
 from saliency.flow import grey, mean_flow, optical_flow
 from saliency.report import PAGE, write_report
 from saliency.result import ClipResult, facts_of, save_figures, title_of
+from saliency.scores import margin
 from saliency.trust import trust, trust_table
 from saliency.when import decide, of_means
 from saliency.writing import write_frames
@@ -163,7 +164,7 @@ def training_flow(args, info):
 def chosen_methods(args):
     """Return the keyword arguments of saliency.explain.explain: the methods, their options, and what they explain."""
     methods = list(dict.fromkeys(["gradient", args.method, *args.compare, *(["tsr"] if args.tsr else [])]))
-    return {"methods": methods, "score": args.score, "smooth": args.smooth,
+    return {"methods": methods, "score": args.score, "smooth": args.smooth, "seed": args.seed,
             "options": opts.options_of_methods(args, METHODS, methods)}
 
 
@@ -193,7 +194,7 @@ def explain_class(args, model, info, clip, seen, target, pictures):
     """Return the result of one explained class, whose index is `target`, and its Explanation."""
     found = explain(model, seen.tensor, target, **chosen_methods(args))
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
-                     args.score)
+                     args.score, margin(seen.probabilities))
     result = ClipResult(found.facts | facts, frames=pictures, maps=found.maps, arrays=found.arrays,
                         evidence=found.evidence if args.signed else {})
     return result, found
@@ -251,7 +252,7 @@ def check_sanity(args, model, info, read, clips, groups):
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
     names = [clip.name for clip in clips[:args.sanity_clips]]
-    found = sanity.check(model, examples, draws=args.sanity_draws, seed=args.seed, **chosen_methods(args),
+    found = sanity.check(model, examples, draws=args.sanity_draws, **chosen_methods(args),
                          groups=[groups[name] for name in names])
     found["sanity"]["clips"] = names
     return found

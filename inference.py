@@ -37,6 +37,7 @@ from runtime.names import readable
 from runtime.sentences import counted
 from saliency import charts
 from saliency.result import save_figures
+from saliency.scores import hardly_decides
 
 STRIP = 26  # height in pixels of the darkened strip on which the class is written
 
@@ -92,7 +93,9 @@ def written_on(path, info, predictions):
     end = 0  # of the window before; the last one may overlap it
     for clip, probabilities in predictions:
         name, probability = readable(info.classes[probabilities.argmax()]), probabilities.max()
-        print(f"{readable(path.name)} frames {clip.first + 1}-{clip.first + clip.length}: {name} ({probability:.2f})")
+        said = "; the model hardly decides" if hardly_decides(probabilities) else ""
+        print(f"{readable(path.name)} frames {clip.first + 1}-{clip.first + clip.length}: {name}{said} "
+              f"({probability:.2f})")
         for frame in read_frames(clip)[max(end - clip.first, 0):]:
             yield labelled(cv2.resize(frame, None, fx=2, fy=2), f"{name} {probability:.2f}")
         end = clip.first + clip.length

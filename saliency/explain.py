@@ -36,12 +36,13 @@ class Explanation(NamedTuple):
 
 def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",
             smooth: float = 0.0, options: dict[str, dict] | None = None,
-            registry: dict[str, Method] = METHODS, length: int | None = None) -> Explanation:
+            registry: dict[str, Method] = METHODS, length: int | None = None, seed: int = 0) -> Explanation:
     """Explain the score of class `target` on one normalised clip (T, C, H, W) with each of the methods.
 
     methods: names in the registry, which is METHODS for pixels or FEATURE_METHODS for features. smooth: standard
     deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
     length: the number of true frames if the frames after them are padding, which gets 0 in every map and array.
+    seed: of everything that the methods draw at random; the same seed gives the same maps.
     The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. ValueError if a
     method is unknown or cannot explain the model, before anything is computed, for a wrong length, and if the padding
     has an influence on the scores of the model.
@@ -54,7 +55,8 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     found = Explanation({}, {}, {}, {})
     total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     for name in methods:
-        attribution = attribute(registry[name], model, clip, target, score, **(options or {}).get(name, {}))
+        own = {"seed": seed} | (options or {}).get(name, {})
+        attribution = attribute(registry[name], model, clip, target, score, **own)
         attribution = padded(attribution, len(clip), total)
         found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
         if attribution.evidence is not None:

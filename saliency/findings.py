@@ -169,9 +169,12 @@ def _trust(content: dict[str, Any]) -> list[Finding]:
 
 
 def _sanity(content: dict[str, Any], method: str, units: str) -> Finding:
-    cells = _cells(content.get("random_head", {}).get(method, {}))
+    row = content.get("random_head", {}).get(method, {})
+    cells = _cells(row)
     if "difference" not in cells:
-        return _finding("Whether the map depends on the classifier was not tested; --sanity does this.", "sanity")
+        return _finding("Whether the map depends on the classifier was not tested; --sanity does this." if not row else
+                        f"Whether the map of {method} depends on the classifier is undefined: it has no agreement with "
+                        "the flow to compare, for the trained model or for a random head.", "sanity")
     difference = _amount(cells["difference"])
     verdict = {1: f"Only the difference of {difference} is evidence about the classifier",
                -1: f"The random head agrees more; the difference is {difference}",

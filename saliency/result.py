@@ -12,7 +12,7 @@ Keys of the file:
     time_delta (T,), time_contribution (T,), patch_delta (T, rows, columns)       results of TSR
     tsr_base                                  text: the method that TSR rescales, if it is not the gradient
     shapley, shapley_error (D,)               Shapley values of features over the clip, and standard errors
-    clip, label, predicted, target, score, probability, METHOD_FACT               one value each
+    clip, label, predicted, target, score, probability, margin, METHOD_FACT       one value each
 
 With several names for --target, for the second, third ... explained class:
 
@@ -42,6 +42,7 @@ from runtime.errors import UserError
 from runtime.files import whole_file
 from runtime.names import readable
 from saliency.figures import encode_figure
+from saliency.scores import hardly_decides
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
 WHEN = "when_"  # prefix of the arrays and facts of saliency.when
@@ -169,25 +170,38 @@ def _input_shape(path: Path, frames: np.ndarray | None, features: np.ndarray | N
     return features.shape
 
 
-def facts_of(clip: str, label: str | None, predicted: str, target: str, probability: float,
-             score: str) -> dict[str, str | float]:
+def facts_of(clip: str, label: str | None, predicted: str, target: str, probability: float, score: str,
+             margin: float | None = None) -> dict[str, str | float]:
     """Return the facts that every result has: the names of clip and classes, the explained score and the probability.
 
-    probability: of the explained class `target`, whatever `score` is explained.
+    probability: of the explained class `target`, whatever `score` is explained. margin: saliency.scores.margin of all
+    probabilities.
     """
     names = {"clip": clip, "label": label or "", "predicted": predicted, "target": target}
-    return {name: readable(text) for name, text in names.items()} | {"probability": probability, "score": score}
+    facts = {name: readable(text) for name, text in names.items()} | {"probability": probability, "score": score}
+    return facts if margin is None else facts | {"margin": margin}
+
+
+def doubt_of(facts: dict[str, str | float]) -> str:
+    """Return "the model hardly decides" if the facts have such a margin (saliency.scores.hardly_decides), else ""."""
+    margin = facts.get("margin")
+    return "the model hardly decides" if isinstance(margin, float) and hardly_decides((margin, 0.0)) else ""
 
 
 def title_of(facts: dict[str, str | float], highest: float) -> str:
     """Return the title of a clip's figures. highest: probability of the predicted class.
 
-    The title names the predicted class and the explained class.
+    The title names the true, the predicted and the explained class, and says if the model is wrong or hardly decides.
     """
-    title, predicted = f"{facts['clip']}: {facts['label'] or 'no label'}", f"{facts['predicted']} ({highest:.2f})"
-    if facts["target"] == facts["predicted"]:
-        return f"{title}, predicted and explained: {predicted}"
-    return f"{title}, predicted {predicted}, explained: {facts['target']} ({facts['probability']:.2f})"
+    doubt, label, predicted, target = doubt_of(facts), facts["label"], facts["predicted"], facts["target"]
+    called = predicted if doubt else f"{predicted} ({highest:.2f})"
+    explained = f"explained: {target}" + (f" ({facts['probability']:.2f})" if target != predicted else "")
+    text = f"{label or 'no label'}, predicted {called}, {explained}"
+    if label not in ("", predicted):
+        text = f"labelled {label}, called {called}, {explained}"
+    elif target == predicted:
+        text = f"{label or 'no label'}, predicted and explained: {called}"
+    return f"{facts['clip']}: {text}" + (f"; {doubt} ({highest:.2f})" if doubt else "")
 
 
 def rescaled_name(base: str | None) -> str:

@@ -9,27 +9,37 @@ The first check randomises the weights stage by stage, from the output of the mo
 Goodfellow, Hardt and Kim, "Sanity Checks for Saliency Maps", NeurIPS 2018). The second check keeps the trained backbone
 and randomises the head only: a map that agrees with the motion as well as before shows the backbone, not the
 classifier.
+
+A model whose score is the same for a clip, its background and noise has maps of rounding errors. What is compared with
+them is NaN, and a sentence says that it is undefined.
 """
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from model.contract import SequenceModel, check_parts
+from model.contract import SequenceModel, check_parts, class_scores
 from model.fast.folding import folded
+from model.scores import class_logits
 from runtime.progress import Progress
+from runtime.sentences import counted
 from saliency.attribution import is_time_only
 from saliency.averages import finite_mean, summarise
 from saliency.explain import explain
+from saliency.fills import background
 from saliency.metrics import map_metrics, spearman
+from saliency.state import untouched
 
 BLOCKS = 5  # stages of the backbone
 KEPT = 0.5  # a larger rank correlation after the head is randomised is worth a sentence
 UNCHANGED = 0.999  # a larger rank correlation means that the map has not changed
+ROUNDING = 1000  # a score that varies by less than this many rounding errors does not vary
+TRAINED, RANDOM_HEAD = "trained", "random head"  # the first stage, and the name of the models of the second check
 METRIC = "auc_flow_frame"  # the agreement with flow
 KEYS = ("sanity", "random_head", "sentences")  # keys of the result of `check`
 COLUMNS = ("trained", "random_head", "difference", "correlation", "within_frames")  # see `random_head_agreement`
@@ -106,24 +116,59 @@ def stages(model: SequenceModel) -> list[Stage]:
     return head + [group for name, part in model.backbone_modules() for group in backbone_parts(name, part)]
 
 
-def randomised_models(model: SequenceModel, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+def randomised_models(model: SequenceModel, seed: int = 0,
+                      clips: Sequence[torch.Tensor] = ()) -> Iterator[tuple[str, nn.Module]]:
     """Yield (stage, model) from the output down, each with this stage and all stages above it randomised.
 
     The models are folded copies for inference. The given model must not be folded, because its batch norms are reset
-    too; it stays unchanged.
+    too; it stays unchanged. clips: see `settled`.
     """
-    changed = copy.deepcopy(model).cpu()
+    changed, done = copy.deepcopy(model).cpu(), []
     for number, (name, modules) in enumerate(stages(changed)):
         randomise(modules, 1000 * seed + number)
-        yield name, folded(changed).to(next(model.parameters()).device)
+        done += modules
+        yield name, settled(changed, done, clips).to(next(model.parameters()).device)
 
 
-def random_head_models(model: SequenceModel, draws: int, seed: int = 0) -> Iterator[nn.Module]:
+def random_head_models(model: SequenceModel, draws: int, seed: int = 0,
+                       clips: Sequence[torch.Tensor] = ()) -> Iterator[nn.Module]:
     """Yield `draws` folded copies of the model for inference, each with a random head. The model stays unchanged."""
     for draw in range(draws):
         changed = copy.deepcopy(model).cpu()
-        randomise([part for _, part in changed.head_modules()], 1000 * seed + 500 + draw)
-        yield folded(changed).to(next(model.parameters()).device)
+        randomise(parts := [part for _, part in changed.head_modules()], 1000 * seed + 500 + draw)
+        yield settled(changed, parts, clips).to(next(model.parameters()).device)
+
+
+@torch.no_grad()
+def settled(model: nn.Module, modules: Iterable[nn.Module], clips: Sequence[torch.Tensor]) -> nn.Module:
+    """Return a folded copy of a model on the CPU, after estimating the statistics of the batch norms in `modules`.
+
+    They are the means over the clips, each (T, C, H, W), as in torch.optim.swa_utils.update_bn. With the statistics 0
+    and 1 of a new batch norm, the signal of a deep random network shrinks to rounding errors.
+    """
+    norms = [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    with untouched(model):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train().momentum = None  # the mean over all clips
+        for clip in clips if norms else ():
+            class_scores(model, torch.stack([clip, clip]).cpu())  # two, for batch norms that see a clip as one item
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return folded(model)
+
+
+@torch.no_grad()
+def varies(model: nn.Module, example: Example, score: str = "logit") -> bool:
+    """Return whether the explained score differs between the clip, its background and noise by more than rounding."""
+    clip = example.clip
+    noise = torch.randn(clip.shape, generator=torch.Generator().manual_seed(0), dtype=clip.dtype).to(clip.device)
+    with untouched(model):
+        scores = class_logits(torch.cat([class_scores(model, each[None]) for each in (
+            clip, background(clip).expand_as(clip), clip.mean() + clip.std() * noise)]))
+    scores = (scores.log_softmax(1) if score == "probability" else scores)[:, example.target]  # P may be near 1
+    return bool(scores.max() - scores.min() > ROUNDING * torch.finfo(scores.dtype).eps * scores.abs().max())
 
 
 def check(model: SequenceModel, examples: list[Example], methods: list[str], score: str = "logit", smooth: float = 0.0,
@@ -134,27 +179,40 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads. groups: of
     the examples, see saliency.averages.summarise.
     Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
-    that fail, a sentence each}.
+    that fail, a sentence each}. "sanity" also has "undefined": the stages, perhaps with RANDOM_HEAD, whose numbers are
+    NaN because the score varies on no clip.
     """
-    total, time_only = len(examples) * (2 + len(stages(model)) + draws), set()
+    total, clips = len(examples) * (2 + len(stages(model)) + draws), [example.clip for example in examples]
+    flat = {}  # {stage: numbers of the examples on which the score of its model does not vary}
+    time_only = set()  # methods whose maps have no agreement with flow
     with Progress(total, "sanity", "explanation", announce=True) as progress:
         def maps_of(other):
             for example in examples:
-                found = explain(other, example.clip, example.target, methods, score, smooth, options)
+                found = explain(other, example.clip, example.target, methods, score, smooth, options, seed=seed)
                 time_only.update(name for name in methods if is_time_only(found.facts, name))
                 yield found.maps
                 progress.update()
 
+        def compared(stage, other):
+            rows = compare_maps(trained, maps_of(other), examples)
+            own = {number for number, example in enumerate(examples) if not varies(other, example, score)}
+            flat[stage] = flat.get(stage, own) & own  # of the random heads: on which none of them varies
+            for name, row in rows.items():
+                row[[*own | flat[TRAINED]]] = np.nan
+                row[:, 0] = np.nan if name in time_only else row[:, 0]
+            return rows
+
         trained = list(maps_of(folded(model)))
-        by_stage = {"trained": compare_maps(trained, maps_of(folded(model)), examples)}
-        for stage, other in randomised_models(model, seed):
-            by_stage[stage] = compare_maps(trained, maps_of(other), examples)
-        heads = [compare_maps(trained, maps_of(other), examples) for other in random_head_models(model, draws, seed)]
-    for name in time_only:  # whose maps have no agreement with flow
-        for rows in (by_stage["trained"], *heads):
-            rows[name][:, 0] = np.nan
-    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage["trained"], heads, groups)
-    return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves["correlations"], agreement)}
+        by_stage = {TRAINED: compared(TRAINED, folded(model))}
+        for stage, other in randomised_models(model, seed, clips):
+            by_stage[stage] = compared(stage, other)
+        heads = [compared(RANDOM_HEAD, other) for other in random_head_models(model, draws, seed, clips)]
+    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage[TRAINED], heads, groups)
+    gone = [stage for stage, numbers in flat.items() if len(numbers) == len(examples)]
+    curves["undefined"] = [*flat] if TRAINED in gone else gone
+    where = ", ".join(f"{stage} ({len(numbers)} of {counted(len(examples), 'clip')})"
+                      for stage, numbers in flat.items() if numbers)
+    return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves, agreement, where)}
 
 
 def compare_maps(trained: list[dict[str, np.ndarray]], others: Iterable[dict[str, np.ndarray]],
@@ -214,13 +272,15 @@ def correlations(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     return spearman(before, after), finite_mean(list(map(spearman, before, after)))
 
 
-def sentences(curves: dict[str, list[float]], heads: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """Return a sentence for each finding that speaks against a method.
+def sentences(curves: dict[str, Any], heads: dict[str, dict[str, dict[str, float]]], where: str = "") -> list[str]:
+    """Return a sentence for each finding that speaks against a method, and one about what is undefined.
 
-    curves: the "correlations" of `correlation_curves`. heads: the result of `random_head_agreement`.
+    curves: the result of `correlation_curves`, with "undefined". heads: the result of `random_head_agreement`. where:
+    the stages at which the score does not vary.
     """
-    found = []
-    for name, values in curves.items():
+    found = ["The score does not vary between a clip, its background and noise, so the maps are rounding errors and a "
+             f"comparison with them is undefined, for the models: {where}"] if where else []
+    for name, values in curves["correlations"].items():
         kept, within = (heads[name][column]["mean"] for column in ("correlation", "within_frames"))
         if values[-1] > UNCHANGED:
             found.append(f"{name} gives the same map when all weights are random, so the map says nothing about what "
@@ -229,7 +289,8 @@ def sentences(curves: dict[str, list[float]], heads: dict[str, dict[str, dict[st
             found.append(f"{name}: with a random head, the map still has a rank correlation of {kept:.2f} with the "
                          f"trained model's map ({within:.2f} within frames); do not take all of the map as evidence "
                          "about the classifier")
-        if not np.isfinite(kept) or not np.isfinite(values).all():
+        numbers = dict(zip(curves["stages"], values, strict=True)) | {RANDOM_HEAD: kept}
+        if any(not np.isfinite(number) and stage not in curves["undefined"] for stage, number in numbers.items()):
             found.append(f"{name} gave constant maps for all clips of at least one stage; constant maps have no rank "
                          "correlation")
     return found

@@ -59,6 +59,18 @@ def test_a_map_of_zeros_is_told(tmp_path):
     assert (row["auc_flow_frame"]["mean"], row["nss_flow_frame"]["mean"]) == (0.5, 0)
 
 
+def test_the_page_says_that_a_model_hardly_decides(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 3 * 32 * 32, 2))
+    torch.nn.init.zeros_(network[1].weight)
+    for name, bias in (("close", 0.1), ("clear", 1.0)):
+        network[1].bias.data = torch.tensor([bias, 0.0])
+        page = explain_to_report(ClipModel(network), clips(), CLASSES, tmp_path / name)
+        assert ('"doubt": "the model hardly decides"' in page.read_text()) == (name == "close")
+        probability = torch.tensor(bias).sigmoid().item()
+        found = ClipResult.read(tmp_path / name / "video/clip001/saliency.npz").facts
+        assert found["margin"] == pytest.approx(2 * probability - 1, abs=1e-6)
+
+
 def test_the_page_tells_how_it_was_made(tmp_path):
     model = MeanOfFrames()
     page = explain_to_report(model, clips(), CLASSES, tmp_path / "one", methods=["smoothgrad", "gradient"],

@@ -48,6 +48,15 @@ def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
     assert not (tmp_path / "metrics.json").exists()
 
 
+@pytest.mark.parametrize(("probabilities", "said"), [
+    ([0.47, 0.53], "walking; the model hardly decides (0.53)"), ([0.71, 0.29], "running (0.71)"),
+])
+def test_a_window_that_the_model_hardly_decides(data_set, trained, tmp_path, capsys, monkeypatch, probabilities, said):
+    monkeypatch.setattr("inference.classify", lambda *given: np.array(probabilities))
+    use("inference", data_set, trained, tmp_path, "--video", data_set.video)
+    assert f"walk.avi frames 1-6: {said}\n" in capsys.readouterr().out
+
+
 def test_the_class_is_written_in_white_on_a_dark_strip():
     """Nothing is darker than the strip: an outline of thicker letters, which OpenCV 5 makes wider, would be."""
     frame = np.full((60, 200, 3), 128, np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from saliency import charts, figures
-from saliency.result import ClipResult, facts_of, save_figure, title_of
+from saliency.result import ClipResult, doubt_of, facts_of, save_figure, title_of
 from tests.bad_files import Evil
 from tests.drawn import ROWS
 from tests.runs import ROOT
@@ -158,3 +158,22 @@ def test_the_title_of_a_clip():
     assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75), explained: running (0.25)"
     facts = facts_of("b", None, "running", "running", 0.731, "logit")
     assert title_of(facts, 0.731) == "b: no label, predicted and explained: running (0.73)"
+
+
+def test_the_title_of_a_clip_that_the_model_gets_wrong_does_not_read_as_if_it_were_right():
+    facts = facts_of("a", "walking", "running", "running", 0.714, "logit", margin=0.43)
+    assert title_of(facts, 0.714) == "a: labelled walking, called running (0.71), explained: running"
+    facts = facts_of("a", "walking", "running", "walking", 0.286, "logit", margin=0.43)
+    assert title_of(facts, 0.714) == "a: labelled walking, called running (0.71), explained: walking (0.29)"
+
+
+def test_the_title_says_that_a_model_hardly_decides_also_of_a_result_that_is_read_back(tmp_path):
+    facts = facts_of("a", "up", "up", "up", 0.53, "logit", margin=0.06)
+    result(facts=facts).write(tmp_path / "saliency.npz")
+    facts = ClipResult.read(tmp_path / "saliency.npz").facts
+    assert title_of(facts, 0.53) == "a: up, predicted and explained: up; the model hardly decides (0.53)"
+    wrong = facts | {"label": "down", "target": "down", "probability": 0.47}
+    assert title_of(wrong, 0.53) == \
+        "a: labelled down, called up, explained: down (0.47); the model hardly decides (0.53)"
+    assert doubt_of(facts) == doubt_of(wrong) == "the model hardly decides"
+    assert doubt_of(facts | {"margin": 0.44}) == doubt_of(facts_of("a", "up", "up", "up", 0.53, "logit")) == ""

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from model.cnn_lstm import build_model
-from saliency import sanity
+from model.fast.folding import folded
+from saliency import sanity, summary
 from saliency.explain import Explanation
+from saliency.findings import findings
 from saliency.metrics import spearman
 from saliency.sanity import check, random_head_models, randomise, randomised_models, stages
 from tests.toys import SMALL, MeanOfBackbone, example
@@ -115,7 +117,7 @@ def test_a_part_without_weights_is_no_stage():
 def test_maps_that_do_not_change_are_called_out(monkeypatch):
     picture = np.random.default_rng(0).random((3, 12, 12))
     kinds = {"deaf": picture, "blank": np.zeros_like(picture)}
-    monkeypatch.setattr(sanity, "explain", lambda *args: Explanation(kinds, {}, {}, {}))
+    monkeypatch.setattr(sanity, "explain", lambda *args, **more: Explanation(kinds, {}, {}, {}))
     report = check(MeanOfBackbone(), [example()], list(kinds), draws=1)
     assert report["sanity"]["correlations"]["deaf"] == [1] * len(report["sanity"]["stages"])
     assert math.isnan(report["sanity"]["correlations"]["blank"][0]) and report["sanity"]["n_nan"]["blank"][0] == 1
@@ -137,7 +139,8 @@ def test_a_map_that_is_constant_within_a_frame_has_no_agreement_with_flow(monkey
 def test_a_method_that_keeps_its_map_is_named():
     heads = {name: {"correlation": {"mean": kept}, "within_frames": {"mean": kept / 2}}
              for name, kept in (("smooth", 0.68), ("raw", 0.32))}
-    curves = {"smooth": [1.0, 0.7, 0.1], "raw": [1.0, 0.3, 0.1]}
+    curves = {"correlations": {"smooth": [1.0, 0.7, 0.1], "raw": [1.0, 0.3, 0.1]}, "stages": ["trained", "a", "b"],
+              "undefined": []}
     (sentence,) = sanity.sentences(curves, heads)
     assert sentence.startswith("smooth: with a random head, the map still has a rank correlation of 0.68 with the "
                                "trained model's map (0.34 within frames)")
@@ -162,3 +165,96 @@ def test_the_check_says_how_long_it_will_take(slow, capsys):
     assert lines[0] == f"sanity: {count} explanations take about {round(count * 40 / 60)} minutes"
     assert lines[1] == f"sanity: 2 of {count} explanations, 01:20 elapsed, about {(count - 2) * 40 // 60:02}:" \
         f"{(count - 2) * 40 % 60:02} left"
+
+
+class Deep(MeanOfBackbone):
+    """A backbone of many layers with batch norm, as deep as the signal of random weights needs to get lost."""
+
+    def __init__(self, depth=24):
+        super().__init__()
+        layers = [layer for _ in range(depth) for layer in (nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))]
+        self.backbone = nn.Sequential(*layers, nn.Flatten(), nn.Linear(432, 8))
+        with torch.no_grad():
+            for layer in layers:
+                layer.weight.copy_(torch.eye(3)[..., None, None] if layer.weight.ndim > 1 else torch.ones(3))
+
+
+def test_batch_norms_get_the_statistics_of_the_random_weights():
+    """Without clips they keep 0 and 1, and the random network is constant up to rounding."""
+    torch.manual_seed(0)
+    model, one = Deep().train(), example(4)
+    before, modes = weights(model), [module.training for module in model.modules()]
+    for clips, expected in (((), False), ([one.clip], True)):
+        *_, (_, last) = randomised_models(model, seed=0, clips=clips)
+        assert sanity.varies(last, one) == expected
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    found = check(model, [one], ["gradient"], draws=1)
+    assert np.isfinite(found["sanity"]["correlations"]["gradient"]).all() and found["sanity"]["undefined"] == []
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_statistics_are_those_of_the_clips_by_hand():
+    norm, clips = nn.BatchNorm2d(3), [torch.randn(3, 3, 6, 6) * 4 + 1, torch.randn(5, 3, 6, 6)]
+    model = nn.Sequential(norm, nn.Flatten(), nn.Linear(2 * 3, 2))
+    model.forward = lambda batch: model[2](norm(batch.flatten(0, 1)).mean((2, 3))[:4].reshape(2, 6))
+    momentum, kept = norm.momentum, norm.weight.clone()
+    settled = sanity.settled(model.eval(), [model], clips)
+    assert settled is model  # it has no encode, so it is not folded
+    torch.testing.assert_close(norm.running_mean, torch.stack([clip.mean((0, 2, 3)) for clip in clips]).mean(0))
+    variances = [torch.stack([clip, clip]).flatten(0, 1).transpose(0, 1).flatten(1).var(1) for clip in clips]
+    torch.testing.assert_close(norm.running_var, torch.stack(variances).mean(0))
+    assert (norm.momentum, norm.training) == (momentum, False) and norm.weight.equal(kept)
+
+
+def test_a_stage_whose_score_does_not_vary_is_undefined_and_says_why(monkeypatch):
+    """The last stage of a deep network with the statistics of new batch norms, whose maps are rounding errors."""
+    torch.manual_seed(0)
+    model = Deep().eval()
+    monkeypatch.setattr(sanity, "settled", lambda changed, *_: folded(changed))  # 0 and 1, as before
+    report = check(model, [example(4), example(4)], ["gradient", "smoothgrad"], draws=1)
+    curves, last = report["sanity"], report["sanity"]["stages"][-1]
+    assert curves["undefined"][-1] == last and "trained" not in curves["undefined"]
+    assert all(math.isnan(values[-1]) for values in (*curves["correlations"].values(),
+                                                     *curves["within_frames"].values()))
+    assert math.isfinite(curves["correlations"]["gradient"][1])  # the stage of the head
+    (sentence,) = [text for text in report["sentences"] if "undefined" in text]
+    assert f"{last} (2 of 2 clips)" in sentence and "background" in sentence and "constant" not in str(
+        report["sentences"])
+    assert "undefined" in summary.sanity_tables(report)
+    ticks = summary.sanity_pictures(report)["sanity"].axes[0].get_xticklabels()
+    assert ticks[-1].get_text() == f"{last} (undefined)" and ticks[1].get_text() == curves["stages"][1]
+
+
+class Constant(MeanOfBackbone):
+    """A model whose scores are the same for all clips, up to rounding."""
+
+    def classify(self, features, lengths=None):
+        return self.classifier.bias + 1e-9 * super().classify(features)
+
+
+def test_nothing_is_a_number_where_the_model_itself_does_not_vary():
+    report = check(Constant().eval(), [example()], ["gradient"], draws=2)
+    assert report["sanity"]["undefined"] == [*report["sanity"]["stages"], "random head"]
+    assert not np.isfinite(report["sanity"]["correlations"]["gradient"]).any()
+    assert all(math.isnan(cell["mean"]) for cell in report["random_head"]["gradient"].values())
+    (sentence,) = report["sentences"]
+    assert "trained (1 of 1 clip)" in sentence and "random head (1 of 1 clip)" in sentence
+    (said,) = [each["text"] for each in findings({"random_head": report["random_head"]}, "gradient")]
+    assert "is undefined" in said and "was not tested" not in said
+    text = summary.sanity_tables(report)
+    assert "undefined" in text.split("AUC per frame")[1] and "nan" not in text
+
+
+def test_a_random_head_whose_score_does_not_vary_is_undefined(monkeypatch):
+    def flat(model, draws, *more):
+        yield from (Constant().eval() for _ in range(draws))
+
+    monkeypatch.setattr(sanity, "random_head_models", flat)
+    torch.manual_seed(0)
+    report = check(MeanOfBackbone().eval(), [example()], ["gradient"], draws=2)
+    head = report["random_head"]["gradient"]
+    assert math.isfinite(head["trained"]["mean"]) and report["sanity"]["undefined"] == ["random head"]
+    assert all(math.isnan(head[name]["mean"]) for name in ("random_head", "difference", "correlation"))
+    assert summary.sanity_tables(report).count("undefined") == 5  # four cells, and the sentence

@@ -10,6 +10,7 @@ one. Importing this module does not import PyTorch.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, NamedTuple
 
 from model.checks import check_clip, has_encoder
@@ -50,14 +51,24 @@ class Method(NamedTuple):
 
 
 def attribute(method: Method, model: torch.nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
-              **options) -> Attribution:
+              seed: int = 0, **options) -> Attribution:
     """Call the function of an entry of METHODS or FEATURE_METHODS and return its result.
 
-    ValueError if the clip has another shape or type than a method reads, or if the method cannot explain such a model.
+    seed: of everything that the method draws at random. ValueError if the clip has another shape or type than a method
+    reads, or if the method cannot explain such a model.
     """
     check_clip(clip)
     check_method(method, model)
-    return load(method.place)(model, clip, target, score, **options)
+    return load(method.place)(model, clip, target, score, **with_seed(method, options, seed))
+
+
+def with_seed(method: Method, options: dict, seed: int) -> dict:
+    """Return the options of a method with the seed of a run, for its own draws or those of TSR's base."""
+    if "seed" in signature(load(method.place)).parameters:
+        return {"seed": seed} | options
+    base = (METHODS if method in METHODS.values() else FEATURE_METHODS).get(options.get("base"))
+    return options if base is None else options | {
+        "base_options": with_seed(base, options.get("base_options") or {}, seed)}
 
 
 def check_method(method: Method, model: torch.nn.Module) -> None:

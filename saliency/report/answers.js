@@ -55,7 +55,8 @@ function howFar(method) {
   const gains = ["frame", "patch"].filter(unit => typeof own[`deletion_${unit}_gain`]?.mean === "number")
     .map(unit => `${number(own[`deletion_${unit}_gain`].mean)} by ${unit}`);
   const deletion = gains.length ? ` Gain of deletion over random order: ${gains.join(", ")}; above 0 is good.` : "";
-  if (typeof difference?.mean !== "number") return `Maps of random weights were not compared (--sanity).${deletion}`;
+  if (difference && difference.mean == null) return `The comparison with random weights is undefined.${deletion}`;
+  if (!difference) return `Maps of random weights were not compared (--sanity).${deletion}`;
   return `Of the AUC over the run, ${number(difference.mean)} is due to the classifier; the rest remains with a random `
     + `head, whose map has a rank correlation of ${number(correlation?.mean)} with this one.${deletion}`;
 }

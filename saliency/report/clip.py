@@ -9,7 +9,7 @@ from saliency.figures import colour_limit, feature_order, overlay
 from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
-from saliency.result import WHEN, ClipResult, rescaled_name
+from saliency.result import WHEN, ClipResult, doubt_of, rescaled_name
 from saliency.when.decision import SPANS
 
 UNITS = {name: method.line for name, method in METHODS.items()} | {
@@ -97,7 +97,7 @@ def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
     best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
     over = next((name for name in values if name != "flow"), None)
     picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
-    facts = {name: _fact(value) for name, value in result.facts.items()}
+    facts = {name: _fact(value) for name, value in result.facts.items()} | {"doubt": doubt_of(result.facts)}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
                     "shape": frames.shape, "moving": moving_threshold(frames.shape[1])}
 

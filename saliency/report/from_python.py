@@ -31,6 +31,7 @@ from saliency.flow import grey, optical_flow
 from saliency.methods import METHODS, check_method
 from saliency.report.page import write_report
 from saliency.result import ClipResult, facts_of
+from saliency.scores import margin
 from saliency.state import untouched
 from saliency.summary import csv_rows, summarise_clips, zero_maps
 
@@ -41,7 +42,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
                       names: Sequence[str] | None = None, labels: Sequence[str | None] | None = None,
                       methods: Sequence[str] = ("gradient",), target: str = "predicted", score: str = "logit",
                       options: dict[str, dict] | None = None, mean: Sequence[float] = IMAGENET_MEAN,
-                      std: Sequence[float] = IMAGENET_STD) -> Path:
+                      std: Sequence[float] = IMAGENET_STD, seed: int = 0) -> Path:
     """Explain clips with a model, write the results and report.html into a new folder, and return the page's path.
 
     opts.json keeps these arguments, the versions of the packages and a digest of the model's weights.
@@ -50,7 +51,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
     docstring of this module. classes: the names of the scores in their order. names, labels: of the clips; a label may
     be None. methods: names in saliency.methods.METHODS; the findings are about the first. target: "predicted", "label"
     or a class. options: {method: keyword arguments}. mean, std: per channel, for pixels in 0..1; they make tensors of
-    frames, and frames of tensors.
+    frames, and frames of tensors. seed: of everything random.
     ValueError, before anything is written, if the arguments do not fit together; also if the folder has results.
     """
     folder, methods = Path(folder), list(methods)
@@ -62,7 +63,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
     _probabilities(model, tensor, classes, name)
     rows, made = {}, recipe({
         "model": type(model).__name__, "method": methods[0], "methods": methods, "target": target, "score": score,
-        "classes": list(classes), "mean": list(map(float, mean)), "std": list(map(float, std)),
+        "classes": list(classes), "mean": list(map(float, mean)), "std": list(map(float, std)), "seed": seed,
         "method_options": {name: {key: str(value) for key, value in given.items()}
                            for name, given in (options or {}).items()},
     })
@@ -74,10 +75,11 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
             probabilities = _probabilities(model, tensor, classes, name)
             predicted = classes[int(probabilities.argmax())]
             explained = classes.index({"predicted": predicted, "label": label}.get(target, target))
-            found = explain(model, tensor, explained, methods, score, options=options)
-            facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score)
+            found = explain(model, tensor, explained, methods, score, options=options, seed=seed)
+            facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score,
+                             margin(probabilities))
             flow = optical_flow(frames)
-            rows[name] = measure(found.maps, frames, flow, facts=found.facts)
+            rows[name] = measure(found.maps, frames, flow, seed=seed, facts=found.facts)
             with whole_folder(folder / (label or "video") / name) as place:
                 ClipResult(found.facts | facts, frames=frames, flow=flow, maps=found.maps, arrays=found.arrays,
                            evidence=found.evidence).write(place / "saliency.npz")

@@ -1,7 +1,7 @@
 // Opens the panel of a clip and shows one frame of all its maps at a time.
 
 const panel = get("panel");
-const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "shape", "moving",
+const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "margin", "doubt", "shape", "moving",
   "thumbnail", "thumbnail_frame", "thumbnail_map"];
 
 // The open clip and its line, the number of the frame that is shown (from 0), the maps with their canvases, the cursors
@@ -15,6 +15,7 @@ function describeClip(clip) {
   get("clip_facts").textContent = [clip.label && `label ${clip.label}`,
     `predicted ${clip.predicted ?? "n/a"} (${truth})`,
     `explained: ${clip.score ?? "score"} of class ${clip.target ?? "n/a"}, probability ${number(clip.probability)}`,
+    clip.doubt && `${clip.doubt} (margin ${number(clip.margin)})`,
     ...further.map(([name, value]) => `${words(name)} ${factText(value)}`)].filter(Boolean).join(" · ");
   get("clip_problem").textContent = "";
   const place = shownClips.indexOf(clip);
