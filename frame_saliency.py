@@ -22,8 +22,8 @@ def build_parser():
         f"too, and say which to trust; {ALL}: every method that explains the model, but for tsr, which --tsr adds")
     add("--smooth", type=opts.not_negative, default=0.0, metavar="SIGMA", help="blur maps with a Gaussian, in pixels")
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
-    add("--signed", action="store_true", help="keep and draw evidence for (red) and against (blue) the explained "
-        f"class, of methods with a sign: {signed}")
+    add("--signed", action="store_true", help="draw evidence for (red) and against (blue) the explained class "
+        f"instead of the map, and delete first what has the most positive evidence; for methods with a sign: {signed}")
     add("--no_overlay", action="store_true", help="write no overlay.webm, the clip as a video with its map over it")
     add("--export", nargs="+", choices=EXPORTS, default=[], help="also write frames with their map as an animated GIF "
         "or as a PNG, into the folder of each clip")
@@ -196,7 +196,7 @@ def explain_class(args, model, info, clip, seen, target, pictures):
     facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
                      args.score, margin(seen.probabilities))
     result = ClipResult(found.facts | facts, frames=pictures, maps=found.maps, arrays=found.arrays,
-                        evidence=found.evidence if args.signed else {})
+                        evidence=found.evidence)
     return result, found
 
 
@@ -221,7 +221,8 @@ def put_to_test(args, model, seen, result, found, seconds):
     difference = {"frame_difference": baselines["frame_difference"]}
     tests, explained = [], (model, seen.tensor, seen.target)
     if args.deletion:
-        ordered = found.maps | {name: np.maximum(values, 0) for name, values in result.evidence.items()} | difference
+        positive = {name: np.maximum(values, 0) for name, values in found.evidence.items()} if args.signed else {}
+        ordered = found.maps | positive | difference
         tests.append(deletion.deletion_metrics(*explained, ordered, args.tsr_patch, seed=args.seed))
     if args.robustness:
         tqdm.write(f"--robustness explains the clip {args.robustness_draws} more times: about "

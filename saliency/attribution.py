@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+
+SPREAD = ("interval", "shapley_frame")  # methods that spread the value of a frame over its pixels
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,12 @@ class Attribution:
 def is_time_only(facts: Mapping[str, Any], method: str) -> bool:
     """Return whether the map of a method is constant within each frame, from the facts that saliency.explain saves."""
     return bool(facts.get(f"{method}_time_only"))
+
+
+def frame_values(values: np.ndarray, facts: Mapping[str, Any], method: str) -> np.ndarray:
+    """Return a value per frame (T,) of a map (T, H, W): its sum over the pixels, or the value that they share.
+
+    They share it if the method tells frames apart only (is_time_only) and does not spread the value over the pixels.
+    """
+    shared = is_time_only(facts, method) and method not in SPREAD
+    return values[:, 0, 0] if shared else values.sum((1, 2), dtype=np.float64)

@@ -94,12 +94,14 @@ def sanity_curves(stages: Sequence[str], correlations: Mapping[str, Sequence[flo
     """Draw the rank correlation of maps with the trained model's maps, as more and more weights are randomised.
 
     correlations: {method: a number per stage}. A curve that stays high belongs to a method that does not depend on the
-    randomised weights. NaN leaves a gap, and a method that has only NaN is left out.
+    randomised weights. NaN or None, which is undefined, leaves a gap; the legend counts the gaps.
     """
     figure, axes = panels((7.5, 3.6), title)
-    curves = {method: values for method, values in correlations.items() if np.isfinite(values).any()}
+    curves = {method: np.array(values, dtype=float) for method, values in correlations.items()}  # None becomes NaN
     for (method, values), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS)):
-        axes.plot(values, label=method, color=colour, marker=marker, markersize=5)
+        gaps = int(np.isnan(values).sum())
+        label = f"{method} (undefined in {gaps} of {len(values)} stages)" if gaps else method
+        axes.plot(values, label=label, color=colour, marker=marker, markersize=5)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(stages)), stages, rotation=25, ha="right", rotation_mode="anchor")
     axes.set(xlabel="weights randomised from the output down to this stage",

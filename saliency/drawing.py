@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency import figures
+from saliency.attribution import frame_values, is_time_only
 from saliency.result import ClipResult, rescaled_name, save_figures
 from saliency.when.decision import Decision
 from saliency.when.figure import feature_figure, when_figure
@@ -57,7 +58,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
     classes; each has time_CLASS.png, frames_CLASS.png, and difference_CLASS.png, the maps of the first class minus its
     own.
     """
-    shown = _shown_map(result, look)
+    shown, time_only = _shown_map(result, look), is_time_only(result.facts, _shown_method(look))
     drawn = _class_pictures(result, title, look)
     for number, (other, own_title) in enumerate(zip(result.others, other_titles, strict=True), 2):
         name, both = _file_part(other.facts["target"]), f"{result.facts['target']} minus {other.facts['target']}"
@@ -65,7 +66,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
         drawn |= {f"{kind}_{name}": figure for kind, figure in _class_pictures(other, own_title, look).items()}
         heading = f"{result.facts['clip']}: {look.shown or look.method}, {both}"
         drawn[f"difference_{name}"] = figures.frame_grid(
-            result.frames, shown - _shown_map(other, look), result.flow, heading, both, "difference")
+            result.frames, shown - _shown_map(other, look), result.flow, heading, both, "difference", time_only)
     if decision is not None:
         drawn["when"] = when_figure(result.frames, decision, look.classes, title)
     if attention is not None:
@@ -77,22 +78,38 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
         write_video(folder / "overlay.webm", figures.overlay_frames(result.frames, shown, enlarge=1))
 
 
+def border(maps: np.ndarray) -> np.ndarray:
+    """Return maps (T, H, W) that tell frames apart but not pixels with NaN, which is not drawn, all but at the edge."""
+    width, framed = max(1, round(min(maps.shape[1:]) / 15)), maps.astype(float)
+    framed[:, width:-width, width:-width] = np.nan
+    return framed
+
+
+def _shown_method(look: FrameLook) -> str:
+    """Return the name of the method whose map or evidence stands beside the frames."""
+    return look.method if look.signed else look.shown or look.method
+
+
 def _shown_map(result: ClipResult, look: FrameLook) -> np.ndarray:
-    """Return the map (T, H, W) that stands beside the frames."""
-    return result.evidence[look.method] if look.signed else result.maps[look.shown or look.method]
+    """Return the map (T, H, W) that stands beside the frames, only its border if it tells no pixels apart."""
+    values = (result.evidence if look.signed else result.maps)[_shown_method(look)]
+    return border(values) if is_time_only(result.facts, _shown_method(look)) else values
 
 
 def _class_pictures(result: ClipResult, title: str, look: FrameLook) -> dict[str, Figure]:
     """Return the pictures of one explained class: {"time": the time strip, "frames": the grid of frames}."""
-    shown, label, heading = _shown_map(result, look), look.shown or look.method, "saliency"
-    base = result.facts.get("tsr_base") if label == "tsr" else None
+    shown, label, heading, facts = _shown_map(result, look), look.shown or look.method, "saliency", result.facts
+    time_only = is_time_only(facts, _shown_method(look))
+    base = facts.get("tsr_base") if label == "tsr" else None
     label = rescaled_name(base) if base else label
-    line, line_name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
+    line, name = result.maps[look.method], "|dS/dx|" if look.method == "gradient" else look.method
     if look.signed:
-        line, label, heading = shown, f"evidence for {result.facts['target']}", look.method
-        line_name = f"{look.method}, {label}"
-    return {"time": figures.time_strip(result.frames, line.sum((1, 2)), result.time_contribution, title, line_name),
-            "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading)}
+        line, label, heading = result.evidence[look.method], f"evidence for {facts['target']}", look.method
+        name = f"{look.method}, {label}"
+    line, name = frame_values(line, facts, look.method), name if is_time_only(facts, look.method) else f"sum of {name}"
+    heading = f"{heading} of each frame, as its border" if time_only else heading
+    return {"time": figures.time_strip(result.frames, line, result.time_contribution, title, name),
+            "frames": figures.frame_grid(result.frames, shown, result.flow, title, label, heading, time_only)}
 
 
 def _file_part(name: str) -> str:

@@ -19,6 +19,8 @@ from PIL import Image
 
 from runtime.errors import UserError
 from runtime.files import read_json, whole_file
+from saliency.attribution import is_time_only
+from saliency.drawing import border
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
 from saliency.result import EVIDENCE, ClipResult, save_figure
 
@@ -53,6 +55,8 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
             raise UserError(f"{paths[name]} holds features and no frames; give a folder of frame_saliency.py")
         chosen = map_name or drawn_map(result, options)
         values, end = map_of(result, chosen), min(last or len(result.frames), len(result.frames))
+        if is_time_only(result.facts, chosen.removeprefix(EVIDENCE)):
+            values = border(values)
         if first > end:
             warnings.warn(f"{name} has {len(result.frames)} frames and none from {first} on, so nothing of it is "
                           "exported", stacklevel=2)

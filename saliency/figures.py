@@ -139,22 +139,21 @@ def montage(stack: np.ndarray, columns: int, border: int = 1) -> np.ndarray:
 
 @rc_context(WIDE)
 def time_strip(frames: np.ndarray, totals: np.ndarray, time_contribution: np.ndarray | None = None, title: str = "",
-               map_name: str = "|dS/dx|") -> Figure:
+               name: str = "sum of |dS/dx|") -> Figure:
     """Draw the frames in a strip, above the importance of each frame: time contribution as bars, saliency as a line.
 
-    frames (T, H, W) uint8; totals (T,): sum over each frame of the map that `map_name` names, drawn as a share of the
-    largest magnitude, below 0 where a signed map is evidence against the class; time_contribution (T,) in 0..1 from
-    TSR, or None. Long clips take several rows.
+    frames (T, H, W) uint8; totals (T,): the values that `name` names, drawn as a share of the largest magnitude, below
+    0 for evidence against the class; time_contribution (T,) in 0..1 from TSR, or None. Long clips take several rows.
     """
     count, height, width = frames.shape
     rows = math.ceil(count / FRAMES_PER_ROW)
     columns = math.ceil(count / rows)
-    strip, chart, gap, header = FRAME_WIDTH * height / width, 0.7, 0.4, 0.8  # heights in inches
+    strip, chart, gap, header = FRAME_WIDTH * height / width, 0.7, 0.4, 0.8  # inches
     page = np.array([max(FRAME_WIDTH * columns + 1, 7), header + rows * (strip + chart + gap) + 0.25])  # inches
     figure = Figure(figsize=page)
     largest, signed = np.nanmax(np.abs(totals), initial=0), bool((totals < 0).any())
     limits, ticks = ((-1.08, 1.08), (-1, 0, 1)) if signed else ((0, 1.08), (0, 0.5, 1))
-    label = f"sum of {map_name}, share of the largest ({largest:.2g})"
+    label = f"{name}, share of the largest ({largest:.3g})"
     for row in range(rows):
         shown = np.arange(count)[row * columns:(row + 1) * columns]
         span = (row * columns + 0.5, (row + 1) * columns + 0.5)
@@ -175,20 +174,21 @@ def time_strip(frames: np.ndarray, totals: np.ndarray, time_contribution: np.nda
 
 @rc_context(WIDE)
 def frame_grid(frames: np.ndarray, maps: np.ndarray, flow: np.ndarray, title: str = "", map_name: str = "|dS/dx|",
-               what: str = "saliency") -> Figure:
+               what: str = "saliency", time_only: bool = False) -> Figure:
     """Draw three grids with a tile per frame: the frames, their maps, and the optical flow from each to the next.
 
     frames (T, H, W) uint8; maps (T, H, W); flow (T-1, H, W) in pixels per frame. map_name: label of the colour bar of
-    the maps. what: heading of the maps. The outline on the maps encloses the moving pixels.
+    the maps. what: heading of the maps. The outline on the maps encloses the moving pixels. time_only: whether the maps
+    are borders around the frames (saliency.drawing.border), which get no outline.
     """
     count, height, width = frames.shape
-    columns = int(np.ceil(np.sqrt(count)))
+    columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
     grid_width, grid_height = 3.45, 3.45 * rows * height / (columns * width)  # inches
-    figure = _page((11.5, grid_height + 1.67), title)
-    lefts = [0.67 + (grid_width + 0.17) * number for number in range(3)]
-    views = [_place(figure, left, 1.12, grid_width, grid_height) for left in lefts]
-    bars = [_place(figure, left, 0.84, grid_width, 0.12) for left in lefts]
+    figure = _page((11.76, grid_height + 1.67), title)
+    lefts = [0.67 + (grid_width + 0.3) * number for number in range(3)]
+    views, bars = ([_place(figure, left, low, grid_width, high) for left in lefts]
+                   for low, high in ((1.12, grid_height), (0.84, 0.12)))
     flow = np.concatenate([flow, np.full((1, height, width), np.nan)])  # (T, H, W)
     drawn = (
         ("frames", frames, GREY, "grey value"),
@@ -196,11 +196,13 @@ def frame_grid(frames: np.ndarray, maps: np.ndarray, flow: np.ndarray, title: st
         ("optical flow" if count > 1 else "no optical flow: one frame", flow, _scale(flow), "pixels per frame"),
     )
     for axes, bar, (name, stack, scale, unit) in zip(views, bars, drawn, strict=True):
+        if time_only and stack is maps:
+            axes.imshow(montage(frames, columns), **GREY)
         image = axes.imshow(montage(stack, columns), **scale)
         _colour_bar(figure, image, unit, stack, cax=bar, orientation="horizontal")
         axes.set(xticks=[], yticks=[], title=name)
         axes.spines[:].set_visible(False)
-    if np.nanmax(flow, initial=0) > (limit := moving_threshold(height)):
+    if np.nanmax(flow, initial=0) > (limit := moving_threshold(height)) and not time_only:
         views[1].contour(np.nan_to_num(montage(flow, columns)), levels=[limit], colors=COLOURS[5], linewidths=0.7)
         views[1].set_title(f"{what} (outline: flow > {limit:.2g})")
     views[0].set_yticks((np.arange(rows) + 0.5) * (height + 2) - 0.5, np.arange(rows) * columns + 1)
@@ -216,12 +218,11 @@ def overlay(frame: np.ndarray, values: np.ndarray, limit: float, signed: bool = 
     """
     strength = np.clip(np.nan_to_num(np.abs(values)) / limit, 0, 1)
     if signed:
-        place = 0.5 + 0.5 * np.clip(np.nan_to_num(values) / limit, -1, 1)
-        colour = 255 * colormaps[DIVERGING](place)[..., :3]
+        colour = colormaps[DIVERGING](0.5 + 0.5 * np.clip(np.nan_to_num(values) / limit, -1, 1))
     else:
-        colour = 255 * colormaps[HEAT](0.3 + 0.7 * strength)[..., :3]
+        colour = colormaps[HEAT](0.3 + 0.7 * strength)
     opacity = 0.9 * strength[..., None] ** 0.75
-    return np.uint8((1 - opacity) * frame[..., None] + opacity * colour)
+    return np.uint8((1 - opacity) * frame[..., None] + opacity * 255 * colour[..., :3])
 
 
 def overlay_frames(frames: np.ndarray, maps: np.ndarray, enlarge: int = 3) -> np.ndarray:

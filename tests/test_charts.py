@@ -27,6 +27,12 @@ def test_edge_cases_are_drawn_without_a_warning(case):
     assert_not_blank(CASES[case]())
 
 
+def test_stages_without_a_correlation_are_counted_in_the_legend():
+    figure = charts.sanity_curves(["head", "all"], {"gradient": [1, None], "tsr": [-0.9, 0], "freeze": [np.nan] * 2})
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        "gradient (undefined in 1 of 2 stages)", "tsr", "freeze (undefined in 2 of 2 stages)"]
+
+
 def test_methods_are_sorted_and_baselines_look_different():
     means = scores(low=(0.6, 0.5, 0.7), none=(np.nan, np.nan, np.nan), high=(0.9, 0.8, 1))
     figure = charts.method_bars(means, ["low"])

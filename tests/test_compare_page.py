@@ -122,3 +122,13 @@ def test_it_works_by_keyboard_and_at_all_widths_in_light_and_dark(page):
     command("Emulation.clearDeviceMetricsOverride", {})
     command("Emulation.setEmulatedMedia", {"features": []})
     assert len(papers) == 2
+
+
+def test_a_map_that_tells_only_frames_apart_is_no_picture():
+    arrays = stand_in_maps(walk())
+    freeze = np.arange(8.0)[:, None, None].repeat(32, 1).repeat(32, 2)
+    results = [ClipResult({"freeze_time_only": 1.0}, frames=arrays["frames"],
+                          maps={"gradient": arrays["gradient"], "freeze": freeze}) for _ in range(2)]
+    pair = Pair("a", tuple(results), ("gradient", "freeze"), (arrays["gradient"], freeze))
+    line, _, _ = _pictures(pair, 10**6, 90)
+    assert [each["name"] for each in line["maps"]] == ["A: gradient"] and len(line["profiles"]) == 2

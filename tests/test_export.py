@@ -75,6 +75,16 @@ def test_the_map_of_the_run_is_drawn(options, name):
         assert map_of(result, name).mean() == (-1 if name.startswith("evidence") else 1)
 
 
+def test_a_map_that_tells_only_frames_apart_is_exported_as_a_border(tmp_path):
+    values = np.arange(8.0)[:, None, None].repeat(32, 1).repeat(32, 2)
+    (tmp_path / "class/a").mkdir(parents=True)
+    ClipResult({"clip": "a", "freeze_time_only": 1.0}, frames=walk(), maps={"freeze": values}).write(
+        tmp_path / "class/a/saliency.npz")
+    path, = export_clips(tmp_path, ["a"], ["gif"], map_name="freeze")
+    plain, coloured = frames_of(path)[-1][0][:64, :64], frames_of(path)[-1][0][:64, -64:]
+    assert np.abs(plain - coloured)[8:-8, 8:-8].mean() < 5 < np.abs(plain - coloured)[:3].mean()
+
+
 def test_tsr_is_drawn_if_it_was_computed_in_full(run):
     result = ClipResult.read(run[0] / "class/clip000/saliency.npz")
     assert drawn_map(result, {"method": "gradient", "tsr_step": "full"}) == "tsr"

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from saliency import figures
+from saliency.drawing import border
 from saliency.flow import moving_threshold
 from tests.drawn import assert_not_blank, drawn_images, texts
 
@@ -73,6 +74,17 @@ def test_a_grid_has_one_scale_for_the_clip():
     words = texts(figure)
     assert "TSR, 0..1\n(scale ends at the 99.5th percentile)" in words
     assert "pixels per frame\n(scale ends at the 99.5th percentile)" in words
+
+
+def test_a_map_that_tells_only_frames_apart_is_a_border():
+    maps = np.arange(1.0, 5)[:, None, None].repeat(SIZE, 1).repeat(SIZE, 2)
+    figure = figures.frame_grid(FRAMES[:4], border(maps), FLOW[:3], time_only=True)
+    inside, edge = (image.get_array() for image in figure.axes[1].get_images())
+    np.testing.assert_array_equal(inside[2:SIZE, 2:SIZE], FRAMES[0, 1:-1, 1:-1])
+    assert edge[1:SIZE + 1, 1].tolist() == [1] * SIZE and edge[2:SIZE, 2:SIZE].mask.all()
+    assert not figure.axes[1].collections  # no outline of the flow
+    video = figures.overlay_frames(FRAMES[:4], border(maps), 1)[:, :SIZE, -SIZE:]
+    assert (video[:, 1:-1, 1:-1] == FRAMES[:4, 1:-1, 1:-1, None]).all() and (video[3, 0] != FRAMES[3, 0, :, None]).any()
 
 
 def test_signed_maps_are_centred_at_zero():

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from saliency.figures import HEAT, colour_limit
 from saliency.report.page import write_report
 from tests.browser import Page
-from tests.report_data import EVIL, make_run, save_clip, stand_in_maps, walk
+from tests.report_data import EVIL, make_run, save_clip, save_metrics, stand_in_maps, walk
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,10 @@ def test_markup_in_names_stays_text(page):
     assert page.run("return document.scripts.length") == 2
     page.open(EVIL)
     assert page.texts("#clip_name") == [EVIL] and EVIL in page.texts("#clip_facts")[0]
-    assert page.texts("#clip_facts")[0].endswith("TSR error bound 0.0002 · TSR base occlusion block")
+    assert page.texts("#clip_facts")[0] == (
+        f"The label is running. The model predicts {EVIL}, which is wrong. The maps explain the logit of {EVIL} "
+        "(probability 0.70), not of the true class running. The methods state: TSR error bound 0.0002; TSR base "
+        "occlusion block.")
 
 
 def test_the_head_tells_what_was_run(page):
@@ -75,6 +78,17 @@ def test_findings_come_first_and_lead_to_their_figures(page):
     assert page.texts("#random_head thead th")[1:] == ["Gradient"]
     assert page.texts("#random_head td")[0] == "0.600 (0.500, 0.700)"
     assert page.texts("#sanity_sentences li") == [EVIL] and not page.all("#no_sanity")[0].is_displayed()
+
+
+def test_an_undefined_comparison_with_random_heads_is_not_0(browser, tmp_path):
+    arrays = stand_in_maps(walk())
+    save_metrics(tmp_path, {"a": arrays})
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    content["random_head"]["gradient"]["difference"] = {"mean": None, "low": None, "high": None, "n": 0, "n_nan": 1}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    save_clip(tmp_path, "a", arrays)
+    page = Page(browser, write_report(tmp_path))
+    assert page.texts("#random_head td")[2] == "undefined"
 
 
 def test_filter_and_sort(page, run):

@@ -84,9 +84,28 @@ def test_evidence_is_saved_and_read_again(data_set, trained, explained):
         assert {f"evidence_{NAME}", "evidence_freeze"} <= set(archive.files)
 
 
-def test_without_the_flag_nothing_has_a_sign(data_set, trained, tmp_path):
-    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--method", NAME, "--no_overlay")
-    assert ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz").evidence == {}
+def test_evidence_is_kept_without_the_flag_and_the_map_is_drawn(data_set, trained, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--method", NAME, "--no_overlay", "--threads", 1)
+    result = ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz")
+    assert set(result.evidence) == {NAME} and result.evidence[NAME].min() < 0
+    assert drawn_images(drawn["frames"])[1].get_clim()[0] == 0
+    clip, _ = lines_of(tmp_path / report.PAGE)
+    assert [each["name"] for each in clip["maps"]] == ["gradient", NAME, f"{NAME}, evidence", "flow"]
+
+
+def test_what_a_method_says_of_frames_only_is_drawn_as_a_border(data_set, trained, tmp_path, monkeypatch):
+    drawn, videos = {}, []
+    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    monkeypatch.setattr(frame_saliency, "write_video", lambda path, frames, fps: videos.append(frames))
+    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--method", "freeze", "--threads", 1)
+    result = ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz")
+    assert drawn["frames"].axes[1].get_images()[1].get_array()[3:SIZE - 1, 3:SIZE - 1].mask.all()
+    assert (videos[0][:, 4:SIZE - 4, -SIZE + 4:-4] == result.frames[:, 4:-4, 4:-4, None]).all()
+    line = next(line for axes in drawn["time"].axes for line in axes.lines if len(line.get_xdata()) == DURATION)
+    np.testing.assert_allclose(line.get_ydata(), result.maps["freeze"][:, 0, 0] / result.maps["freeze"].max())
+    assert drawn["time"].legends[0].texts[0].get_text().startswith("freeze, share of the largest")
 
 
 def test_figures_have_a_scale_that_is_centred_at_zero(explained):
@@ -124,13 +143,15 @@ def test_the_page_shows_evidence_on_a_scale_of_its_own(explained):
     clip, run = lines_of(explained.folder / report.PAGE)
     assert len(run["clips"]) == 1
     maps = {each["name"]: each for each in clip["maps"]}
-    assert list(maps) == ["gradient", "tsr", NAME, "freeze", f"{NAME}, evidence", "freeze, evidence", "flow"]
+    assert list(maps) == ["gradient", "tsr", NAME, "freeze", f"{NAME}, evidence", "flow"]
+    assert [name for name, each in maps.items() if "sheet" not in each] == ["tsr", "freeze"]  # a value per frame
     shown, evidence = maps[f"{NAME}, evidence"], explained.result.evidence[NAME]
     assert shown["signed"] and not maps[NAME]["signed"]
     assert shown["limit"] == pytest.approx(figures.colour_limit(evidence))
     assert shown["unit"] == "positive values are evidence for running, negative against"
     levels = grey_levels(evidence, shown["peaks"], signed=True)
-    assert (levels[evidence >= shown["limit"]] == 255).all() and (levels[evidence <= -shown["limit"]] == 1).all()
+    peaks = np.array(shown["peaks"])[:, None, None]
+    assert (levels[evidence >= peaks] == 255).all() and (levels[evidence <= -peaks] == 1).all()
     assert (levels[evidence == 0] == 128).all()
     assert shown["sides"] == ["against running", "for running"]
     parts = evidence.clip(min=0).sum((1, 2)), -evidence.clip(max=0).sum((1, 2))

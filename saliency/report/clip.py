@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import UserError
+from saliency.attribution import frame_values, is_time_only
 from saliency.figures import colour_limit, feature_order, overlay
 from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
+from saliency.report.sentences import EVIDENCE, Map, answers, heading
 from saliency.result import WHEN, ClipResult, doubt_of, rescaled_name
 from saliency.when.decision import SPANS
 
@@ -19,47 +21,59 @@ UNITS = {name: method.line for name, method in METHODS.items()} | {
 }
 FEATURE_UNITS = {name: method.line for name, method in FEATURE_METHODS.items()} | {"tsr": "0 to 1, no unit"}
 FRAMES_ONLY = "time contribution, 0 to 1"  # the unit of TSR with --tsr_step time, which masks no patches
-EVIDENCE = ", evidence"  # what follows the name of a method in the name of its signed map
 TOP_FEATURES = 10  # features that the page names
 
-Map = dict[str, Any]  # a map as the page reads it: name, unit, values, scales and totals
 
-
-def clip_part(result: ClipResult, allowed: int, quality: int) -> tuple[dict[str, Any], dict[str, Any], int]:
+def clip_part(result: ClipResult, allowed: int, quality: int,
+              content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Return what the gallery shows of a clip, the clip's line with pictures, and the quality of the pictures.
 
-    The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first.
-    ValueError if the result has no frames.
+    The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first. content:
+    that of metrics.json, for the answers. ValueError if the result has no frames.
     """
     if result.frames is None:
         raise UserError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
     frames = result.frames  # (T, H, W)
     classes = [{"name": str(each.facts.get("target", "")), "probability": _fact(each.facts.get("probability")),
-                "time_contribution": numbers(each.time_contribution), "maps": _maps(each)}
-               for each in (result, *result.others)]
+                "time_contribution": numbers(each.time_contribution),
+                "maps": _maps(each, content if each is result else None)} for each in (result, *result.others)]
     _share_limits(classes)
-    first, *others = classes
+    (first, *others), when = classes, _when(result)
     others += [_difference(first, other) for other in others]
+    for each in first["maps"] if when else ():
+        each["answers"]["Which frames?"] += f" A second answer needs no map: {when['sentences'][0]}"
     if result.flow is not None and result.flow.shape == (len(frames) - 1, *frames.shape[1:]) and result.flow.size:
         first["maps"].append({"name": "flow", "unit": UNITS["flow"], "values": result.flow})
     about = _card(result, first["maps"])
-    drawn = [each for part in (first, *others) for each in part["maps"]]
-    sheets = [sheet_of(frames), *map(_finish, drawn)]
-    (sheet, *own), quality = compress(sheets, allowed, quality)
-    for each, address in zip(drawn, own, strict=True):
+    finished = [(each, _finish(each)) for part in (first, *others) for each in part["maps"]]
+    drawn = [(each, sheet) for each, sheet in finished if sheet is not None]
+    (sheet, *own), quality = compress([sheet_of(frames), *(sheet for _, sheet in drawn)], allowed, quality)
+    for (each, _), address in zip(drawn, own, strict=True):
         each["sheet"] = address
     return about, {"frames": sheet, "maps": first["maps"], "time_contribution": first["time_contribution"],
-                   "others": others, "when": _when(result)}, quality
+                   "others": others, "when": when}, quality
 
 
-def _maps(result: ClipResult) -> list[Map]:
-    """Return the maps of an explained class, those of the gradient and of TSR first, then the signed ones."""
-    order = sorted(result.maps, key=lambda name: (name != "gradient", name != "tsr"))
-    target = result.facts.get("target", "the explained class")
-    maps = [{"name": name, "unit": _unit(name, result), "values": result.maps[name]} for name in order]
-    return maps + [{"name": name + EVIDENCE, "values": values, "signed": True,
-                    "unit": f"positive values are evidence for {target}, negative against",
-                    "sides": [f"against {target}", f"for {target}"]} for name, values in result.evidence.items()]
+def _maps(result: ClipResult, content: dict[str, Any] | None) -> list[Map]:
+    """Return the maps of an explained class, those of the gradient and of TSR first, then the signed ones.
+
+    A method that does not tell pixels apart has one map with a value per frame (T, 1), signed if there is evidence.
+    content: that of metrics.json, None if it is about another class.
+    """
+    target, maps, signed_maps = result.facts.get("target", "the explained class"), [], []
+    signed = {"signed": True, "unit": f"positive values are evidence for {target}, negative against",
+              "sides": [f"against {target}", f"for {target}"]}
+    for name in sorted(result.maps, key=lambda name: (name != "gradient", name != "tsr")):
+        entry, evidence = {"name": name, "unit": _unit(name, result)}, result.evidence.get(name)
+        if is_time_only(result.facts, name):
+            values = frame_values(result.maps[name] if evidence is None else evidence, result.facts, name)[:, None]
+            maps.append(entry | ({} if evidence is None else signed) | {"time_only": True, "values": values})
+            continue
+        maps.append(entry | {"values": result.maps[name]})
+        if evidence is not None:
+            signed_maps.append(signed | {"name": name + EVIDENCE, "values": evidence})
+    facts, maps = {name: _fact(value) for name, value in result.facts.items()}, maps + signed_maps
+    return [each | {"answers": answers(each, maps, facts, content)} for each in maps]
 
 
 def _unit(name: str, result: ClipResult) -> str:
@@ -71,12 +85,12 @@ def _unit(name: str, result: ClipResult) -> str:
 
 
 def _share_limits(classes: list[dict[str, Any]]) -> None:
-    """Give the maps of a method the same end of the colour scale in all classes, so that they can be compared."""
-    limits = {}
+    """Give the maps of a method the same end of the colour scale in several classes, so that they can be compared."""
+    limits, classes = {}, classes if len(classes) > 1 else []
     for each in (each for part in classes for each in part["maps"]):
         limits[each["name"]] = max(limits.get(each["name"], 0), colour_limit(each["values"]))
     for each in (each for part in classes for each in part["maps"]):
-        each["limit"] = limits[each["name"]]
+        each |= {"limit": limits[each["name"]], "shared": True}
 
 
 def _difference(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +99,8 @@ def _difference(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     own = {each["name"]: each["values"] for each in other["maps"]}
     with np.errstate(invalid="ignore"):  # inf minus inf is NaN, which counts as 0
         maps = [{"name": each["name"], "unit": name, "values": each["values"] - own[each["name"]], "signed": True,
-                 "sides": [f"more for {other['name']}", f"more for {first['name']}"]}
+                 "sides": [f"more for {other['name']}", f"more for {first['name']}"],
+                 "time_only": each.get("time_only")}
                 for each in first["maps"] if each["name"] in own]
     return {"name": name, "probability": None, "time_contribution": None, "maps": maps}
 
@@ -94,12 +109,13 @@ def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
     """Return the facts of a clip and its thumbnail, the frame with the most motion under the first map."""
     frames, values = result.frames, {each["name"]: each["values"] for each in maps}
     motion = values.get("flow", next(iter(values.values()), frames.astype(float)))
-    best = int(np.nan_to_num(motion).sum((1, 2)).argmax())
-    over = next((name for name in values if name != "flow"), None)
+    best = int(np.nan_to_num(motion).reshape(len(motion), -1).sum(1).argmax())
+    over = next((each["name"] for each in maps if each["name"] != "flow" and not each.get("time_only")), None)
     picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
-    facts = {name: _fact(value) for name, value in result.facts.items()} | {"doubt": doubt_of(result.facts)}
+    facts = {name: _fact(value) for name, value in result.facts.items()}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
-                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1])}
+                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1]), "heading": heading(facts),
+                    "doubt": doubt_of(result.facts)}
 
 
 def _fact(value: str | float | None) -> str | float | None:
@@ -107,14 +123,14 @@ def _fact(value: str | float | None) -> str | float | None:
     return value if value is None or isinstance(value, str) else number(value)
 
 
-def _finish(entry: Map) -> np.ndarray:
-    """Replace the values of a map by its scales and totals, and return its sheet of grey levels."""
+def _finish(entry: Map) -> np.ndarray | None:
+    """Replace the values of a map by its scales and totals, and return its sheet of grey levels if it has pixels."""
     values = entry.pop("values")
     entry |= {"count": len(values), "totals": totals(values)}
     entry |= scale_of(values, entry.get("signed", False), entry.get("limit"))
     if entry["signed"]:
         entry |= {"for": totals(np.maximum(values, 0)), "against": totals(np.minimum(values, 0))}
-    return sheet_of(grey_levels(values, entry["peaks"], entry["signed"]))
+    return None if entry.get("time_only") else sheet_of(grey_levels(values, entry["peaks"], entry["signed"]))
 
 
 def totals(values: np.ndarray) -> list[float | None]:
@@ -133,7 +149,7 @@ def _when(result: ClipResult) -> dict[str, Any] | None:
         return int(value) if isinstance(value, float) and 0 < value < 1e9 else None
 
     padded, shorter, empty = (arrays[f"prefix_{kind}"] for kind in ("padded", "shorter", "empty"))
-    predicted = padded[-1].argmax()  # the last prefix is the whole clip
+    predicted, gap = padded[-1].argmax(), result.facts.get(f"{WHEN}gap")  # the last prefix is the whole clip
     return {
         "values": numbers(arrays["shapley"]), "errors": numbers(arrays["shapley_error"]),
         "segment": whole_number("segment") or 1,
@@ -141,7 +157,7 @@ def _when(result: ClipResult) -> dict[str, Any] | None:
                   for name, label in SPANS.items()],
         "padded": numbers(padded[:, predicted]), "shorter": numbers(shorter[:, predicted]),
         "empty": number(empty[predicted]), "decided": whole_number("decided"),
-        "sentences": arrays["sentences"].tolist(),
+        "sentences": arrays["sentences"].tolist(), "gap": None if gap is None else number(gap),
     }
 
 

@@ -43,9 +43,9 @@ function describeFigures() {
   if (pair.figures["main map"]) get("section").value = "main map";
   else if (pair.figures[pair.methods[0]]) get("section").value = pair.methods[0];
   get("section").addEventListener("change", drawFigures);
-  get("figures_note").textContent = "Means over the clips that have the figure in both runs, and the mean difference "
-    + `of pairs of the same clip with its 95 % interval over ${pair.units}; fewer than 5 ${pair.units} have no interval, `
-    + "but values. A star marks an interval without 0. With many figures, one in twenty intervals misses 0 by chance.";
+  get("units").textContent = pair.units;
+  get("figures_note").hidden = pair.clips.common < 2;
+  get("one_clip").hidden = pair.clips.common > 1;
   drawFigures();
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtime.files import whole_file, write_csv, write_json
+from saliency.attribution import is_time_only
 from saliency.methods import METHODS
 from saliency.report.document import document_around_data, json_line, scale_colours
 from saliency.report.pictures import QUALITIES, compress, grey_levels, number, numbers, scale_of, sheet_of
@@ -77,14 +78,16 @@ def _about(pair: Pair, facts: dict[str, Any]) -> dict[str, Any]:
 def _pictures(pair: Pair, allowed: int, quality: int) -> tuple[dict[str, Any], int, int]:
     """Return the line of a clip, the frame (from 1) at which it opens, and the quality of its pictures.
 
-    It opens where the maps differ most. If the runs read clips of different lengths, only the map of A is shown.
+    It opens where the maps differ most. If the runs read clips of different lengths, only the map of A is shown. A map
+    that tells frames apart but not pixels is in the chart over time only, and so is a difference from it.
     """
     maps = aligned(*pair.maps)
     shown = [(f"{run}: {_title(name)}", _unit(name, result), values) for run, name, result, values
-             in zip("AB", pair.map_names, pair.results, maps or pair.maps[:1], strict=False)]
+             in zip("AB", pair.map_names, pair.results, maps or pair.maps[:1], strict=False)
+             if not is_time_only(result.facts, name.removeprefix(EVIDENCE))]
     difference = share_difference(*pair.maps)
     best = 0 if difference is None else int(np.abs(difference).sum((1, 2)).argmax())
-    if difference is not None:
+    if difference is not None and len(shown) == 2:
         shown.append((DIFFERENCE, "red: B has the larger share of its saliency here; blue: A has it", difference))
     scales = [scale_of(values, signed=title == DIFFERENCE or title.endswith(SIGNED)) for title, _, values in shown]
     sheets = [sheet_of(grey_levels(values, scale["peaks"], scale["signed"]))

@@ -18,10 +18,10 @@ function showFeatures(features, flow) {
   timeline(get("feature_timeline"), [...heat, ...chart(get("feature_legend"), features.time_contribution, series)]);
   get("feature_legend").append(...features.maps.map(map => el("span", {}, `${words(map.name)}: `, scaleBar(map)[0],
     ` ${scaleText(map)}`)));
-  get("feature_note").textContent = `Each heat map shows ${rows} of ${features.count} features, one per row. The rows `
-    + `are sorted by the sum of |${first}| over the clip, and the largest is on top. Time runs from left to right.`;
+  get("feature_note").textContent = `${rows} of ${counted(features.count, "feature")}`;
+  get("feature_map").textContent = first;
   get("top_features").textContent = `Strongest features (number: share of the sum, frame of the largest value): ${
-    features.top.map(([name, share, frame]) => `${name}: ${percent(share)}, frame ${frame}`).join("; ")}.`;
+    features.top.map(([name, share, frame]) => `${name}: ${amount(100 * share)}%, frame ${frame}`).join("; ")}.`;
   const own = Object.entries(run.feature_metrics[state.clip.clip] ?? {});
   fillTable(get("feature_metrics"), "Metric", [first], own.map(([name, value]) => [name, number(value)]));
   get("feature_metrics").hidden = !own.length;

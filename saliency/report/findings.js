@@ -19,6 +19,7 @@ function describeSanity() {
   get("no_sanity").hidden = names.length > 0;
   get("random_head").hidden = !names.length;
   fillTable(get("random_head"), "Number", names, Object.entries(SANITY).map(([key, name]) =>
-    [name, ...names.map(method => interval(run.random_head[method][key]))]));
+    [name, ...names.map(method => typeof run.random_head[method][key]?.mean === "number"
+      ? interval(run.random_head[method][key]) : "undefined")]));
   get("sanity_sentences").append(...run.sentences.map(text => el("li", {}, text)));
 }

@@ -37,7 +37,7 @@ function drawGallery() {
   });
   get("gallery").replaceChildren(...shownClips.map(card));
   get("count").textContent = `${shownClips.length} of ${counted(run.clips.length, "clip")} `
-    + `${shownClips.length === 1 ? "is" : "are"} shown. Each thumbnail is the frame with the most motion.`;
+    + `${shownClips.length === 1 ? "is" : "are"} shown.`;
 }
 
 function describeGallery() {

@@ -1,15 +1,5 @@
 // Fills the head of the page: what was run, with which options, and what cannot be shown.
 
-function leadText() {
-  if (!run.clips.length) return "No clip can be shown.";
-  const [length, height, width] = run.clips[0].shape, labelled = run.clips.filter(clip => clip.label);
-  const right = labelled.filter(clip => verdict(clip) === "right").length;
-  return `This page shows ${counted(run.clips.length, "clip")} of ${counted(length, "frame")}, `
-    + `${width} × ${height} pixels. ` + (labelled.length
-      ? `The predicted class is right in ${right} of ${counted(labelled.length, "clip")} with a label. `
-      : "No clip has a label. ") + "The maps show what the score depends on.";
-}
-
 // Returns the settings of temporal saliency rescaling. With --tsr_step time it masks whole frames and no patches.
 function tsrText(option) {
   const patches = [`patch ${option.tsr_patch}`, `quantile ${option.tsr_quantile}`];
@@ -53,7 +43,7 @@ function describeRun() {
   const data = (files?.length ? files : [option.dataset, option.subset]).filter(Boolean).join(", ");
   get("title").textContent = data ? `Frame saliency: ${data}` : "Frame saliency";
   document.title = `Saliency report: ${data || "frames"}`;
-  get("lead").textContent = leadText();
+  get("lead").textContent = run.lead;
   for (const [name, text] of Object.entries(runFacts(data))) {
     if (text && text !== "n/a") get("facts").append(el("div", {}, el("dt", {}, name), el("dd", {}, text)));
   }

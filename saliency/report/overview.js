@@ -30,15 +30,14 @@ function profileChart(name, groups, largest, relative) {
 
 function describeProfiles({method, relative, left_out: leftOut, units, groups}) {
   const clips = groups.reduce((sum, {n}) => sum + n, 0);
-  const left = leftOut ? ` Left out: ${counted(leftOut, "clip")} without this map, or with a map that is 0.` : "";
-  if (clips < 2) {
-    get("profiles_note").textContent = `A mean profile needs several clips; this run has ${clips}.` + left;
-    return;
-  }
-  get("profiles_note").textContent = `Share of the saliency (${words(method)}) in each `
-    + (relative ? "of 20 steps of relative time, because the clips have different lengths" : "frame")
-    + `: mean over clips, with a 95 % interval where there are at least 5 ${units}. The dashed straight line is an even `
-    + "distribution over time. The charts have the same scale." + left;
+  get("profiles_left").textContent = leftOut
+    ? `Left out: ${counted(leftOut, "clip")} without this map, or with a map that is 0.` : "";
+  get("few_clips").hidden = clips > 1;
+  get("profiles_note").hidden = clips < 2;
+  if (clips < 2) return;
+  get("profiles_method").textContent = words(method);
+  get("of_frames").hidden = relative;
+  get("of_steps").hidden = !relative;
   const largest = Math.max(...groups.flatMap(({mean, high}) => [...mean, ...high])) || 1, classes = new Map();
   for (const group of groups) {
     const name = group.label ? `True class ${group.label}` : `No label, predicted ${group.predicted}`;
@@ -49,13 +48,12 @@ function describeProfiles({method, relative, left_out: leftOut, units, groups}) 
 
 function describeOften({method, clips, count, top, features}) {
   get("often_part").hidden = false;
-  get("often_note").textContent = `Features that are most often among the ${top} with the largest sums `
-    + `(${words(method)}) of a clip, over ${counted(clips, "clip")}. The pictures are the frames in which the value of `
-    + "the feature is highest, one frame per clip. They suggest what the feature responds to, not why the model uses "
-    + `it. With ${counted(count, "feature")}, an even share would be ${amount(100 / count)} %.`;
+  get("often_top").textContent = top;
+  get("often_method").textContent = words(method);
+  get("often_note").textContent = `With ${counted(count, "feature")}, an even share would be ${amount(100 / count)} %.`;
   get("often").append(...features.map(({feature, clips: used, share, examples}) => el("li", {},
     el("strong", {}, `Feature ${feature}`),
-    ` in ${used} of ${counted(clips, "clip")}, mean share ${amount(100 * share)} %`,
+    ` in ${used} of ${counted(clips, "clip")}, ${clips > 1 ? "mean share" : "share"} ${amount(100 * share)} %`,
     el("div", {className: "examples"}, ...examples.map(({name, frame, value, picture}) => el("figure", {},
       el("img", {src: picture, alt: `${name}, frame ${frame}`}),
       el("figcaption", {}, `${name}, frame ${frame}, value ${amount(value)}`)))))));

@@ -20,6 +20,7 @@ from saliency.report.document import document_around_data, json_line, scale_colo
 from saliency.report.overview import overview_part
 from saliency.report.pairing import read_recipe, why_apart
 from saliency.report.pictures import QUALITIES
+from saliency.report.sentences import lead, which_features
 from saliency.result import ClipResult
 
 PAGE = "report.html"
@@ -61,10 +62,11 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
             if apart:
                 problems.append(f"The results in {features.name} are not shown, because {apart}.")
                 features = None
-        groups = _json(folder / "metrics.json", []).get("groups")
+        content = _json(folder / "metrics.json", problems)
+        groups = content.get("groups")
         seen = OverClips(_method(folder), _method(features), groups if isinstance(groups, dict) else None)
-        clips = _write_clips(page, folder, paths, features, problems, seen)
-        run = _run(folder, features, clips, problems) | {"overview": overview_part(seen, folder)}
+        clips = _write_clips(page, folder, paths, features, problems, seen, content)
+        run = _run(folder, features, clips, problems, content) | {"overview": overview_part(seen, folder)}
         page.write(json_line(run).rstrip() + after)
     return folder / PAGE
 
@@ -75,10 +77,11 @@ def _method(folder):
     return options.get("method") if isinstance(options, dict) else None
 
 
-def _write_clips(page, folder, paths, features, problems, seen):
+def _write_clips(page, folder, paths, features, problems, seen, content):
     """Write a line per clip. Return what the gallery shows of each; add a sentence per unreadable result to `problems`.
 
-    features: folder of the results of features, or None. seen: the OverClips to which the clips are added.
+    features: folder of the results of features, or None. seen: the OverClips to which the clips are added. content:
+    that of metrics.json.
     """
     def frames_of(result, *more):
         found = clip_part(result, *more)
@@ -92,7 +95,7 @@ def _write_clips(page, folder, paths, features, problems, seen):
 
     clips, quality = [], QUALITIES[0]
     for path in each(paths, "report", "clip"):
-        found = _from_file(path, problems, "clip", frames_of, allowed_bytes(len(paths)), quality)
+        found = _from_file(path, problems, "clip", frames_of, allowed_bytes(len(paths)), quality, content)
         if found is None:
             continue
         about, line, quality = found
@@ -100,7 +103,7 @@ def _write_clips(page, folder, paths, features, problems, seen):
         if own and own.is_file():
             place = path.parent.relative_to(folder).as_posix()
             line["features"] = _from_file(own, problems, "feature saliency", features_of, about["shape"][0], place)
-        page.write(json_line(line))
+        page.write(json_line(line | {"which_features": which_features(line.get("features"))}))
         clips.append({"clip": path.parent.name, **about})
     alone = [path for path in features.glob("*/*/saliency.npz")
              if folder / path.relative_to(features) not in paths] if features else []
@@ -124,16 +127,15 @@ def _from_file(path, problems, what, function, *more):
         return None
 
 
-def _run(folder, features, clips, problems):
+def _run(folder, features, clips, problems, content):
     """Return the line about the run: its clips and problems, the colours of maps, and the metrics and options."""
-    run = {"clips": clips, "problems": problems, "baselines": BASELINES, **scale_colours()}
-    for prefix, place in (("", folder), ("feature_", features)):
-        metrics, recipe = (_json(place / name, problems) if place else {} for name in ("metrics.json", "opts.json"))
+    run = {"clips": clips, "problems": problems, "baselines": BASELINES, "lead": lead(clips), **scale_colours()}
+    run |= {name: content.get(name, empty) for name, empty in FINDINGS.items()}
+    others = _json(features / "metrics.json", problems) if features else {}
+    for prefix, place, metrics in (("", folder, content), ("feature_", features, others)):
         run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
-                f"{prefix}recipe": recipe}
-        if not prefix:
-            run |= {name: metrics.get(name, empty) for name, empty in FINDINGS.items()}
-            run |= {"trust": metrics.get("trust", {}).get("questions", [])}
+                f"{prefix}recipe": _json(place / "opts.json", problems) if place else {}}
+    run |= {"trust": content.get("trust", {}).get("questions", [])}
     return run
 
 

@@ -1,8 +1,6 @@
 // Opens the panel of a clip and shows one frame of all its maps at a time.
 
 const panel = get("panel");
-const COMMON = ["clip", "label", "predicted", "target", "score", "probability", "margin", "doubt", "shape", "moving",
-  "thumbnail", "thumbnail_frame", "thumbnail_map"];
 
 // The open clip and its line, the number of the frame that is shown (from 0), the maps with their canvases, the cursors
 // and bars of the charts over time, and the timer of the player.
@@ -10,13 +8,7 @@ const state = {clip: null, line: null, frame: 0, length: 0, maps: [], cursors: [
 
 function describeClip(clip) {
   get("clip_name").textContent = clip.clip ?? "no name";
-  const truth = {right: "✓ right", wrong: "✗ wrong", "": "no label"}[verdict(clip)];
-  const further = Object.entries(clip).filter(([name]) => !COMMON.includes(name) && !name.startsWith("when_"));
-  get("clip_facts").textContent = [clip.label && `label ${clip.label}`,
-    `predicted ${clip.predicted ?? "n/a"} (${truth})`,
-    `explained: ${clip.score ?? "score"} of class ${clip.target ?? "n/a"}, probability ${number(clip.probability)}`,
-    clip.doubt && `${clip.doubt} (margin ${number(clip.margin)})`,
-    ...further.map(([name, value]) => `${words(name)} ${factText(value)}`)].filter(Boolean).join(" · ");
+  get("clip_facts").textContent = clip.heading;
   get("clip_problem").textContent = "";
   const place = shownClips.indexOf(clip);
   get("previous").disabled = place < 1;
@@ -61,7 +53,7 @@ const flowOf = line => line.maps.find(map => map.name === "flow");
 
 // Decodes the maps of the chosen classes, unless that was done before.
 async function decodeMaps(line, [, height, width]) {
-  const maps = [...chosenClasses(line).flatMap(each => each.maps), flowOf(line)].filter(Boolean);
+  const maps = [...chosenClasses(line).flatMap(each => each.maps), flowOf(line)].filter(map => map?.sheet);
   await Promise.all(maps.map(async map => { map.levels ??= await decode(map.sheet, map.count, width, height); }));
 }
 
@@ -74,7 +66,7 @@ function showClip() {
   state.maps = [figure(null, "Frame", width, height)];
   for (const each of chosen) {
     const title = map => several ? `${words(map.name)}, ${each.name}` : words(map.name);
-    state.maps.push(...each.maps.map(map => figure(map, title(map), width, height)));
+    state.maps.push(...each.maps.filter(map => map.sheet).map(map => figure(map, title(map), width, height)));
   }
   if (flow) state.maps.push(figure(flow, words(flow.name), width, height));
   balanceRows(get("maps"));
@@ -84,7 +76,7 @@ function showClip() {
   get("to_motion").hidden = !flow;
   offerLead(chosen[0]);
   showAnswers(line, chosen[0]);
-  showOverTime(chosen[0], flow);
+  showOverTime(chosen, flow);
   showWhen(line.when);
   get("features").hidden = !line.features;
   if (line.features) showFeatures(line.features, flow);

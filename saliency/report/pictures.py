@@ -36,14 +36,14 @@ def scale_of(values: np.ndarray, signed: bool = False, limit: float | None = Non
     signed: give it a diverging scale, also if no value is negative. limit: the end of the scale; by default that of
     the map (saliency.figures.colour_limit). Returns
     "limit": the end of the scale of the clip; "beyond": whether values exceed it; "signed": whether the scale diverges.
-    "peaks": T numbers, the value of the strongest grey level in each frame, at most `limit`.
-    "ends": T numbers, the end of the scale of each frame alone, at most its peak.
+    "peaks": T numbers, the value of the strongest grey level in each frame, at most `limit` or the end of the frame.
+    "ends": T numbers, the end of the scale of each frame alone (colour_limit).
     """
     magnitude = np.nan_to_num(np.abs(values)).reshape(len(values), -1)  # (T, pixels)
     limit = limit or colour_limit(values)
-    peaks = np.minimum(magnitude.max(1), limit)
+    ends = np.array([colour_limit(frame) for frame in magnitude])
+    peaks = np.minimum(magnitude.max(1), np.maximum(ends, limit))
     peaks = np.where(peaks > 0, peaks, limit)
-    ends = np.minimum([colour_limit(frame) for frame in magnitude], peaks)
     return {"limit": limit, "signed": signed or bool((values < 0).any()), "beyond": bool((magnitude > limit).any()),
             "peaks": numbers(peaks), "ends": numbers(ends)}
 

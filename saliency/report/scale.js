@@ -1,10 +1,6 @@
 // Turns grey levels into colours, on a scale of the clip or of a frame, linear or logarithmic.
 
 const LOG = 100;  // On the logarithmic scale a colour stands for log(1 + LOG * share) / log(1 + LOG).
-const SCALE_NOTES = {
-  log: "Logarithmic scale: faint values look stronger than they are.",
-  per_frame: "Scale of each frame: colours of different frames cannot be compared.",
-};
 
 const isLogarithmic = () => get("log").checked;
 const isPerFrame = () => get("per_frame").checked;
@@ -60,17 +56,18 @@ function sidesOf(map) {
     el("span", {}, el("i", {className: "key_red"}), `red: ${favour}`))];
 }
 
+// Returns the caption of a map. A frame whose percentile is 0 has a scale that ends at its largest value.
 function scaleText(map) {
-  const end = map.beyond ? `; the scale ends at the ${run.percentile}th percentile of the ${
-    isPerFrame() && map.ends ? "frame" : "clip"}` : "";
-  const empty = map.totals && !sum(map.totals) ? "; 0 everywhere" : "";
-  return `${map.unit || "value of the map"}${end}${empty}`;
+  const ends = isPerFrame() && map.ends ? `; the scale of each frame ends at its ${run.percentile}th percentile, or at its `
+    + "largest value if that is 0" : map.beyond ? `; the scale ends at the ${run.percentile}th percentile of the clip${
+    map.shared ? ", the largest of all classes" : ""}` : "";
+  return `${map.unit || "value of the map"}${ends}${map.totals?.some(Boolean) ?? true ? "" : "; 0 everywhere"}`;
 }
 
-// Marks the maps whose scale is not the usual one, and says what that means.
+// Marks the maps whose scale is not the usual one, and shows the sentences that say what that means.
 function markScale() {
-  const active = Object.keys(SCALE_NOTES).filter(name => get(name).checked);
-  get("scale_note").textContent = active.map(name => SCALE_NOTES[name]).join(" ");
-  get("scale_note").hidden = !active.length;
-  get("maps").classList.toggle("other_scale", active.length > 0);
+  get("log_note").hidden = !isLogarithmic();
+  get("per_frame_note").hidden = !isPerFrame();
+  get("scale_note").hidden = !isLogarithmic() && !isPerFrame();
+  get("maps").classList.toggle("other_scale", !get("scale_note").hidden);
 }

@@ -32,9 +32,6 @@ function amount(value) {
   return String(Math.abs(value) < 1000 ? Number(value.toPrecision(3)) : Math.round(value)).replace("-", "−");
 }
 
-// Returns a fact of a clip, a number or a name, as text.
-const factText = value => typeof value === "string" ? value.replaceAll("_", " ") : amount(value);
-
 // Returns a count with its noun, such as "1 clip" or "4 clips".
 const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 

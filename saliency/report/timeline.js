@@ -37,28 +37,36 @@ function chart(legend, contribution, series) {
   return [["share, 0 to 1", svg]];
 }
 
-// Returns a row for `timeline` with the totals of a signed map, and adds its colours to the legend.
-function sidesChart(legend, map) {
-  const largest = Math.max(...map.for, ...map.against) || 1, text = `${words(map.name)}, sums per frame`;
-  const svg = svgElement("svg", {viewBox: `0 -1 ${state.length} 2`, preserveAspectRatio: "none", class: "chart",
-    role: "img", "aria-label": `${text}: ${map.sides[1]} upwards, ${map.sides[0]} downwards. Click a frame to show it.`});
-  for (const [side, up] of [["for", true], ["against", false]]) {
-    svg.append(...map[side].map((value, frame) => svgElement("rect", {x: frame + 0.12, width: 0.76,
-      y: up ? -value / largest : 0, height: value / largest, class: side})));
+// Returns a row for `timeline` with a bar per frame: the values of a map for and against a class, or their magnitude.
+function valuesRow(map, name) {
+  const up = map.for ?? map.totals, down = map.against ?? [], largest = Math.max(...up, ...down) || 1;
+  const sides = map.sides ? `: ${map.sides[1]} upwards, ${map.sides[0]} downwards` : "";
+  const svg = svgElement("svg", {viewBox: `0 -1 ${state.length} ${map.for ? 2 : 1}`, preserveAspectRatio: "none",
+    class: map.sheet ? "chart" : "chart low", role: "img", "aria-label": `${name}, per frame${sides}. Click a frame to show it.`});
+  for (const [values, sign, side] of [[up, -1, map.for ? "for" : "bar"], [down, 0, "against"]]) {
+    svg.append(...values.map((value, frame) => svgElement("rect", {x: frame + 0.12, width: 0.76,
+      y: sign * value / largest, height: value / largest, class: side})));
   }
   svg.append(svgElement("line", {x1: 0, x2: state.length, y1: 0, y2: 0, class: "zero"}));
-  legend.append(...["for", "against"].map((side, place) => el("span", {}, el("i", {className: `key_${side}`}),
-    `sum ${map.sides[1 - place]}`)));
-  return [`sum, ±${amount(largest)}`, svg];
+  return [`${name}, ${map.for ? "±" : "0 to "}${amount(largest)}`, svg];
 }
 
-// Fills the charts over time with the totals of the leading map of a class, and of the flow.
-function showOverTime(shown, flow) {
-  const map = leadMap(shown), legend = get("legend");
-  const series = [map && [`Sum of ${map.name}`, map.totals], flow && ["Sum of optical flow", flow.totals]];
+// Fills the charts over time: the totals of the leading map of the first chosen class, and of the flow; and a row for
+// each map of the chosen classes that has a value per frame and no pixels.
+function showOverTime(chosen, flow) {
+  const [shown] = chosen, map = leadMap(shown), legend = get("legend");
+  const series = [map?.sheet && [map.signed ? `Sum of |${map.name}|` : `Sum of ${map.name}`, map.totals], flow && ["Sum of optical flow", flow.totals]];
   legend.replaceChildren();
   const rows = chart(legend, shown.time_contribution, series);
-  if (map?.for && map.sides) rows.push(sidesChart(legend, map));
+  if (map?.sheet && map.sides) rows.push(valuesRow(map, "sum"));
+  const several = chosen.length > 1, frameMaps = chosen.flatMap(each => each.maps.filter(own => !own.sheet
+    && !(own.name === "tsr" && each.time_contribution)).map(own => [own, several ? `, ${each.name}` : ""]));
+  rows.push(...frameMaps.map(([own, name]) => valuesRow(own, words(own.name) + name)));
+  const signed = [map, ...frameMaps.map(([own]) => own)].find(own => own?.sides);
+  if (signed) {
+    legend.append(...["for", "against"].map((side, place) => el("span", {}, el("i", {className: `key_${side}`}),
+      several ? ["upwards: for the class", "downwards: against it"][place] : signed.sides[1 - place])));
+  }
   get("time_class").textContent = `, class ${shown.name}`;
   timeline(get("timeline"), [["frames", filmStrip()], ...rows]);
 }

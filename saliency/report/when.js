@@ -51,6 +51,7 @@ function showWhen(when) {
   get("when_sentences").replaceChildren(...when.sentences.map(text => el("li", {}, text)));
   timeline(get("when_timeline"), [["frames", filmStrip()], valueChart(when), ...when.spans.map(bracket),
     prefixChart(when)]);
+  get("when_gap").textContent = amount(when.gap);
   const keys = [["key_for", `Shapley value for ${state.clip.target}`], ["key_against", "against it"],
     ["key_line0", "probability if the background follows"], ["key_line1", "if the clip ends there"]];
   get("when_legend").replaceChildren(...keys.map(([key, text]) => el("span", {}, el("i", {className: key}), text)));

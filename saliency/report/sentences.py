@@ -1,0 +1,160 @@
+"""The sentences of the page, made from the numbers of a clip or of a run. The scripts of the page only show them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from runtime.sentences import counted, first_names
+from saliency.methods import METHODS
+from saliency.result import WHEN, rescaled_name
+from saliency.scores import hardly_decides
+
+EVIDENCE = ", evidence"  # what follows the name of a method in the name of its signed map
+SAME = 1e-6  # relative difference of sums that are equal but for rounding
+IN_WORDS = ("clip", "label", "predicted", "target", "score", "probability", "margin")  # facts that `heading` spells out
+OTHER = "The run measured the maps of the first class only."
+
+Map = dict[str, Any]  # a map as the page reads it: name, unit, values, scales and totals
+
+
+def answers(entry: Map, maps: list[Map], facts: dict[str, Any], content: dict[str, Any] | None) -> dict[str, str]:
+    """Return {question: answer} about a map of a clip with its values (T, ...).
+
+    maps, facts: those of the same class. content: that of metrics.json, None if it is about another class.
+    """
+    method, values = entry["name"].removesuffix(EVIDENCE), _finite(entry)
+    name = rescaled_name(facts.get("tsr_base")) if method == "tsr" else method.replace("_", " ")
+    subject = f"The {'evidence' if entry.get('signed') else 'map'} of {name}"
+    if not values.any():
+        pixels = f"{subject} is 0 everywhere, so it names no pixel."
+    elif entry.get("time_only"):
+        pixels = f"{subject} tells frames apart, but not the pixels of a frame."
+    else:
+        pixels = OTHER if content is None else _which_pixels(
+            name, content.get("clips", {}).get(facts.get("clip"), {}).get(method, {}))
+    return {"Which frames?": _which_frames(subject, np.abs(values).reshape(len(values), -1).sum(1)),
+            "Which pixels?": pixels, "For or against?": _which_side(name, method, [entry, *maps], facts),
+            "How far to trust it?": OTHER if content is None else _how_far(method, content)}
+
+
+def _finite(entry: Map) -> np.ndarray:
+    return np.where(np.isfinite(entry["values"]), entry["values"], 0).astype(np.float64)
+
+
+def _which_frames(subject: str, totals: np.ndarray) -> str:
+    """Return which frames hold the magnitude of a map; totals (T,): its sum over each frame."""
+    count, largest, sums = len(totals), totals.max(), np.concatenate([[0], totals.cumsum()])
+    if not largest:
+        return f"{subject} is 0 in every frame, so it names none."
+    if np.ptp(totals) <= SAME * largest:
+        return f"{subject} is equally strong in all {count} frames." if count > 1 else "The clip has one frame."
+    length = next(n for n in range(1, count + 1) if (sums[n:] - sums[:-n]).max() >= (1 - SAME) * sums[-1] / 2)
+    first = int((sums[length:] - sums[:-length]).argmax()) + 1
+    return (f"{subject} is strongest in {_frames(np.flatnonzero(totals >= (1 - SAME) * largest) + 1)} of {count}. "
+            f"At least half of its magnitude lies in {_frames(np.arange(first, first + length))}.")
+
+
+def _frames(numbers: np.ndarray) -> str:
+    """Return the numbers of frames (n,), in ascending order, as text."""
+    together = len(numbers) == numbers[-1] - numbers[0] + 1
+    text = f"{numbers[0]} to {numbers[-1]}" if together else first_names(list(map(str, numbers)))
+    return f"frame {numbers[0]}" if len(numbers) == 1 else f"frames {text}"
+
+
+def _which_pixels(name: str, row: dict[str, float | None]) -> str:
+    """Return how the map of a method agrees with the motion, by its metrics."""
+    inside, share, auc = (row.get(key) for key in ("mass_accuracy_flow_frame", "flow_share_frame", "auc_flow_frame"))
+    if auc is None:
+        return f"The agreement with the optical flow {'is undefined' if row else 'was not measured'}" + (
+            ": no frame has both moving and resting pixels." if row.get("frames_with_reference") == 0 else ".")
+    mass = "" if inside is None or share is None else (
+        f"In frames with motion, {percent(share)} of the pixels move, and they hold {percent(inside)} of the map of "
+        f"{name}. ")
+    return f"{mass}The AUC of this map against the optical flow is {auc:.3f}; chance is 0.5."
+
+
+def percent(share: float) -> str:
+    """Return a share as text, with a decimal where it is near 0 or 1."""
+    return f"{share:.0%}" if 0.1 <= share <= 0.9 or share in (0, 1) else f"{share:.1%}"
+
+
+def _which_side(name: str, method: str, maps: list[Map], facts: dict[str, Any]) -> str:
+    """Return how much of the evidence of a method is for and against its class, and the gap if it should add up."""
+    own = next((each for each in maps if each.get("signed") and each["name"].removesuffix(EVIDENCE) == method), None)
+    others = dict.fromkeys(each["name"].removesuffix(EVIDENCE).replace("_", " ") for each in maps if each.get("signed"))
+    if own is None and method in METHODS and METHODS[method].signed:
+        return f"This result lacks the sign of {name}, although the method has one; compute it again."
+    if own is None:
+        return f"The map of {name} has no sign. " + (
+            f"These methods of the run have one: {', '.join(others)}." if others else
+            "This result has no signed map; a method such as occlusion_block gives one.")
+    values, (blue, red) = _finite(own), own["sides"]
+    favour, against = np.maximum(values, 0).sum(), np.maximum(-values, 0).sum()
+    if not favour + against:
+        return f"The evidence of {name} is 0 everywhere, so it speaks for neither side."
+    text = (f"Of the magnitude, {percent(favour / (favour + against))} is {red} (red) and "
+            f"{percent(against / (favour + against))} is {blue} (blue).")
+    relative, gap = f"{method}_completeness_gap" in facts, facts.get(f"{method}_gap")
+    if not relative and gap is None:
+        return text
+    share = facts.get(f"{method}_completeness_gap")
+    gap = f"{gap:.2g}" if not relative else f"{percent(share)} of that difference" if share is not None else \
+        "undefined, because the two scores are equal"
+    return f"{text} Together they give {favour - against:.3g}, for a difference of two scores; the gap is {gap}."
+
+
+def _how_far(method: str, content: dict[str, Any]) -> str:
+    """Return what the run found about the maps of a method with random heads and by deletion."""
+    own, head = (content.get(part, {}).get(method, {}) for part in ("summary", "random_head"))
+    mean = {key: f"{cell['mean']:.3f}" for key, cell in (own | head).items() if cell.get("mean") is not None}
+    gains = [f"{mean[f'deletion_{unit}_gain']} by {unit}" for unit in ("frame", "patch")
+             if f"deletion_{unit}_gain" in mean]
+    deletion = f" The gain of deletion over random order is {', '.join(gains)}; above 0 is good." if gains else ""
+    if not {"trained", "random_head", "difference"} <= mean.keys():
+        return ("The comparison with random weights is undefined for this method." if head else
+                "These maps were not compared with those of random weights; --sanity does this.") + deletion
+    low, high = (head["difference"].get(end) for end in ("low", "high"))
+    span = "" if None in (low, high) else f" [{low:.3f}, {high:.3f}]" + ", which holds 0" * (low <= 0 <= high)
+    return (f"In the run, the AUC against the optical flow is {mean['trained']}, and {mean['random_head']} with a "
+            f"random head. The difference is {mean['difference']}{span}.{deletion}")
+
+
+def which_features(features: dict[str, Any] | None) -> str:
+    """Return which features of a clip (saliency.report.clip.feature_part) are the strongest."""
+    if not features:
+        return "This page has no features of the clip; feature_saliency.py on the same clips adds them."
+    first, name = [each for each in features["top"][:3] if each[1]], features["maps"][0]["name"]
+    if not first:
+        return f"The map {name} of the features is 0 everywhere."
+    named, held = ", ".join(str(number) for number, _, _ in first), percent(sum(share for _, share, _ in first))
+    return f"Of {counted(features['count'], 'feature')}, {named} are the strongest: they hold {held} of |{name}|."
+
+
+def heading(facts: dict[str, Any]) -> str:
+    """Return what was predicted and explained, and the numbers that the methods state about themselves."""
+    label, predicted, target, probability = map(facts.get, ("label", "predicted", "target", "probability"))
+    verdict = f", which is {'right' if label == predicted else 'wrong'}" if label else ""
+    said = f"The label is {label}. " if label else "The clip has no label. "
+    said += f"The model predicts {predicted or 'n/a'}{verdict}. "
+    if facts.get("margin") is not None and hardly_decides((facts["margin"], 0.0)):
+        said += f"The model hardly decides{f' ({probability:.2f})' if predicted == target else ''}. "
+    shown = "" if probability is None else f" (probability {probability:.2f})"
+    other = f", not of the true class {label}" if label and label != target else ""
+    more = [f"{name.replace('tsr_', 'TSR ')} {value if isinstance(value, str) else f'{value:.3g}'}".replace("_", " ")
+            for name, value in facts.items() if value is not None and name not in IN_WORDS
+            and not name.startswith(WHEN) and not name.endswith("_time_only")]
+    return (f"{said}The maps explain the {facts.get('score', 'score')} of {target or 'n/a'}{shown}{other}."
+            + (f" The methods state: {'; '.join(more)}." if more else ""))
+
+
+def lead(clips: Sequence[dict[str, Any]]) -> str:
+    """Return what the page shows; clips: the facts of each, with its label, prediction and shape."""
+    if not clips:
+        return "No clip can be shown."
+    lengths, (height, width) = sorted({clip["shape"][0] for clip in clips}), clips[0]["shape"][1:]
+    span = counted(lengths[0], "frame") if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} frames"
+    verdicts = [clip["label"] == clip.get("predicted") for clip in clips if clip.get("label")]
+    return f"This page shows {counted(len(clips), 'clip')} of {span}, {width} × {height} pixels. " + (
+        f"The predicted class is right in {sum(verdicts)} of {counted(len(verdicts), 'clip')} with a label."
+        if verdicts else "No clip has a label.")
