@@ -11,7 +11,7 @@ from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
 from saliency.report.sentences import EVIDENCE, Map, answers, heading
-from saliency.result import WHEN, ClipResult, doubt_of, rescaled_name
+from saliency.result import WHEN, ClipResult, rescaled_name
 from saliency.when.decision import SPANS
 
 UNITS = {name: method.line for name, method in METHODS.items()} | {
@@ -114,8 +114,7 @@ def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
     picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
     facts = {name: _fact(value) for name, value in result.facts.items()}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
-                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1]), "heading": heading(facts),
-                    "doubt": doubt_of(result.facts)}
+                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1]), "heading": heading(facts)}
 
 
 def _fact(value: str | float | None) -> str | float | None:
