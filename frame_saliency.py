@@ -43,7 +43,7 @@ def build_parser():
     add("--robustness_draws", type=opts.positive_int, default=5, help="noisy copies of each clip")
     add("--sanity", action="store_true",
         help="compare with maps of the model with random weights; 10 to 15 times the work, for --sanity_clips")
-    add("--sanity_clips", type=opts.positive_int, default=3, help="number of clips, the first of the run")
+    add("--sanity_clips", type=opts.positive_int, default=3, help="number of clips, chosen as --limit does")
     add("--sanity_draws", type=opts.positive_int, default=3, help="number of random heads on the trained backbone")
     for name in ("deletion", "robustness"):
         parser.owners["--tsr_patch"][name] = f"--{name}"
@@ -61,7 +61,7 @@ from functools import cache, partial
 import numpy as np
 from tqdm import tqdm
 
-from data.clips import choose_clips, groups_of, labels_of, load_with_masks, resize
+from data.clips import choose_clips, groups_of, labels_of, limited, load_with_masks, resize
 from data.datasets import DATASETS
 from data.training_clips import training_frames
 from data.video import write_video
@@ -247,15 +247,14 @@ def check_sanity(args, model, info, read, clips, groups):
     if not args.sanity:
         before = read_json(path) if path.is_file() and not args.overwrite else {}
         return {name: before[name] for name in sanity.KEYS if isinstance(before, dict) and name in before}
-    examples = []
-    for clip in clips[:args.sanity_clips]:
+    examples, clips = [], limited(clips, args.sanity_clips, DATASETS[args.dataset])
+    for clip in clips:
         frames, _ = read(clip)
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
-    names = [clip.name for clip in clips[:args.sanity_clips]]
     found = sanity.check(model, examples, draws=args.sanity_draws, **chosen_methods(args),
-                         groups=[groups[name] for name in names])
-    found["sanity"]["clips"] = names
+                         groups=[groups[clip.name] for clip in clips])
+    found["sanity"]["clips"] = [clip.name for clip in clips]
     return found
 
 

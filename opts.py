@@ -189,7 +189,7 @@ def parser_for_trained_model(description, result_path):
     add("--subset", choices=("training", "validation", "testing", "all"), default="testing",
         help="part of the data set's split")
     add("--clips", nargs="+", metavar="NAME", help="only these clips of the subset")
-    add("--limit", type=positive_int, help="only the first N clips")
+    add("--limit", type=positive_int, help="only N clips, in turns of classes, persons and videos")
     add("--video", nargs="+", type=Path, metavar="FILE",
         help="cut the clips from video files, or from the videos in a folder, instead")
     add("--duration", choices=("model", "full"), default="model",
@@ -283,7 +283,7 @@ def model_facts(args):
 def clip_choice(args):
     """Return the keyword arguments of data.clips.choose_clips."""
     names = {"annotation_path": "annotation_path", "video_path": "video_path", "subset": "subset", "names": "clips",
-             "limit": "limit", "videos": "video"}
+             "limit": "limit", "videos": "video", "dataset": "dataset"}
     return {keyword: getattr(args, name) for keyword, name in names.items()} | {"whole": args.duration == "full"}
 
 

@@ -12,17 +12,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from data.annotation import SUBSETS, read_annotation
+from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import TIME_LIMIT, WindowReader, find_windows
 from runtime.errors import UserError
 from runtime.files import index_by_name
 from runtime.isolated import run_isolated
+from runtime.names import readable
 from runtime.sentences import counted, first_names
 from runtime.threads import n_cores
 
@@ -42,11 +45,10 @@ class Clip:
 
 
 def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str = "all",
-               names: Sequence[str] | None = None,
-               limit: int | None = None) -> tuple[list[str], list[Clip], list[str]]:
+               names: Sequence[str] | None = None) -> tuple[list[str], list[Clip], list[str]]:
     """Return (labels, clips, problems): the clips of a subset that are on disk, in the order of the annotation.
 
-    names: only these clips. limit: only the first ones. problems: sentences about listed clips that are left out.
+    names: only these clips. problems: sentences about listed clips that are left out.
     Raises FileNotFoundError if the annotation or the folder of frames is missing, and ValueError if no clip is left.
     """
     annotation, folder = read_annotation(annotation_path), Path(video_path)
@@ -77,7 +79,7 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
     if uncounted:
         problems.append(f"{counted(len(uncounted), 'clip')} without n_frames file, so the images were counted: "
                         f"{first_names(uncounted)}")
-    return annotation.labels, clips[:limit], problems
+    return annotation.labels, clips, problems
 
 
 def has_subset(annotation_path: str | Path, subset: str) -> bool:
@@ -89,16 +91,16 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
                     limit: int | None = None) -> tuple[list[Clip], list[str]]:
     """Return (clips, problems): the windows of `duration` frames in video files, see data.video_windows.find_windows.
 
-    duration: None for one clip per video, with all its frames. limit: only the first clips; videos that these do not
-    need are not opened. problems: sentences about videos that cannot be decoded. Raises ValueError if no video can be
-    decoded. Here and in `read_frames`, every video is decoded in a process of its own, so that a decoder that dies
-    costs only its video. Clips that are read in their order are read in one pass.
+    duration: None for one clip per video, with all its frames. limit: only so many clips, see `limited`; videos that
+    these do not need are not opened. problems: sentences about videos that cannot be decoded. Raises ValueError if no
+    video can be decoded. Here and in `read_frames`, every video is decoded in a process of its own, so that a decoder
+    that dies costs only its video. Clips that are read in their order are read in one pass.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
     search, reader = partial(find_windows, duration=duration), WindowReader()
     clips, seen, bad, cores = [], 0, [], n_cores()
-    while seen < len(videos) and (limit is None or len(clips) < limit):
-        part = videos[seen:] if limit is None else videos[seen:seen + cores]
+    while seen < len(videos) and (limit is None or seen - len(bad) < limit):
+        part = videos[seen:] if limit is None else videos[seen:seen + min(cores, limit - seen + len(bad))]
         outcomes = {path: (found, error) for path, found, error in
                     run_isolated(search, part, cores, TIME_LIMIT, since_progress=True)}
         for path in part:
@@ -110,7 +112,7 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
     if len(bad) == len(videos):
         raise UserError(f"none of the {len(videos)} videos can be decoded: {min(bad)}")
     problem = f"{len(bad)} of {seen} videos cannot be decoded and are left out: {'; '.join(sorted(bad))}"
-    return clips[:limit], [problem] if bad else []
+    return limited(clips, limit), [problem] if bad else []
 
 
 def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
@@ -221,23 +223,33 @@ def resize_masks(masks: np.ndarray, size: int) -> np.ndarray:
 
 def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | Path, video_path: str | Path,
                  subset: str = "testing", names: Sequence[str] | None = None, limit: int | None = None,
-                 videos: Sequence[str | Path] | None = None, whole: bool = False, padded: bool = False) -> list[Clip]:
+                 videos: Sequence[str | Path] | None = None, whole: bool = False, padded: bool = False,
+                 dataset: str = "kth") -> list[Clip]:
     """Return the clips that a user asks for, from the data set or cut from `videos`.
 
-    Warns of clips that are left out, and of those with fewer frames than the model's, see `short_clips`.
+    Warns of clips that are left out, and of those with fewer frames than the model's, see `short_clips`. With a limit,
+    prints how many clips of which classes it takes, see `limited`.
     classes: the classes of the model. duration: frames per clip of the model, and of a video unless `whole`, which
-    makes one clip of a video. padded: see `short_clips`. The other arguments are those of `find_clips`. Raises
-    ValueError if the data set has other classes than the model, or if no clip is left.
+    makes one clip of a video. padded: see `short_clips`. dataset: a name in DATASETS. The other arguments are those of
+    `find_clips`. Raises ValueError if the data set has other classes than the model, or if no clip is left.
     """
     if videos and names:
         raise UserError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
     if videos:
         clips, problems = clips_of_videos(videos, None if whole else duration, limit)
     else:
-        labels, clips, problems = find_clips(annotation_path, video_path, subset, names, limit)
+        labels, found, problems = find_clips(annotation_path, video_path, subset, names)
         if sorted(labels) != sorted(classes):
             raise UserError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
                             f"{', '.join(classes)}; give --annotation_path of data with these classes")
+        clips = limited(found, limit, DATASETS[dataset])
+    if limit:
+        sources, counts = len(set(map(_video_of, clips))), Counter(clip.label for clip in clips)
+        of = (f"{counted(len(clips), 'clip')}, of {sources} of the {len(videos)} videos" if videos else
+              f"{len(clips)} of {counted(len(found), 'clip')}: "
+              + ", ".join(f"{count} {readable(label)}" for label, count in counts.items())
+              + f", of {counted(sources, 'video')}")
+        print(f"--limit {limit}: {of}")
     for problem in (*problems, *short_clips(clips, duration, padded)):
         warnings.warn(problem, stacklevel=2)
     return clips
@@ -255,6 +267,30 @@ def groups_of(clips: Sequence[Clip], data_set: DataSet) -> dict[str, str]:
         groups[clip.name] = f"video {video}" if person is None and not group else (
             f"group {group}" if person is None else f"person {person}")
     return groups
+
+
+def _video_of(clip: Clip) -> Path:
+    """Return the video file of a clip, or the folder of a clip without the number of the passage in its name."""
+    return clip.path if clip.length is not None else clip.path.with_name(re.sub("_[0-9]+$", "", clip.name))
+
+
+def limited(clips: Sequence[Clip], limit: int | None, data_set: DataSet | None = None) -> list[Clip]:
+    """Return `limit` of the clips, in their order; a larger limit takes the same clips and more.
+
+    Classes take turns, in a class persons or groups (`groups_of`), and there videos. Of clips of video files, the
+    videos take turns; these need no data_set.
+    """
+    groups = groups_of([clip for clip in clips if clip.length is None], data_set)
+
+    def turns(part, *keys):
+        queues = {}
+        for clip in part:
+            queues.setdefault(keys[0](clip), []).append(clip)
+        ordered = [turns(queue, *keys[1:]) if keys[1:] else queue for queue in queues.values()]
+        return [clip for row in zip_longest(*ordered) for clip in row if clip]
+
+    first = set(turns(clips, lambda clip: clip.label, lambda clip: groups.get(clip.name), _video_of)[:limit])
+    return [clip for clip in clips if clip in first]
 
 
 def labels_of(annotation_path: str | Path) -> list[str]:

@@ -182,18 +182,13 @@ def facts_of(clip: str, label: str | None, predicted: str, target: str, probabil
     return facts if margin is None else facts | {"margin": margin}
 
 
-def doubt_of(facts: dict[str, str | float]) -> str:
-    """Return "the model hardly decides" if the facts have such a margin (saliency.scores.hardly_decides), else ""."""
-    margin = facts.get("margin")
-    return "the model hardly decides" if isinstance(margin, float) and hardly_decides((margin, 0.0)) else ""
-
-
 def title_of(facts: dict[str, str | float], highest: float) -> str:
     """Return the title of a clip's figures. highest: probability of the predicted class.
 
     The title names the true, the predicted and the explained class, and says if the model is wrong or hardly decides.
     """
-    doubt, label, predicted, target = doubt_of(facts), facts["label"], facts["predicted"], facts["target"]
+    label, predicted, target = facts["label"], facts["predicted"], facts["target"]
+    doubt = f"; the model hardly decides ({highest:.2f})" if hardly_decides((facts.get("margin", 1.0), 0.0)) else ""
     called = predicted if doubt else f"{predicted} ({highest:.2f})"
     explained = f"explained: {target}" + (f" ({facts['probability']:.2f})" if target != predicted else "")
     text = f"{label or 'no label'}, predicted {called}, {explained}"
@@ -201,7 +196,7 @@ def title_of(facts: dict[str, str | float], highest: float) -> str:
         text = f"labelled {label}, called {called}, {explained}"
     elif target == predicted:
         text = f"{label or 'no label'}, predicted and explained: {called}"
-    return f"{facts['clip']}: {text}" + (f"; {doubt} ({highest:.2f})" if doubt else "")
+    return f"{facts['clip']}: {text}{doubt}"
 
 
 def rescaled_name(base: str | None) -> str:

@@ -16,12 +16,14 @@ them is NaN, and a sentence says that it is undefined.
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 
 from model.contract import SequenceModel, check_parts, class_scores
 from model.fast.folding import folded
@@ -139,23 +141,16 @@ def random_head_models(model: SequenceModel, draws: int, seed: int = 0,
         yield settled(changed, parts, clips).to(next(model.parameters()).device)
 
 
-@torch.no_grad()
 def settled(model: nn.Module, modules: Iterable[nn.Module], clips: Sequence[torch.Tensor]) -> nn.Module:
     """Return a folded copy of a model on the CPU, after estimating the statistics of the batch norms in `modules`.
 
-    They are the means over the clips, each (T, C, H, W), as in torch.optim.swa_utils.update_bn. With the statistics 0
-    and 1 of a new batch norm, the signal of a deep random network shrinks to rounding errors.
+    They are the means over the clips, each (T, C, H, W). With the statistics 0 and 1 of a new batch norm, the signal of
+    a deep random network shrinks to rounding errors.
     """
-    norms = [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    with untouched(model):
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.train().momentum = None  # the mean over all clips
-        for clip in clips if norms else ():
-            class_scores(model, torch.stack([clip, clip]).cpu())  # two, for batch norms that see a clip as one item
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    norms = nn.ModuleList(layer for part in modules for layer in part.modules() if isinstance(layer, _BatchNorm))
+    norms.forward = partial(class_scores, model)
+    with untouched(model):  # only the batch norms are in training mode
+        update_bn((torch.stack([clip, clip]).cpu() for clip in clips), norms)  # two, if a clip is one item to the norm
     return folded(model)
 
 

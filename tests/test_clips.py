@@ -2,6 +2,7 @@
 
 import shutil
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from data.clips import (
     frame_count,
     groups_of,
     has_subset,
+    limited,
     load_frames,
     load_with_masks,
     read_frames,
@@ -26,7 +28,7 @@ from data.datasets import DATASETS
 from data.training_clips import ClipDataset
 from model.preprocessing import normalise
 from runtime.files import read_json, write_json
-from tests.runs import data_options, run_command, train_options
+from tests.runs import data_options, run_command, table, train_options
 from tests.tiny_data import CLIP, DURATION, SIZE, numbered, write_clip
 
 
@@ -43,7 +45,55 @@ def test_clips_are_found_by_subset_in_the_order_of_the_annotation(data_set):
     assert problems == []
     assert len(find_clips(data_set.annotation, data_set.images)[1]) == 16
     assert [clip.name for clip in find_clips(data_set.annotation, data_set.images, "all", [CLIP])[1]] == [CLIP]
-    assert len(find_clips(data_set.annotation, data_set.images, limit=3)[1]) == 3
+
+
+def some_clips(persons=3, scenarios=2, passages=2):
+    """Return clips in the order of an annotation: one class after the other, and each video's passages in a row."""
+    return [Clip(f"person{person:02}_{label}_d{scenario}_{passage}", label, "testing", Path(label) / "clip")
+            for label in ("walking", "running") for person in range(1, persons + 1)
+            for scenario in range(1, scenarios + 1) for passage in range(1, passages + 1)]
+
+
+def test_a_limit_spreads_over_classes_then_persons_then_videos_and_keeps_what_a_smaller_one_took():
+    clips, taken = some_clips(), [set()]
+    new = []
+    for limit in range(1, len(clips) + 1):
+        found = limited(clips, limit, DATASETS["kth"])
+        assert found == [clip for clip in clips if clip in set(found)]  # in their order, so that videos are read once
+        taken.append({clip.name for clip in found})
+        new += taken[-1] - taken[-2]
+        assert len(new) == limit
+    assert new[:8] == ["person01_walking_d1_1", "person01_running_d1_1", "person02_walking_d1_1",
+                       "person02_running_d1_1", "person03_walking_d1_1", "person03_running_d1_1",
+                       "person01_walking_d2_1", "person01_running_d2_1"]
+    assert new[12] == "person01_walking_d1_2"  # when every video had its turn
+    assert limited(clips, None, DATASETS["kth"]) == clips
+    assert limited(limited(clips, 7, DATASETS["kth"]), 3, DATASETS["kth"]) == limited(clips, 3, DATASETS["kth"])
+
+
+def test_classes_and_persons_of_any_size_take_turns():
+    """One without further clips is passed over; groups of UCF101 are known, and other names are videos."""
+    names = {"a": ["v_a_g01_c01", "v_a_g01_c02", "v_a_g02_c01"], "b": ["one_1", "one_2", "two_1"], "c": ["v_c_g01_c01"]}
+    clips = [Clip(name, label, None, Path(label) / name) for label, some in names.items() for name in some]
+    found = [{clip.name for clip in limited(clips, limit, DATASETS["folder"])} for limit in (3, 5, 6, 7)]
+    assert found[0] == {"v_a_g01_c01", "one_1", "v_c_g01_c01"}
+    assert found[1] - found[0] == {"v_a_g02_c01", "two_1"} and found[2] - found[1] == {"v_a_g01_c02"}
+    assert len(found[3]) == 7
+
+
+def test_windows_of_video_files_take_turns():
+    clips = [Clip(f"{name}_{first}", None, None, Path(f"{name}.avi"), first, 6) for name, count in (("p", 3), ("q", 1))
+             for first in range(count)]
+    assert [clip.name for clip in limited(clips, 2)] == ["p_0", "q_0"]
+    assert [clip.name for clip in limited(clips, 3)] == ["p_0", "p_1", "q_0"]
+
+
+def test_a_script_says_which_clips_a_limit_takes(data_set, trained, tmp_path, capsys):
+    run_command("inference", *data_options(data_set), "--resume_path", trained / "best.pth", "--subset", "all",
+                "--limit", 3, "--result_path", tmp_path)
+    assert "--limit 3: 3 of 16 clips: 2 walking, 1 running, of 3 videos\n" in capsys.readouterr().out
+    rows = table(tmp_path / "predictions.csv")
+    assert [row["clip"] for row in rows] == ["person11_walking_d1_1", "person11_running_d1_1", "person12_walking_d1_1"]
 
 
 def test_data_of_other_tools(own_data_set, tmp_path, capsys):

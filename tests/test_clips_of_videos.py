@@ -39,6 +39,22 @@ def test_windows_of_a_video(tmp_path):
         ("long_00001", 20, 20), ("short_00001", 4, 4)]
 
 
+def test_a_limit_takes_videos_in_turn_and_opens_no_more_than_it_needs(tmp_path, monkeypatch):
+    paths, opened, original = [tmp_path / f"{name}.avi" for name in "abcd"], [], clips.run_isolated
+    paths[1].write_text("a film")
+    for path in (paths[0], *paths[2:]):
+        write_video(path, numbered(12, 16) * 10)
+    monkeypatch.setattr(clips, "run_isolated",
+                        lambda search, part, *more, **options: opened.extend(part) or original(
+                            search, part, *more, **options))
+    for limit, names, count in ((1, "a1", 1), (2, "a1 c1", 3), (3, "a1 c1 d1", 4), (4, "a1 a7 c1 d1", 4)):
+        opened.clear()
+        found, problems = clips_of_videos(paths, 6, limit)
+        assert [clip.name.replace("_0000", "") for clip in found] == names.split()
+        assert opened == paths[:count]
+        assert len(problems) == (count > 1)  # the second file cannot be decoded
+
+
 def test_windows_of_a_video_lie_where_something_moves(tmp_path):
     frames = np.full((90, 60, 80), 90, np.uint8)
     for t in range(20, 44):

@@ -59,7 +59,7 @@ def test_a_map_of_zeros_is_told(tmp_path):
     assert (row["auc_flow_frame"]["mean"], row["nss_flow_frame"]["mean"]) == (0.5, 0)
 
 
-def test_the_page_says_that_a_model_hardly_decides(tmp_path):
+def test_the_margin_of_the_two_best_classes_is_kept(tmp_path):
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 3 * 32 * 32, 2))
     torch.nn.init.zeros_(network[1].weight)
     for name, bias in (("close", 0.1), ("clear", 1.0)):

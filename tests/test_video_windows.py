@@ -62,8 +62,8 @@ def test_only_the_videos_that_a_limit_needs_are_opened(video, decoded, monkeypat
     whole, problems = clips_of_videos([broken[0], video, *broken[1:]], DURATION)
     assert len(whole) == 20 and problems[0].startswith("5 of 6 videos")
     decoded.value = 0
-    clips, problems = clips_of_videos([broken[0], video, *broken[1:]], DURATION, limit=20)
-    assert [clip.name for clip in clips] == [clip.name for clip in whole]
+    clips, problems = clips_of_videos([broken[0], video, *broken[1:]], DURATION, limit=1)
+    assert [clip.name for clip in clips] == [whole[0].name]
     assert decoded.value == LENGTH and problems[0].startswith("1 of 2 videos")
     assert len(clips_of_videos([*broken, video], DURATION, limit=1)[0]) == 1
     with pytest.raises(ValueError, match="none of the 5 videos"):
