@@ -41,7 +41,8 @@ BLOCKS = 5  # stages of the backbone
 KEPT = 0.5  # a larger rank correlation after the head is randomised is worth a sentence
 UNCHANGED = 0.999  # a larger rank correlation means that the map has not changed
 ROUNDING = 1000  # a score that varies by less than this many rounding errors does not vary
-TRAINED, RANDOM_HEAD = "trained", "random head"  # the first stage, and the name of the models of the second check
+TRAINED, RANDOM_HEAD = "trained", "random head"  # the first stage, and the models of the second check
+UNDEFINED = " (undefined)"  # ends the name of a stage at which the score varies on no clip
 METRIC = "auc_flow_frame"  # the agreement with flow
 KEYS = ("sanity", "random_head", "sentences")  # keys of the result of `check`
 COLUMNS = ("trained", "random_head", "difference", "correlation", "within_frames")  # see `random_head_agreement`
@@ -174,8 +175,7 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads. groups: of
     the examples, see saliency.averages.summarise.
     Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
-    that fail, a sentence each}. "sanity" also has "undefined": the stages, perhaps with RANDOM_HEAD, whose numbers are
-    NaN because the score varies on no clip.
+    that fail, a sentence each}. Numbers are NaN where the score does not vary; a sentence lists these stages.
     """
     total, clips = len(examples) * (2 + len(stages(model)) + draws), [example.clip for example in examples]
     flat = {}  # {stage: numbers of the examples on which the score of its model does not vary}
@@ -202,9 +202,9 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
         for stage, other in randomised_models(model, seed, clips):
             by_stage[stage] = compared(stage, other)
         heads = [compared(RANDOM_HEAD, other) for other in random_head_models(model, draws, seed, clips)]
-    curves, agreement = correlation_curves(by_stage), random_head_agreement(by_stage[TRAINED], heads, groups)
-    gone = [stage for stage, numbers in flat.items() if len(numbers) == len(examples)]
-    curves["undefined"] = [*flat] if TRAINED in gone else gone
+    agreement = random_head_agreement(by_stage[TRAINED], heads, groups)
+    curves = correlation_curves({stage + UNDEFINED * (len(flat[stage] | flat[TRAINED]) == len(examples)): rows
+                                 for stage, rows in by_stage.items()})
     where = ", ".join(f"{stage} ({len(numbers)} of {counted(len(examples), 'clip')})"
                       for stage, numbers in flat.items() if numbers)
     return {"sanity": curves, "random_head": agreement, "sentences": sentences(curves, agreement, where)}
@@ -228,14 +228,14 @@ def compare_maps(trained: list[dict[str, np.ndarray]], others: Iterable[dict[str
 def correlation_curves(by_stage: dict[str, dict[str, np.ndarray]]) -> dict[str, list | dict[str, list]]:
     """Return the rank correlations with the trained model's maps at each stage of randomisation.
 
-    by_stage: {stage: result of `compare_maps`}; the first stage is "trained". Returns
+    by_stage: {stage: result of `compare_maps`}; the first stage is that of the trained model. Returns
     "stages": the names.
     "correlations": {method: a number per stage}, the mean over clips of the correlation over the whole clip.
     "within_frames": {method: a number per stage}, from the mean of the correlations within each frame. An LSTM with any
     weights gives maps a profile over time, which raises the first correlation but not this one.
     "n_nan": {method: number of clips without a correlation, per stage}.
     """
-    methods = by_stage["trained"]
+    methods = next(iter(by_stage.values()))
     table = {name: np.array([rows[name] for rows in by_stage.values()]) for name in methods}  # (stages, clips, 3) each
     return {
         "stages": list(by_stage),
@@ -270,8 +270,8 @@ def correlations(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 def sentences(curves: dict[str, Any], heads: dict[str, dict[str, dict[str, float]]], where: str = "") -> list[str]:
     """Return a sentence for each finding that speaks against a method, and one about what is undefined.
 
-    curves: the result of `correlation_curves`, with "undefined". heads: the result of `random_head_agreement`. where:
-    the stages at which the score does not vary.
+    curves: the result of `correlation_curves`. heads: the result of `random_head_agreement`. where: the stages at which
+    the score does not vary.
     """
     found = ["The score does not vary between a clip, its background and noise, so the maps are rounding errors and a "
              f"comparison with them is undefined, for the models: {where}"] if where else []
@@ -284,8 +284,8 @@ def sentences(curves: dict[str, Any], heads: dict[str, dict[str, dict[str, float
             found.append(f"{name}: with a random head, the map still has a rank correlation of {kept:.2f} with the "
                          f"trained model's map ({within:.2f} within frames); do not take all of the map as evidence "
                          "about the classifier")
-        numbers = dict(zip(curves["stages"], values, strict=True)) | {RANDOM_HEAD: kept}
-        if any(not np.isfinite(number) and stage not in curves["undefined"] for stage, number in numbers.items()):
+        defined = [value for stage, value in zip(curves["stages"], values, strict=True) if UNDEFINED not in stage]
+        if not np.isfinite(defined).all() or not (np.isfinite(kept) or RANDOM_HEAD in where or not defined):
             found.append(f"{name} gave constant maps for all clips of at least one stage; constant maps have no rank "
                          "correlation")
     return found

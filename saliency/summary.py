@@ -16,7 +16,7 @@ from runtime.sentences import counted
 from saliency.averages import LEAST_GROUPS, Groups, has_interval, summarise_named, units_of
 from saliency.baselines import BASELINES
 from saliency.charts import method_bars, sanity_curves
-from saliency.sanity import COLUMNS, METRIC, RANDOM_HEAD
+from saliency.sanity import COLUMNS, METRIC
 from saliency.tables import fewer_clips, format_table
 
 TABLES = (  # the columns of each printed table; the rows are sorted by the first one
@@ -152,7 +152,6 @@ def bars(summary: Summary) -> Figure:
 def sanity_pictures(checks: dict) -> dict[str, Figure]:
     """Return the charts of the rank correlations that saliency.sanity.check found: {name: figure}."""
     stages, over_clip, within = (checks["sanity"][kind] for kind in ("stages", "correlations", "within_frames"))
-    stages = [f"{stage} (undefined)" if stage in checks["sanity"]["undefined"] else stage for stage in stages]
     return {"sanity": sanity_curves(stages, over_clip, "over the whole clip"),
             "sanity_within_frames": sanity_curves(stages, within, "within each frame, mean over frames")}
 
@@ -162,18 +161,17 @@ def sanity_tables(checks: dict) -> str:
     return "\n".join([
         "\nRank correlation with the trained model's map over the whole clip. Weights are randomised from the output",
         "down to the stage of the column.",
-        _curves_table(checks["sanity"], "correlations"),
+        _curves_table(checks["sanity"]["stages"], checks["sanity"]["correlations"]),
         "\nRank correlation within each frame, mean over frames. A fixed profile over time does not raise it.",
-        _curves_table(checks["sanity"], "within_frames"),
-        random_head_table(checks["random_head"], RANDOM_HEAD in checks["sanity"]["undefined"]),
+        _curves_table(checks["sanity"]["stages"], checks["sanity"]["within_frames"]),
+        random_head_table(checks["random_head"]),
         *checks["sentences"],
     ])
 
 
-def random_head_table(random_head: dict[str, dict], undefined: bool = False) -> str:
-    """Return what saliency.sanity.random_head_agreement found as text. undefined: that the random heads have no map."""
-    gone = dict.fromkeys(COLUMNS[1:] if undefined else (), "undefined")
-    rows = [{"method": method, **columns, **gone} for method, columns in random_head.items()]
+def random_head_table(random_head: dict[str, dict]) -> str:
+    """Return what saliency.sanity.random_head_agreement found as text."""
+    rows = [{"method": method, **columns} for method, columns in random_head.items()]
     return "\n".join([
         "\nAUC per frame against optical flow, of the trained model and of its backbone with a random head. Only the",
         "difference is evidence about the classifier. correlation and within_frames are rank correlations between the",
@@ -182,9 +180,7 @@ def random_head_table(random_head: dict[str, dict], undefined: bool = False) -> 
     ])
 
 
-def _curves_table(curves: dict[str, Any], kind: str) -> str:
+def _curves_table(stages: list[str], curves: dict[str, list[float]]) -> str:
     """Return a table with a row per method and a column per stage, sorted by the last stage."""
-    stages, gone = curves["stages"], dict.fromkeys(curves["undefined"], "undefined")
-    rows = [{"method": method, **dict(zip(stages, values, strict=True)), **gone}
-            for method, values in curves[kind].items()]
+    rows = [{"method": method, **dict(zip(stages, values, strict=True))} for method, values in curves.items()]
     return format_table(rows, ["method", *stages], sort_by=stages[-1])

@@ -24,7 +24,7 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], sort
     def sort_key(row):
         value = row.get(sort_by)
         value = value["mean"] if isinstance(value, dict) else value
-        return np.inf if value is None or isinstance(value, str) or np.isnan(value) else -value
+        return np.inf if value is None or np.isnan(value) else -value
 
     lines = [list(columns)]
     lines += [[_cell(row.get(column)) for column in columns] for row in sorted(rows, key=sort_key)]

@@ -72,7 +72,7 @@ def test_a_limit_spreads_over_classes_then_persons_then_videos_and_keeps_what_a_
 
 
 def test_classes_and_persons_of_any_size_take_turns():
-    """One without further clips is passed over; groups of UCF101 are known, and other names are videos."""
+    """A class or a person without further clips is passed over. Groups of UCF101 are known; other names are videos."""
     names = {"a": ["v_a_g01_c01", "v_a_g01_c02", "v_a_g02_c01"], "b": ["one_1", "one_2", "two_1"], "c": ["v_c_g01_c01"]}
     clips = [Clip(name, label, None, Path(label) / name) for label, some in names.items() for name in some]
     found = [{clip.name for clip in limited(clips, limit, DATASETS["folder"])} for limit in (3, 5, 6, 7)]
