@@ -83,7 +83,7 @@ def units_of(groups: Groups | None) -> str:
 
 def sample_text(clips: int, groups: int, units: str) -> str:
     """Return the size of a sample in words, such as "3 clips of 2 people"; units: see `units_of`."""
-    if units == "clips":
+    if units == "clips" and groups >= clips:
         return counted(clips, "clip")
     one = {many: word for word, many in UNITS.items()}.get(units, "group")
-    return f"{counted(clips, 'clip')} of {groups:,} {one if groups == 1 else units}"
+    return f"{counted(clips, 'clip')} of {groups:,} {one if groups == 1 else units if units != 'clips' else 'groups'}"

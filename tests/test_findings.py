@@ -49,7 +49,7 @@ def test_a_map_beats_the_baseline_only_if_the_interval_of_the_difference_says_so
 
 def test_the_difference_is_that_of_the_same_clips():
     """The baseline is best in clips that the map has no value for."""
-    text = said(content((0.7, 0.72, 0.74, None, None), (0.6, 0.62, 0.64, 0.99, 0.99)))
+    text = said(content((0.7, 0.72, 0.74, 0.72, 0.72, None, None), (0.6, 0.62, 0.64, 0.62, 0.62, 0.99, 0.99)))
     assert "AUC 0.720" in text and "0.620" in text and "the difference is 0.100 [0.100, 0.100]" in text
     assert one(content((None, NAN), (0.5, 0.5)) | {"summary": {"gradient": {"peak_frame_moves": cell(1)}}})
 
@@ -77,10 +77,10 @@ def of_when(**cells):
 
 
 def test_lengths_of_intervals():
-    text = of_when(sufficient_frames=cell(2.5, 2, 3), freeze_frames=cell(14.0, 12, 16, n=4, n_nan=2))
+    text = of_when(sufficient_frames=cell(2.5, 2, 3), freeze_frames=cell(14.0, 12, 16, n=5, n_nan=1))
     assert text == ("The shortest interval that alone reaches 90% of the difference from the background has 2.5 [2, 3] "
                     "frames; the shortest whose standing still changes the prediction or takes 90% has 14 [12, 16] "
-                    "frames, in 4 of 6 clips.")
+                    "frames, in 5 of 6 clips.")
     assert "has 7 frames" in of_when(sufficient_frames=cell(7.0, n=1)) and "verage" not in text
 
 

@@ -16,7 +16,7 @@ from saliency.metrics import spearman
 from saliency.sanity import check, random_head_models, randomise, randomised_models, stages
 from tests.toys import SMALL, MeanOfBackbone, example
 
-RESNET = ["classifier", "lstm", "projection", "layer4", "layer3", "layer2", "layer1", "conv1-bn1"]
+RESNET = ["classifier", "pooling", "lstm", "projection", "layer4", "layer3", "layer2", "layer1", "conv1-bn1"]
 
 
 def weights(model):
@@ -130,7 +130,7 @@ def test_a_map_that_is_constant_within_a_frame_has_no_agreement_with_flow(monkey
     whole = np.ones(one.flow.shape) * np.arange(len(one.flow))[:, None, None]
     kinds = {"frames": np.concatenate([whole, whole[:1]]), "zeros": np.zeros((len(one.clip), *one.flow.shape[1:]))}
     facts = {"frames_time_only": 1.0}
-    monkeypatch.setattr(sanity, "explain", lambda *args: Explanation(kinds, {}, {}, facts))
+    monkeypatch.setattr(sanity, "explain", lambda *args, **more: Explanation(kinds, {}, {}, facts))
     heads = check(MeanOfBackbone(), [one], list(kinds), draws=2)["random_head"]
     assert all(math.isnan(heads["frames"][column]["mean"]) for column in ("trained", "random_head", "difference"))
     assert heads["zeros"]["trained"]["mean"] == heads["zeros"]["random_head"]["mean"] == 0.5
