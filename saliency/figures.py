@@ -82,18 +82,20 @@ def _scale(values: np.ndarray) -> dict[str, Any]:
 def panels(size: tuple[float, float], title: str, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, Any]:
     """Return a figure of `size` in inches, and its axes. options: those of Figure.subplots."""
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(title)
+    write_title(figure, title)
     return figure, figure.subplots(rows, columns, **options)
 
 
-def _page(size: tuple[float, float], title: str) -> Figure:
-    """Return a figure of `size` in inches with its title, whose axes get fixed places by `_place`.
+def write_title(figure: Figure, title: str, **place) -> None:
+    """Write the title of a figure, in smaller letters if it would be too wide. place: keywords of Figure.suptitle."""
+    text, width = figure.suptitle(title, **place), figure.get_size_inches()[0] - 0.2
+    text.set_fontsize(min(text.get_fontsize(), 72 * width / (LETTER * max(1, len(title)))))
 
-    A constrained layout draws a figure twice, so the figures that every clip has do without it.
-    """
+
+def _page(size: tuple[float, float], title: str) -> Figure:
+    """Return a figure of `size` in inches with its title, without a constrained layout, which would draw it twice."""
     figure = Figure(figsize=size)
-    text = figure.suptitle(title, y=1 - 0.08 / size[1], va="top")
-    text.set_fontsize(min(text.get_fontsize(), 72 * (size[0] - 0.2) / (LETTER * max(1, len(title)))))
+    write_title(figure, title, y=1 - 0.08 / size[1], va="top")
     return figure
 
 
@@ -116,9 +118,7 @@ def _place_picture(figure: Figure, picture: np.ndarray, left: float, bottom: flo
 def _colour_bar(figure: Figure, image: AxesImage, label: str, values: np.ndarray, **place) -> None:
     """Add a colour bar. Arrowheads mark the ends of the scale that some values exceed, and the label says so."""
     beyond = np.nanmax(np.abs(values), initial=0) > image.norm.vmax
-    extend = "neither"
-    if beyond:
-        extend = "both" if image.norm.vmin < 0 else "max"
+    extend = ("both" if image.norm.vmin < 0 else "max") if beyond else "neither"
     bar = figure.colorbar(image, extend=extend, ticks=MaxNLocator(5), **place)
     bar.set_label(f"{label}\n(scale ends at the {PERCENTILE}th percentile)" if beyond else label)
     bar.outline.set_visible(False)
@@ -168,7 +168,7 @@ def time_strip(frames: np.ndarray, totals: np.ndarray, time_contribution: np.nda
         axes.plot(shown + 1, totals[shown] / (largest or 1), "-o", color=COLOURS[1], ms=4, label=label)
     axes.set_xlabel("frame")
     figure.legend(*axes.get_legend_handles_labels(), loc="upper left", ncols=3, bbox_to_anchor=(0, 1 - 0.3 / page[1]))
-    figure.suptitle(title, x=0.1 / page[0], y=1 - 0.1 / page[1], ha="left", va="top")
+    write_title(figure, title, x=0.1 / page[0], y=1 - 0.1 / page[1], ha="left", va="top")
     return figure
 
 

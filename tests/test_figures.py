@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from saliency import figures
 from saliency.drawing import border
 from saliency.flow import moving_threshold
+from saliency.when.figure import feature_figure
 from tests.drawn import assert_not_blank, drawn_images, texts
 
 SIZE = 12
@@ -134,8 +135,13 @@ def test_overlay_frames(height, width, enlarge):
 
 
 @pytest.mark.parametrize("repeats", [1, 5, 10])
-def test_a_title_is_never_wider_than_its_figure(repeats):
-    figure = figures.feature_heatmap(np.ones((4, 3)), "person01_walking, " * repeats)
+@pytest.mark.parametrize("draw", [
+    lambda title: figures.feature_heatmap(np.ones((4, 3)), title),
+    lambda title: figures.time_strip(FRAMES[:3], np.ones(3), title=title),
+    lambda title: feature_figure(np.ones(3), np.ones(3), title),
+])
+def test_a_title_is_never_wider_than_its_figure(draw, repeats):
+    figure = draw("person01_walking, " * repeats)
     FigureCanvasAgg(figure).draw()
     title = figure._suptitle.get_window_extent()
     assert title.x0 >= 0 and title.x1 <= figure.bbox.width

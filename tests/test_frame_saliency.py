@@ -18,6 +18,7 @@ from saliency.when import decide
 from tests.runs import as_seen, bytes_of, data_options, refused, run_command, saved, table, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE
 
+OTHER = "person22_running_d1_1"  # the second clip of --limit 2, after CLIP
 EXPLAIN = ["--limit", 2, "--tsr", "--tsr_patch", 12, "--compare", "smoothgrad", "--target", "running"]
 
 
@@ -31,7 +32,7 @@ def explained(data_set, trained, tmp_path_factory):
 
 def test_frame_saliency_files(explained):
     assert {path.name for path in explained.iterdir()} == {
-        "walking", "metrics.json", "metrics.csv", "methods.png", "report.html", "opts.json", ".lock"
+        "walking", "running", "metrics.json", "metrics.csv", "methods.png", "report.html", "opts.json", ".lock"
     }
     folder = explained / "walking" / CLIP
     assert {path.name for path in folder.iterdir()} == {
@@ -62,7 +63,7 @@ def test_frame_saliency_is_the_gradient_of_the_target(data_set, trained, explain
 
 def test_frame_saliency_metrics(data_set, explained):
     result = read_json(explained / "metrics.json")
-    assert list(result["clips"]) == [CLIP, "person22_walking_d1_2"]
+    assert list(result["clips"]) == [CLIP, OTHER]
     assert set(result["summary"]) == {"gradient", "smoothgrad", "tsr", "random", "centre", "frame_difference",
                                       "frame_difference_patches"}
     counts = {name: row["frames_with_reference"] for name, row in result["clips"][CLIP].items()}
@@ -84,7 +85,7 @@ def test_the_decision_is_part_of_the_result(data_set, trained, explained):
     np.testing.assert_allclose(arrays["when_lost_freeze"], decision.intervals.lost["freeze"], atol=1e-2)
     assert len(arrays["when_sentences"]) >= 1 and arrays["when_prefix_padded"].shape == (DURATION, 2)
     found = read_json(explained / "metrics.json")["when"]
-    assert set(found["clips"]) == {CLIP, "person22_walking_d1_2"}
+    assert set(found["clips"]) == {CLIP, OTHER}
     assert found["summary"]["sufficient_frames"]["n"] <= 2 and "spearman_tsr" in found["clips"][CLIP]
 
 
@@ -101,15 +102,15 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     """Complete clips are kept byte for byte, a lost one is made again as it was; --overwrite makes all again."""
     folder = shutil.copytree(explained, tmp_path / "copy")
     before = bytes_of(folder)
-    shutil.rmtree(folder / "walking" / "person22_walking_d1_2")
+    shutil.rmtree(folder / "running" / OTHER)
     use("frame_saliency", data_set, trained, folder, *EXPLAIN)
     assert "1 clip explained, 1 kept from before, 0 left out" in capsys.readouterr().out
     after = bytes_of(folder)
     assert after.keys() == before.keys()
     different = {path for path in before if after[path] != before[path]}
-    assert different <= {"opts.json", "report.html", "walking/person22_walking_d1_2/saliency.npz"}  # paths and times
-    for name, array in saved(explained / "walking" / "person22_walking_d1_2").items():
-        np.testing.assert_array_equal(saved(folder / "walking" / "person22_walking_d1_2")[name], array)
+    assert different <= {"opts.json", "report.html", f"running/{OTHER}/saliency.npz"}  # paths and times
+    for name, array in saved(explained / "running" / OTHER).items():
+        np.testing.assert_array_equal(saved(folder / "running" / OTHER)[name], array)
 
     (folder / "walking" / CLIP / "metrics.json").write_text("{")
     line = refused(capsys, "frame_saliency", *data_options(data_set), "--resume_path", trained / "best.pth",

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from saliency.figures import COLOURS, GREY, STYLE, WHOLE_NUMBERS, WIDE, montage, panels
+from saliency.figures import COLOURS, GREY, STYLE, WHOLE_NUMBERS, WIDE, montage, panels, write_title
 from saliency.when.decision import SPANS, Decision
 
 INCHES = {"values": 1.7, "spans": 1.25, "curves": 1.3}  # heights of the charts below the frames
@@ -38,7 +38,7 @@ def when_figure(frames: np.ndarray, decision: Decision, classes: Sequence[str], 
     _draw_values(axes["values"], decision, classes[decision.target])
     _draw_spans(axes["spans"], decision)
     _draw_curves(axes["curves"], decision, classes[decision.predicted])
-    figure.suptitle(title, x=0.15 / page[0], y=1 - 0.12 / page[1], ha="left", va="top")
+    write_title(figure, title, x=0.15 / page[0], y=1 - 0.12 / page[1], ha="left", va="top")
     return figure
 
 
