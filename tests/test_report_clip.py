@@ -165,7 +165,7 @@ def test_the_answers(page, results):
     assert "AUC of this map against the optical flow" in answers["Which pixels?"]
     evidence = results[0].evidence["gradient"]
     share = evidence.clip(min=0).sum() / np.abs(evidence).sum()
-    assert answers["For or against?"].startswith(f"Of the magnitude, {share:.0%} is for walking (red)")
+    assert answers["For or against?"].startswith(f"Of the magnitude of the evidence, {share:.0%} is for walking (red)")
     assert "Together" not in answers["For or against?"]  # nothing says that this map adds up
     assert answers["Which features?"].startswith("Of 500 features, ")
     assert "The difference is 0.600" in answers["How far to trust it?"]

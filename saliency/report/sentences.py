@@ -93,7 +93,7 @@ def _which_side(name: str, method: str, maps: list[Map], facts: dict[str, Any]) 
     favour, against = np.maximum(values, 0).sum(), np.maximum(-values, 0).sum()
     if not favour + against:
         return f"The evidence of {name} is 0 everywhere, so it speaks for neither side."
-    text = (f"Of the magnitude, {percent(favour / (favour + against))} is {red} (red) and "
+    text = (f"Of the magnitude of the evidence, {percent(favour / (favour + against))} is {red} (red) and "
             f"{percent(against / (favour + against))} is {blue} (blue).")
     relative, gap = f"{method}_completeness_gap" in facts, facts.get(f"{method}_gap")
     if not relative and gap is None:
