@@ -84,8 +84,8 @@ def test_the_gap_stands_beside_a_sum_that_should_add_up(gap, text):
     values = per_frame(1, -1, 3, 0, 0, 0) / SIDE**2
     found = answers({"gradient_shap": np.abs(values)}, {"gradient_shap": values}, name="gradient_shap",
                     gradient_shap_completeness_gap=gap)[SIDE_Q]
-    assert found == ("Of the magnitude of the evidence, 80% is for walking (red) and 20% is against walking (blue). Together they give "
-                     f"3, for a difference of two scores; {text}")
+    assert found == ("Of the magnitude of the evidence, 80% is for walking (red) and 20% is against walking (blue). "
+                     f"Together they give 3, for a difference of two scores; {text}")
 
 
 def test_a_clip_that_the_model_gets_wrong_names_both_classes():
