@@ -16,6 +16,18 @@ from saliency.flow import grey
 
 PATCHES, BLOCKS = "frame_difference_patches", "frame_difference_blocks"  # only beside a map that is made of these
 BASELINES = ("random", "centre", "frame_difference", PATCHES, BLOCKS)  # their names in tables and files
+BESIDE = {PATCHES: "tsr", BLOCKS: "occlusion_block"}  # the only method whose map has the form of this baseline
+
+
+def baselines_of(method: str) -> tuple[str, ...]:
+    """Return the baselines with which the map of a method is compared."""
+    return tuple(name for name in BASELINES if BESIDE.get(name, method) == method)
+
+
+def words_of(baseline: str) -> str:
+    """Return the name of a baseline as words."""
+    *words, last = baseline.split("_")
+    return " ".join([*words, *(["in", "the", "same"] if baseline in BESIDE else []), last])
 
 
 def random_map(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from runtime.sentences import counted
 from saliency.averages import finite_mean, has_interval, sample_text, summarise_named, units_of
-from saliency.baselines import BASELINES
+from saliency.baselines import baselines_of, words_of
 from saliency.sanity import METRIC
 from saliency.trust import trusted
 
@@ -78,7 +78,7 @@ def _finding(text: str, section: str, metric: str | None = None) -> Finding:
 
 
 def _where(content: dict[str, Any], method: str) -> Finding | None:
-    clips, groups, names = content.get("clips", {}), content.get("groups"), (method, *BASELINES)
+    clips, groups, names = content.get("clips", {}), content.get("groups"), (method, *baselines_of(method))
     table = np.array([[rows.get(name, {}).get(METRIC) for name in names] for rows in clips.values()], dtype=float)
     means = [finite_mean(column) for column in table[np.isfinite(table[:, 0])].T[1:]] if len(table) else []
     if not np.isfinite(means).any():
@@ -92,7 +92,7 @@ def _where(content: dict[str, Any], method: str) -> Finding | None:
                0: f"The map of {method} is not distinguishable from",
                None: f"{few} compare the map of {method} with"}[side(cells["margin"])]
     return _finding(f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
-                    f"{_amount(cells['other'])} for {names[best].replace('_', ' ')}, which knows no model; the "
+                    f"{_amount(cells['other'])} for {words_of(names[best])}, which knows no model; the "
                     f"difference is {_amount(cells['margin'])}.", "comparison", METRIC)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from runtime.sentences import first_names
 from saliency.averages import Groups, finite_mean, has_interval, sample_text, summarise, units_of
-from saliency.baselines import BASELINES
+from saliency.baselines import BASELINES, baselines_of
 from saliency.sanity import METRIC
 from saliency.tables import fewer_clips, format_table
 from saliency.when.encoded import NEGLIGIBLE
@@ -93,10 +93,10 @@ def _margins(clips: Mapping[str, Mapping[str, Row]], names: list[str],
     margins = {}
     for key, test in tests.items():
         values = {name: np.array([test.value(rows.get(name, {})) for rows in clips.values()]) for name in names}
-        baselines = {name: finite_mean(values[name]) for name in BASELINES if name in values}
-        best = max(baselines, key=lambda name: np.nan_to_num(baselines[name], nan=-np.inf), default=None)
-        for name in names if best else ():
-            if np.isfinite(values[name] - values[best]).any():
+        means = {name: np.nan_to_num(finite_mean(values[name]), nan=-np.inf) for name in BASELINES if name in values}
+        for name in names:
+            best = max((own for own in baselines_of(name) if own in means), key=means.get, default=None)
+            if best and np.isfinite(values[name] - values[best]).any():
                 margins.setdefault(name, {})[key] = values[name] - values[best]
     return margins
 

@@ -191,3 +191,10 @@ def test_methods_are_compared_and_put_to_test(data_set, trained, tmp_path, capsy
 def test_one_method_makes_no_table(data_set, trained, tmp_path, capsys):
     use("frame_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--no_overlay", "--no_when")
     assert RULE not in capsys.readouterr().out
+
+
+def test_only_a_map_made_of_patches_is_compared_with_frame_difference_in_patches():
+    scores = {"gradient": 0.8, "tsr": 0.8, "frame_difference": 0.7, "frame_difference_patches": 0.9}
+    clips = {str(clip): {name: {"auc_flow_frame": value} for name, value in scores.items()} for clip in range(6)}
+    rows = {row["method"]: row["mean_margin"] for row in trust(clips)["questions"][0]["rows"]}
+    assert rows["gradient"] == pytest.approx(0.1) and rows["tsr"] == pytest.approx(-0.1)
