@@ -130,13 +130,14 @@ def _order(decisions: dict[str, Cell], units: str) -> Finding | None:
     whole, part, lost = (decisions.get(name) for name in ("order_flips", "order_part", "order_effect"))
     if not (whole and part):
         return None
-    facts = f"running backwards {_count(whole, 'changes the prediction', 'keeps the prediction')}"
+    deeds = "changes the prediction", "keeps the prediction"
+    facts = f"running backwards {_count(whole, *deeds)}"
     if lost:
         facts += f" and {_amount(lost | {'values': None}, _loss)} of the difference from the background"
         left_out = whole["n"] - lost["n"]
         facts += f", without {counted(left_out, 'clip')} whose score hardly differs from it" if left_out else ""
-        facts += "; reversing some part of the clip " + _count(
-            part, "changes the prediction or takes 90%", "neither changes the prediction nor takes 90%")
+        deeds = "changes the prediction or takes 90%", "neither changes the prediction nor takes 90%"
+    facts += f"; reversing some part of the clip {_count(part, *deeds)}"
     often, above, below = side(part, 0.5), lost and side(lost, HARDLY), lost and side(lost, -HARDLY)
     verdict = "The clips do not settle what the order of the frames does"
     if often is None:

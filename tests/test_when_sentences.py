@@ -11,6 +11,7 @@ from saliency.findings import findings
 from saliency.methods.shapley import shapley_frame
 from saliency.scores import target_score
 from saliency.when import EncodedClip, decide, intervals, of_means
+from saliency.when.figure import when_figure
 from saliency.when.intervals import shortest
 
 CLASSES = ["running", "walking"]
@@ -78,7 +79,7 @@ def test_a_model_that_is_blind_to_order():
     (lambda values: two(values.mean(1) - 0.1), "The order of the frames hardly matters: running backwards keeps the "
      "prediction in 6 of 6 clips and loses 0% [loses 0%, loses 0%]"),
     (lambda values: two(values.mean(1) * 0), "The order of the frames hardly matters: running backwards keeps the "
-     "prediction in 6 of 6 clips.")])
+     "prediction in 6 of 6 clips; reversing some part of the clip keeps the prediction in 6 of 6 clips.")])
 def test_the_order_over_six_clips(scores, verdict):
     rows = {str(number): told(scores, RAMP * (1 + number / 10))[0].metrics({}) for number in range(6)}
     content = {"when": {"summary": summarise(list(of_means(rows).values()))}}
@@ -130,6 +131,14 @@ def test_a_background_that_is_of_the_class_already():
     _, said = told(lambda values: two(values.sum(1) + 9), ONE)
     assert said[-1] == ("The frames do not raise the probability of walking by more than 0.01: it is 1.00 for the clip "
                         "and 1.00 for the background alone.")
+
+
+@pytest.mark.parametrize(("bias", "words"), [
+    (0.2, "nearer to the clip than to the background from"), (-1, "decided at")])
+def test_the_figure_says_what_the_sentence_says(bias, words):
+    decision, _ = told(lambda values: two(values.sum(1) + bias), ONE)
+    titles = [axes.get_title("left") for axes in when_figure(np.zeros((7, 4, 4), np.uint8), decision, CLASSES).axes]
+    assert f"the clip up to each frame, {words} frame 4" in titles
 
 
 def test_a_prefix_that_is_enough_for_the_class_but_not_for_the_score():

@@ -121,12 +121,10 @@ class Decision:
     def _is_constant(self) -> bool:
         """Return whether nothing that was done to the frames changes the score, the prediction or its probability."""
         effects, flips = (torch.stack(list(each.values())) for each in (self.intervals.drop, self.intervals.flipped))
-        odds = (self.prefixes.padded - self.prefixes.empty).abs()
-        return not (self.differs or flips.any() or (effects.abs() > self.limit).any()
-                    or (odds > HARDLY["probability"]).any())
+        change = (self.prefixes.padded - self.prefixes.empty).abs().max()
+        return not (self.differs or flips.any() or (effects.abs() > self.limit).any() or change > HARDLY["probability"])
 
     def _of_prediction(self, classes: Sequence[str], label: str | None) -> list[str]:
-        """Say which class is explained if it is not plain, and whether the model hardly decides."""
         predicted, target, odds = classes[self.predicted], classes[self.target], self.prefixes.padded[-1].tolist()
         labelled = f", but the clip is labelled {label}" if label and label != predicted else ""
         said = [f"The model says {predicted}{labelled}; {target} is explained."] * bool(labelled or predicted != target)
@@ -154,12 +152,12 @@ class Decision:
         span, keep = self.intervals.sufficient, ("keep{}" if self.difference > 0 else "lower{} the score by").format
         if span == (1, self.length):
             return f"No {self._interval} but the whole clip {keep('s')} {SHARE:.0%} of this difference alone."
-        amount = _amount(float(self.intervals.kept[self._groups(span)]))
-        return (f"Alone, with the background in all others, {_frames(span)} {keep(_s(span))} {amount} this difference; "
-                f"no shorter {self._interval} reaches {SHARE:.0%}{self._within}.")
+        return (f"Alone, with the background in all others, {_frames(span)} {keep('s' * (span[0] == span[1]))} "
+                f"{_amount(self.intervals.kept[self._groups(span)])} this difference; no shorter {self._interval} "
+                f"reaches {SHARE:.0%}{self._within}.")
 
     def _of_change(self, change: str, classes: Sequence[str]) -> str:
-        span, (singular, plural) = self.intervals.necessary[change], DEEDS[change]
+        span, singular = self.intervals.necessary[change], DEEDS[change][0]
         if span is None:
             return (f"No {self._interval}, not even the whole clip, changes the prediction or takes {SHARE:.0%} of "
                     f"this difference if it {singular}.")
@@ -167,10 +165,10 @@ class Decision:
             return (f"If any {self._interval} shorter than the whole clip {singular}, the model still says "
                     f"{classes[self.predicted]}, and less than {SHARE:.0%} of this difference is lost.")
         effect = (f"the score of {classes[self.target]} {'falls' if self.difference > 0 else 'rises'} by "
-                  f"{_amount(float(self.intervals.lost[change][self._groups(span)]))} this difference")
+                  f"{_amount(self.intervals.lost[change][self._groups(span)])} this difference")
         if self.intervals.flipped[change][self._groups(span)]:
             effect = f"the model no longer says {classes[self.predicted]}"
-        return (f"If {_frames(span)} {singular if _s(span) else plural}, {effect}; no shorter {self._interval} does "
+        return (f"If {_frames(span)} {DEEDS[change][span[0] != span[1]]}, {effect}; no shorter {self._interval} does "
                 f"this{self._within}.")
 
     def _groups(self, span: tuple[int, int]) -> tuple[int, int]:
@@ -183,7 +181,7 @@ class Decision:
 
     @property
     def _within(self) -> str:
-        """What the comparison of groups leaves open: an interval of frames may be shorter by twice a frame less."""
+        """What groups leave open: frames at both ends of the interval that its other ones may do without."""
         size = self.shapley.segment
         return "" if size == 1 else f", so its ends are known to within {2 * size - 2} frames"
 
@@ -256,13 +254,8 @@ def _number(frame: int | None) -> float:
     return float("nan") if frame is None else float(frame)
 
 
-def _amount(share: float) -> str:
-    return f"{share:.0%} of" if share < 1.5 else f"{share:.3g} times"
-
-
-def _s(span: tuple[int, int]) -> str:
-    """Return the ending of a verb whose subject is an interval of frames."""
-    return "s" if span[0] == span[1] else ""
+def _amount(share: torch.Tensor) -> str:
+    return f"{float(share):.0%} of" if share < 1.5 else f"{float(share):.3g} times"
 
 
 def _frames(span: tuple[int, int]) -> str:

@@ -102,10 +102,9 @@ class EncodedClip:
 
     @property
     def limit(self) -> float:
-        """The change up to which the score hardly changes; a difference below it has no shares.
+        """The change up to which the score hardly changes: 0.01 for a probability, 0.04 for a logit.
 
-        It is 0.01 for a probability. For a logit it is 0.04, because a probability p changes by p (1 - p) <= 1/4 per
-        unit of its logit, so that 0.04 changes it by at most 0.01. It is never below the rounding error.
+        A probability p changes by p (1 - p) <= 1/4 per unit of its logit, so 0.04 changes it by at most 0.01.
         """
         return max(HARDLY[self.score], NEGLIGIBLE * max(abs(self.score_of_clip), abs(self.score_of_empty)))
 

@@ -97,7 +97,9 @@ def _draw_curves(axes: Axes, decision: Decision, predicted: str) -> None:
         axes.axvline(decision.prefixes.decided, color="black", linewidth=1)
     axes.set(ylim=(-0.03, 1.06), yticks=(0, 0.5, 1), xlabel="frame")
     _label(axes, f"P({predicted})")
-    decided = f", decided at frame {decision.prefixes.decided}" if decision.prefixes.decided else ""
+    known = int(curves.empty.argmax()) == decision.predicted  # then the frames do not decide for the class
+    told = "nearer to the clip than to the background from" if known else "decided at"
+    decided = f", {told} frame {curves.decided}" if curves.decided else ""
     _title(axes, f"the clip up to each frame{decided}")
     axes.legend(loc="lower right", ncols=3, fontsize=10, bbox_to_anchor=(1, 1), borderaxespad=0.1)
     axes.xaxis.set_major_locator(WHOLE_NUMBERS())
