@@ -98,7 +98,7 @@ class WholeBatchRandom(nn.Module):
 
 def _ones(count: int, rest: Sequence[int], like: torch.Tensor) -> torch.Tensor:
     """Return ones (count, *rest) with the dimensions of `like` in the same order in memory, in which layers draw."""
-    order = sorted(range(like.ndim), key=lambda dim: -like.stride(dim))
+    order = sorted(range(like.ndim), key=lambda dim: (-like.stride(dim), -like.shape[dim]))  # a single row has a tie
     shape = [count, *rest]
     ones = like.new_ones([shape[dim] for dim in order])
     return ones.permute([order.index(dim) for dim in range(like.ndim)])

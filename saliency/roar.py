@@ -58,7 +58,7 @@ class Training(NamedTuple):
     features of a frame, and units of the head. The weights are averaged over the last epochs, as in model/averaging.py.
     """
 
-    head: str = "change"
+    head: str = "lstm"
     components: int = 128
     size: int = 32
     epochs: int = 20

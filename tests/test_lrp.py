@@ -96,39 +96,12 @@ def loop_of_gru(model, frames, target):
     return score, np.stack(found[::-1]), ledger.kept
 
 
-def loop_of_change(model, frames, target):
-    """The head `change` with a linear classifier whose scores have the mean 0."""
-    ledger, head, origin = Ledger(), model.head, numbers(background(torch.as_tensor(frames)))
-    kernel, bias = (numbers(weight) for weight in head.convolutions[0].parameters())  # (H, D, 5), (H,)
-    shifted, length = frames - origin, len(frames)  # which leaves all changes as they are
-    places = np.clip(np.arange(length)[:, None] + np.arange(-2, 3), 0, length - 1)  # (T, 5), with repeated ends
-    changes = frames - frames[np.maximum(np.arange(length) - 2, 0)]
-    states = np.maximum(np.einsum("hdk,tkd->th", kernel, changes[places]) + bias, 0)
-    scores = numbers(head.gate(torch.as_tensor(states)))
-    weights = np.exp(scores) / np.exp(scores).sum()  # (T, 1)
-    w, b = (numbers(weight) for weight in model.classifier[1].parameters())
-    w, b = w - w.mean(0), b - b.mean()
-    vector = (weights * states).sum(0)
-    score = (w @ vector + b)[target]
-    of_vector, = ledger.linear([vector], [w[target:target + 1]], b[target:target + 1], [score])
-    of_states = ledger.total(list(weights * states), of_vector)
-    found = np.zeros_like(frames)
-    for t in range(length):
-        reads = [(place, k, sign) for k, place in enumerate(places[t]) for place, sign in
-                 ((place, 1), (max(place - 2, 0), -1))]
-        parts = ledger.linear([shifted[place] for place, _, _ in reads],
-                              [sign * kernel[:, :, k] for _, k, sign in reads], bias, of_states[t])
-        for (place, _, _), part in zip(reads, parts, strict=True):
-            found[place] += part
-    return score, found, ledger.kept
-
-
-LOOPS = {"lstm": loop_of_lstm, "gru": loop_of_gru, "change": loop_of_change}
+LOOPS = {"lstm": loop_of_lstm, "gru": loop_of_gru}
 
 
 @pytest.mark.parametrize("head", LOOPS)
 def test_lrp_equals_an_explicit_loop_and_is_conserved(head):
-    model, clip = with_head(head, **({"classifier_size": 0} if head == "change" else {}))
+    model, clip = with_head(head)
     found = attribute(FEATURE_METHODS["lrp"], model, clip, 1, epsilon=EPSILON)
     with torch.no_grad():
         frames = model.encode(clip[None])[0].numpy()
@@ -177,13 +150,22 @@ def test_a_clip_backwards_through_swapped_directions_has_its_relevance_backwards
     torch.testing.assert_close(attribute(FEATURE_METHODS["lrp"], model, clip.flip(0), 1).map, forwards.flip(0))
 
 
-def test_in_the_head_change_a_feature_at_its_median_gets_no_relevance():
-    """A constant that is added to all frames leaves the score as it is, so it must not create relevance."""
-    model, _ = with_head("change", classifier_size=0)
+def test_the_frames_of_a_change_share_its_relevance():
+    """In proportion to their differences from the median, so a constant in all frames gets and changes nothing."""
+    model, _ = with_head("lstm", reads="changes")
     features = torch.randn(7, 6, dtype=torch.float64)  # one frame of seven has the median of a feature
-    found = lrp_of_sequences(model, features, 1)(features[None])[0]
-    again = lrp_of_sequences(model, features + 5, 1)(features[None] + 5)[0]
+    found = lrp_of_sequences(model, features, 1, epsilon=EPSILON)(features[None])[0]
+    again = lrp_of_sequences(model, features + 5, 1, epsilon=EPSILON)(features[None] + 5)[0]
     torch.testing.assert_close(again, found)
+    shifted, before = features - background(features), [max(t - 2, 0) for t in range(7)]
+    read = (features - features[before]).numpy()
+    _, of_changes, _ = loop_of_lstm(model, read, 1)
+    expected = np.zeros_like(read)
+    for t, earlier in enumerate(before[1:], start=1):  # the change of the first frame is 0
+        share = of_changes[t] / read[t]
+        expected[t] += share * shifted[t].numpy()
+        expected[earlier] -= share * shifted[earlier].numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
     assert found.any() and found[features == background(features)].abs().max() == 0
 
 

@@ -109,9 +109,9 @@ def test_the_correlation_is_that_of_the_gradients_by_hand():
 
 
 def test_a_part_without_weights_is_no_stage():
-    model = build_model("cnnlstm", 2, "squeezenet1_1", head="change", **SMALL)
+    model = build_model("cnnlstm", 2, "squeezenet1_1", head="lstm", **SMALL)
     assert "dropout" in dict(model.head.named_children())
-    assert [name for name, _ in stages(model)][:4] == ["classifier", "gate", "convolutions", "projection"]
+    assert [name for name, _ in stages(model)][:4] == ["classifier", "pooling", "lstm", "projection"]
 
 
 def test_maps_that_do_not_change_are_called_out(monkeypatch):

@@ -55,11 +55,6 @@ def layer_dropout_option(default: float) -> Option:
 
 
 HEADS = {
-    "change": HeadEntry(
-        "model.heads.change:ChangeHead", "changes between frames, a convolution over five frames, a gate over time",
-        (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
-                most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
-    ),
     "lstm": HeadEntry(
         "model.heads.lstm:LSTMHead", "the states of an LSTM over the changes between frames, or over the features",
         (Option("reads", str, "changes", "what the LSTM reads: the change of the features over two frames, or the "

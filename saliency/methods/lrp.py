@@ -51,7 +51,7 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
     check_head(model, "lrp")
     if score != "logit":
         raise UserError(f"lrp distributes the score before the softmax, but the score {score} was given; give logit")
-    reads_changes = getattr(model.head, "reads_changes", model.config["head"] == "change")
+    reads_changes = getattr(model.head, "reads_changes", False)
     origin = background(features) if reads_changes else torch.zeros_like(features[0])  # (D,)
     rules = RelevanceRules(epsilon)
 

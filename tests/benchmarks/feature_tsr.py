@@ -1,9 +1,9 @@
 """Time TSR of features over each method of features, and compare with the literal loop in one run.
 
-    python3 -m tests.benchmarks.feature_tsr --frames 30 --features 300 --heads change lstm
+    python3 -m tests.benchmarks.feature_tsr --frames 30 --features 300 --heads lstm gru
     OMP_NUM_THREADS=1 python3 -m tests.benchmarks.feature_tsr      # seconds of the processor, for busy machines
 
-The head `change` is that of the bundled model, the others have random weights; the features are random. The speed of
+The head `lstm` is that of the bundled model, the others have random weights; the features are random. The speed of
 products of matrices is printed first, because nearly all of the time goes into them. Printed per head and base:
 
     seconds    of the whole of TSR; where more than --limit seconds were to be expected, from --sample perturbations,
@@ -41,10 +41,10 @@ WARM = 20.0  # seconds that the sample of a slow base may take
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--frames", type=int, default=30)
-    parser.add_argument("--features", type=int, default=300, help="for heads other than change")
+    parser.add_argument("--features", type=int, default=300, help="for heads other than lstm")
     parser.add_argument("--scale", type=float, default=1.0, help="factor of the random weights of other heads than "
-                        "change; those of trained heads are often larger")
-    parser.add_argument("--heads", nargs="+", choices=RULED_HEADS, default=["change", "lstm"])
+                        "lstm; those of trained heads are often larger")
+    parser.add_argument("--heads", nargs="+", choices=RULED_HEADS, default=["lstm"])
     parser.add_argument("--bases", nargs="+", choices=FEATURE_BASES, default=list(FEATURE_BASES))
     parser.add_argument("--limit", type=float, default=300, help="seconds, beyond which the time is estimated")
     parser.add_argument("--sample", type=int, default=64, help="perturbations for an estimate, fewer for a slow base")
@@ -68,8 +68,8 @@ def speed_of_products(repeats=50):
 
 
 def model_with(head, features, scale=1.0):
-    """Return the bundled model for the head change, else a model with random weights times `scale`, in eval mode."""
-    if head == "change":
+    """Return the bundled model for the head lstm, else a model with random weights times `scale`, in eval mode."""
+    if head == "lstm":
         return load_model(PRETRAINED)[0]
     torch.manual_seed(0)
     model = build_model("cnnlstm", 2, "squeezenet1_1", head=head, feature_size=features).eval()

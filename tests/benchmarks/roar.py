@@ -46,7 +46,7 @@ def build_parser():
     parser.add_argument("--backbone_weights", default="imagenet")
     parser.add_argument("--sample_size", type=int, default=120)
     parser.add_argument("--duration", type=int, default=30, help="frames per clip")
-    parser.add_argument("--head", default="change", help="of the models that are retrained")
+    parser.add_argument("--head", default="lstm", help="of the models that are retrained")
     parser.add_argument("--epochs", type=int, default=TRAINING.epochs)
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS), metavar="METHOD")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the frames that are removed")
