@@ -27,7 +27,7 @@ from saliency.gradient import untouched
 from saliency.sequences import Sequences
 
 CURVE_PARTS = 20  # parts of equal size that are deleted one after the other
-DRAWS = 5  # curves by chance; each of their 20 to 30 points has a random order of its own
+DRAWS = 20  # curves by chance of frames, and a quarter of them of patches, which take longer; see `measure`
 TOP = 0.2  # share of the units that is the rationale of a map
 TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # shares over which the AOPC is the mean (DeYoung et al. 2020)
 TINY = 1e-12  # the log-odds take lower probabilities for this one
@@ -38,7 +38,7 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
                      patch: int = 10, draws: int = DRAWS, seed: int = 0) -> dict[str, dict[str, float]]:
     """Return the areas under the curves of P(target) for maps {method: (T, H, W)} of one normalised clip (T, C, H, W).
 
-    patch: side of a patch in pixels. draws: number of curves by chance, 2 or more, see `measure`; their mean is the row
+    patch: side of a patch in pixels. draws: number of curves by chance, 8 or more, see DRAWS; their mean is the row
     "random".
     Returns {method: {CURVE_UNIT_auc: area, CURVE_UNIT_gain: gain, CURVE_UNIT_gain_error: error, and METRIC_UNIT: see
     `rationale_metrics`}}, where CURVE is deletion or insertion and UNIT is frame or patch. The gain says how much
@@ -56,18 +56,19 @@ def deletion_metrics(model: nn.Module, clip: torch.Tensor, target: int, maps: di
         for unit, side in (("frame", max(clip.shape[-2:])), ("patch", patch)):  # a frame is one large patch
             probabilities = partial(patch_probabilities, sequences, clip, empty, parts, side)
             size = patch_sums(clip[:, 0], side).numel()
-            orders = [torch.arange(size)] * draws
+            count = draws if unit == "frame" else draws // 4
+            orders = [torch.arange(size)] * count
             orders += [descending(patch_sums(values, side).flatten(), generator) for values in maps.values()]
             results = []
             with Progress(len(orders), f"deletion by {unit}", "curve", announce=True, leave=False) as progress:
                 for place, order in enumerate(orders):
-                    chance = generator if place < draws else None
+                    chance = generator if place < count else None
                     results.append(None if order is None else measure(order, probabilities, chance))
                     progress.update()
-            means = {key: sum(each[key] for each in results[:draws]) / draws for key in results[0]}
+            means = {key: sum(each[key] for each in results[:count]) / count for key in results[0]}
             area = means["insertion_auc"] = means["deletion_auc"]  # the same area, from slightly other points
-            error = float(np.std([each["deletion_auc"] for each in results[:draws]], ddof=1) / math.sqrt(draws))
-            own = [each or dict.fromkeys(means, float("nan")) for each in results[draws:]]
+            error = float(np.std([each["deletion_auc"] for each in results[:count]], ddof=1) / math.sqrt(count))
+            own = [each or dict.fromkeys(means, float("nan")) for each in results[count:]]
             found = {"random": means} | dict(zip(maps, own, strict=True))
             for method, measured in found.items():
                 measured |= {"deletion_gain": area - measured["deletion_auc"],

@@ -191,10 +191,11 @@ def test_a_map_without_an_order_has_no_area():
 
 
 def test_the_orders_say_how_long_they_will_take(slow, capsys):
-    """Five curves by chance and that of the map are timed for each kind of unit, once for all clips of a run."""
+    """The curves by chance and that of the map are timed for each kind of unit, once for all clips of a run."""
     slow(deletion, "measure", 12)
     for _ in each(range(10), "clips", "clip"):
         deletion_metrics(OneFrame(), clip_with_light(), 0, {"map": torch.rand(8, 6, 6)}, patch=3)
     said = [line for line in capsys.readouterr().err.splitlines() if "take about" in line]
-    assert said == [f"deletion by {unit}: 6 curves take about 72 seconds, and about 12 minutes for the 10 clips that "
-                    "are left" for unit in ("frame", "patch")]
+    left = "for the 10 clips that are left"
+    assert said == [f"deletion by frame: 21 curves take about 4 minutes, and about 42 minutes {left}",
+                    f"deletion by patch: 6 curves take about 72 seconds, and about 12 minutes {left}"]

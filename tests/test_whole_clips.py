@@ -96,7 +96,7 @@ def test_freeze_and_deletion_run_the_whole_model(network):
     drop = score_of(model, clip, 1) - score_of(model, still, 1)
     found = attribute(METHODS["freeze"], model, clip, 1, frames=1).evidence
     assert found[2, 0, 0].item() == pytest.approx(drop, rel=1e-3, abs=1e-5)
-    rows = deletion_metrics(model, clip, 1, {"any": torch.rand(FRAMES, SIDE, SIDE)}, patch=16, draws=2)
+    rows = deletion_metrics(model, clip, 1, {"any": torch.rand(FRAMES, SIDE, SIDE)}, patch=16, draws=8)
     assert 0 < rows["any"]["deletion_frame_auc"] < 1
 
 
