@@ -66,7 +66,7 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
                         f"clips of {info.sample_duration} frames, so give such clips") from error
     if not torch.isfinite(scores).all():
         raise UserError("the model's scores are not finite; check its weights, or train it again")
-    if ONE_SCORE in info.config:
+    if ONE_SCORE in getattr(info, "config", {}):
         info.config[ONE_SCORE].append(float(scores))
     probabilities = class_probabilities(scores).cpu().numpy()
     predicted = info.classes[int(probabilities.argmax())]

@@ -148,7 +148,8 @@ def test_examples_of_own_models_run(data_set, tmp_path, monkeypatch):
         assert len(code.splitlines()) < 30
         exec(compile(code, "docs/own_models.md", "exec"), names)
     assert list(names["found"].maps) == ["gradient", "grad_cam", "occlusion_frame"]
-    assert names["running"] == names["one_score"](names["clip"][None]).sigmoid() == 1 - names["walking"]
+    probability = names["one_score"](names["clip"][None]).sigmoid().item()
+    assert names["running"].item() == pytest.approx(probability) == 1 - names["walking"].item()
     assert names["of_running"].maps["gradient"].max() > 0
     (tmp_path / "my_models.py").write_text(file)
     monkeypatch.syspath_prepend(tmp_path)
