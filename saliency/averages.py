@@ -12,9 +12,9 @@ from runtime.sentences import counted
 LEAST_GROUPS = 5  # with fewer groups there is no interval
 UNITS = {"person": "people", "video": "videos"}  # the first word of a group's name, and what such groups are
 
-T_QUANTILES = (  # the 0.975 quantiles of Student's t with 4 to 24 degrees of freedom
-    2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
-    2.086, 2.080, 2.074, 2.069, 2.064)
+T_QUANTILES = (  # the 0.975 quantiles of Student's t with 1 to 24 degrees of freedom
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064)
 
 Groups = Mapping[str, str]  # {clip: its group, such as "person 3" or "video walk.avi"}
 
@@ -24,6 +24,11 @@ def finite_mean(values: Sequence[float] | np.ndarray) -> float:
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     return float(values.mean()) if values.size else float("nan")
+
+
+def t_quantile(freedom: int) -> float:
+    """Return the 0.975 quantile of Student's t with so many degrees of freedom, to 0.002."""
+    return T_QUANTILES[freedom - 1] if freedom <= len(T_QUANTILES) else 1.96 + 2.5 / freedom
 
 
 def summarise(rows: Sequence[Mapping], groups: Sequence[Hashable] | None = None) -> dict[str, dict]:
@@ -57,8 +62,7 @@ def _cell(values: np.ndarray, codes: np.ndarray) -> dict:
     n, groups, mean, low, high = int(known.sum()), len(counts), finite_mean(values), float("nan"), float("nan")
     if groups >= LEAST_GROUPS:
         shifts = (sums - counts * mean) / (n - counts)  # of the mean, when one group is left out
-        t = T_QUANTILES[groups - 5] if groups <= 25 else 1.96 + 2.5 / (groups - 1)  # to 0.002
-        margin = t * float(np.sqrt((groups - 1) / groups * (shifts**2).sum()))
+        margin = t_quantile(groups - 1) * float(np.sqrt((groups - 1) / groups * (shifts**2).sum()))
         low, high = mean - margin, mean + margin
     cell = {"mean": mean, "low": low, "high": high, "n": n, "n_nan": len(values) - n, "groups": groups}
     return cell if groups >= LEAST_GROUPS else cell | {"values": (sums / counts).tolist()}

@@ -176,10 +176,11 @@ def _sanity(content: dict[str, Any], method: str, units: str) -> Finding:
         return _finding("Whether the map depends on the classifier was not tested; --sanity does this." if not row else
                         f"Whether the map of {method} depends on the classifier is undefined: it has no agreement with "
                         "the flow to compare, for the trained model or for a random head.", "sanity")
-    difference = _amount(cells["difference"])
+    difference, few = _amount(cells["difference"]), too_few(cells["difference"], units)
+    few = "One random head is too few to" if cells["difference"].get("heads") == 1 else few
     verdict = {1: f"Only the difference of {difference} is evidence about the classifier",
                -1: f"The random head agrees more; the difference is {difference}",
                0: f"The difference of {difference} is not distinguishable from 0",
-               None: f"{too_few(cells['difference'], units)} tell the difference, {difference}, from 0"}
+               None: f"{few} tell the difference, {difference}, from 0"}
     return _finding(f"With a random head on the same backbone, the AUC of {method} is {_amount(cells['random_head'])} "
                     f"instead of {_amount(cells['trained'])}. {verdict[side(cells['difference'])]}.", "sanity")

@@ -31,7 +31,7 @@ from model.scores import class_logits
 from runtime.progress import Progress
 from runtime.sentences import counted
 from saliency.attribution import is_time_only
-from saliency.averages import finite_mean, summarise
+from saliency.averages import finite_mean, summarise, t_quantile
 from saliency.explain import explain
 from saliency.fills import background
 from saliency.metrics import map_metrics, spearman
@@ -252,14 +252,25 @@ def random_head_agreement(trained: dict[str, np.ndarray], heads: list[dict[str, 
     trained: result of `compare_maps` for the trained model itself. heads: the results for the models with random heads.
     Returns {method: {"trained", "random_head", "difference", "correlation", "within_frames"}}. Each is a summary over
     clips, whose groups are `groups` (saliency.averages.summarise). The random head's value of a clip is the mean over
-    the heads. difference is trained minus random head. The last two are the rank correlations between both maps.
+    the heads. difference is trained minus random head, "heads" of them. All clips share one trained head, so the
+    interval of the difference also holds the spread of the heads: that of one more random head around the mean of the
+    others (prediction interval with Student's t). The last two are the rank correlations between both maps.
     """
     summaries = {}
     for name, own in trained.items():
         means = np.apply_along_axis(finite_mean, 0, [rows[name] for rows in heads])  # (clips, 3)
         numbers = np.column_stack([own[:, 0], means[:, 0], own[:, 0] - means[:, 0], means[:, 1:]])  # (clips, 5)
         summaries[name] = summarise([dict(zip(COLUMNS, row, strict=True)) for row in numbers], groups)
+        _widen(summaries[name]["difference"], [finite_mean(rows[name][:, 0]) for rows in heads])
     return summaries
+
+
+def _widen(difference: dict[str, Any], of_heads: list[float]) -> None:
+    """Add the spread of the random heads, whose means over clips are `of_heads`, to the interval of the difference."""
+    count, half = len(of_heads), (difference["high"] - difference["low"]) / 2
+    spread = t_quantile(count - 1) * np.std(of_heads, ddof=1) * np.sqrt(1 + 1 / count) if count > 1 else np.nan
+    half = float(np.hypot(half, spread))
+    difference |= {"low": difference["mean"] - half, "high": difference["mean"] + half, "heads": count}
 
 
 def correlations(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -257,3 +257,14 @@ def test_a_random_head_whose_score_does_not_vary_is_undefined(monkeypatch):
     assert all(math.isnan(head[name]["mean"]) for name in ("random_head", "difference", "correlation"))
     (sentence,) = [text for text in report["sentences"] if "undefined" in text]
     assert sentence.endswith("random head (1 of 1 clip)") and "constant" not in str(report["sentences"])
+
+
+def test_a_difference_within_the_spread_of_random_heads_is_none():
+    """Eight clips agree exactly on the difference, but one more random head could be as good."""
+    trained, heads = {"map": np.full((8, 3), 0.9)}, [{"map": np.full((8, 3), auc)} for auc in (0.7, 0.8, 0.9)]
+    cell = sanity.random_head_agreement(trained, heads)["map"]["difference"]
+    assert cell["mean"] == pytest.approx(0.1) and cell["heads"] == 3
+    half = 4.303 * 0.1 * np.sqrt(4 / 3)  # the 0.975 quantile with 2 degrees of freedom, the deviation, one more head
+    assert (cell["low"], cell["high"]) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-3)
+    alone = sanity.random_head_agreement(trained, [{"map": np.full((8, 3), 0.1)}])["map"]["difference"]
+    assert np.isnan(alone["low"])  # one head has no spread
