@@ -6,6 +6,7 @@ from model import distributed
 from runtime import processes
 from tests.forks import forked, forks
 from tests.runs import bytes_of, data_options, run_command
+from tests.tiny_data import CLIP
 
 UNLIKE = ("opts.json", "report.html")  # they tell of the folder
 MINE, YOURS = "person22_running_d1_1", "person22_walking_d1_2"  # a clip of the first and one of the second process
@@ -36,7 +37,7 @@ def test_shares_of_the_clips_merge_into_the_same_results(own_data_set, trained, 
 @forks
 def test_an_error_of_one_process_ends_both_in_one_line(data_set, trained, tmp_path):
     options = [*data_options(data_set), "--resume_path", trained / "best.pth", "--result_path", tmp_path / "out",
-               "--limit", 2]
+               "--clips", CLIP, YOURS]
     run_command("feature_saliency", *options)
     (tmp_path / "out" / "walking" / YOURS / "metrics.json").write_text("{")
     before = bytes_of(tmp_path / "out")
