@@ -18,8 +18,9 @@ from saliency.trust import trusted
 
 HARDLY = 0.2  # a smaller share of the score, lost or gained by running backwards, hardly matters
 
-# {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart}
-Finding = dict[str, str]
+# {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart,
+# and "difference": the cell of a difference that only the sentence names}
+Finding = dict[str, Any]
 Cell = Mapping[str, Any]  # what saliency.averages.summarise returns for a metric
 
 
@@ -91,9 +92,10 @@ def _where(content: dict[str, Any], method: str) -> Finding | None:
     verdict = {1: f"The map of {method} beats", -1: f"The map of {method} does not beat",
                0: f"The map of {method} is not distinguishable from",
                None: f"{few} compare the map of {method} with"}[side(cells["margin"])]
-    return _finding(f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
-                    f"{_amount(cells['other'])} for {words_of(names[best])}, which knows no model; the "
-                    f"difference is {_amount(cells['margin'])}.", "comparison", METRIC)
+    text = (f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
+            f"{_amount(cells['other'])} for {words_of(names[best])}, which knows no model; the difference is "
+            f"{_amount(cells['margin'])}.")
+    return _finding(text, "comparison", METRIC) | {"difference": cells["margin"]}
 
 
 def _when(own: dict[str, Cell], method: str) -> Finding | None:
@@ -156,10 +158,11 @@ def _loss(share: float) -> str:
 def _deletion(own: dict[str, Cell], method: str, units: str) -> Finding | None:
     if "deletion_frame_gain" not in own:
         return None
-    cell = own["deletion_frame_gain"]
+    cell, error = own["deletion_frame_gain"], own.get("deletion_frame_gain_error", {}).get("mean", 0.0)
+    certain = abs(cell["mean"]) > 2 * error  # of the random orders, which all clips share
     verdict = {1: "The probability falls faster", -1: "The probability falls more slowly",
                0: "The probability falls neither distinguishably faster nor more slowly",
-               None: f"{too_few(cell, units)} tell how fast the probability falls"}[side(cell)]
+               None: f"{too_few(cell, units)} tell how fast the probability falls"}[side(cell) and side(cell) * certain]
     return _finding(f"{verdict} if the frames are deleted in the order of {method} than in random order (gain "
                     f"{_amount(cell)}).", "deletion")
 

@@ -285,18 +285,18 @@ def sentences(curves: dict[str, Any], heads: dict[str, dict[str, dict[str, float
     the score does not vary.
     """
     found = ["The score does not vary between a clip, its background and noise, so the maps are rounding errors and a "
-             f"comparison with them is undefined, for the models: {where}"] if where else []
+             f"comparison with them is undefined, for the models: {where}."] if where else []
     for name, values in curves["correlations"].items():
         kept, within = (heads[name][column]["mean"] for column in ("correlation", "within_frames"))
         if values[-1] > UNCHANGED:
             found.append(f"{name} gives the same map when all weights are random, so the map says nothing about what "
-                         "the model has learned")
+                         "the model has learned.")
         elif kept > KEPT:
             found.append(f"{name}: with a random head, the map still has a rank correlation of {kept:.2f} with the "
                          f"trained model's map ({within:.2f} within frames); do not take all of the map as evidence "
-                         "about the classifier")
+                         "about the classifier.")
         defined = [value for stage, value in zip(curves["stages"], values, strict=True) if UNDEFINED not in stage]
         if not np.isfinite(defined).all() or not (np.isfinite(kept) or RANDOM_HEAD in where or not defined):
             found.append(f"{name} gave constant maps for all clips of at least one stage; constant maps have no rank "
-                         "correlation")
+                         "correlation.")
     return found

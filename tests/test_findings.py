@@ -125,6 +125,12 @@ def test_deletion(gain, words):
     assert words in one({"summary": {"gradient": {"deletion_frame_gain": gain}}})
 
 
+def test_a_gain_within_the_error_of_the_random_orders_is_no_verdict():
+    gain, error = cell(0.02, 0.01, 0.03), cell(0.015)
+    text = one({"summary": {"gradient": {"deletion_frame_gain": gain, "deletion_frame_gain_error": error}}})
+    assert "neither distinguishably faster nor more slowly" in text
+
+
 @pytest.mark.parametrize(("difference", "words"), [
     (cell(0.05, 0.02, 0.08), "Only the difference of 0.050 [0.020, 0.080] is evidence about the classifier."),
     (cell(0.01, -0.02, 0.04), "The difference of 0.010 [-0.020, 0.040] is not distinguishable from 0."),

@@ -113,7 +113,7 @@ def test_the_agreement_with_motion():
     assert found(row) == ("In frames with motion, 4.0% of the pixels move, and they hold 36% of the map of gradient. "
                           "The AUC of this map against the optical flow is 0.800; chance is 0.5.")
     still = {"auc_flow_frame": None, "mass_accuracy_flow_frame": None, "frames_with_reference": 0}
-    assert found(still).endswith("is undefined: no frame has both moving and resting pixels.")
+    assert found(still).endswith("cannot be measured, because no frame has both moving and resting pixels.")
     assert found({}) == "The agreement with the optical flow was not measured."
 
 

@@ -256,7 +256,7 @@ def test_a_random_head_whose_score_does_not_vary_is_undefined(monkeypatch):
     assert math.isfinite(head["trained"]["mean"])
     assert all(math.isnan(head[name]["mean"]) for name in ("random_head", "difference", "correlation"))
     (sentence,) = [text for text in report["sentences"] if "undefined" in text]
-    assert sentence.endswith("random head (1 of 1 clip)") and "constant" not in str(report["sentences"])
+    assert sentence.endswith("random head (1 of 1 clip).") and "constant" not in str(report["sentences"])
 
 
 def test_a_difference_within_the_spread_of_random_heads_is_none():

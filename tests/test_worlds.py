@@ -21,7 +21,7 @@ from tests.worlds import AVERAGE, INTERVAL, ORDER_MATTERS, PASSES, WORLDS
 LEAST = 5  # groups, below which nothing is averaged, tested or given an interval
 BASELINES = ("random", "centre", "frame_difference")
 VERB = (r"\b(is|are|was|were|has|have|had|do|does|did|can|cannot|could|must|would|holds?|keeps?|loses?|gains?|takes?|"
-        r"beats?|lies?|comes?|stands?|owes?|raises?|lowers?|suffices?|needs?|decides?|differs?|equals?|matters?|moves?|"
+        r"tells?|beats?|lies?|comes?|stands?|owes?|raises?|lowers?|suffices?|needs?|decides?|differs?|equals?|matters?|moves?|"
         r"contributes?|changes?|shows?|gives?|flips?|falls?|rises?|runs?|says?|answers?|measures?|passe?s?|fails?|"
         r"explains?|agrees?|stays?|remains?|depends?|means?|reaches|points?|counts?|seems?)\b")
 SPAN = r"frames? (\d+)(?: (?:to|and) (\d+))?"

@@ -66,8 +66,8 @@ def _which_pixels(name: str, row: dict[str, float | None]) -> str:
     """Return how the map of a method agrees with the motion, by its metrics."""
     inside, share, auc = (row.get(key) for key in ("mass_accuracy_flow_frame", "flow_share_frame", "auc_flow_frame"))
     if auc is None:
-        return f"The agreement with the optical flow {'is undefined' if row else 'was not measured'}" + (
-            ": no frame has both moving and resting pixels." if row.get("frames_with_reference") == 0 else ".")
+        return f"The agreement with the optical flow {'cannot be' if row else 'was not'} measured" + (
+            ", because no frame has both moving and resting pixels." if row.get("frames_with_reference") == 0 else ".")
     mass = "" if inside is None or share is None else (
         f"In frames with motion, {percent(share)} of the pixels move, and they hold {percent(inside)} of the map of "
         f"{name}. ")

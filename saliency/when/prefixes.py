@@ -33,16 +33,17 @@ def prefixes(encoded: EncodedClip) -> Prefixes:
     padded = class_probabilities(encoded.class_scores_of(torch.where(steps <= steps[:, None], steps, length)))
     empty = class_probabilities(encoded.empty_scores)
     shorter = torch.full_like(padded, float("nan"))
-    if _takes_one_frame(encoded):  # otherwise the head takes clips of this length only
+    if _takes_fewer_frames(encoded):  # otherwise the head takes clips of this length only
         shorter = class_probabilities(torch.cat([encoded.class_scores_of(steps[None, :t])
                                                  for t in range(1, length + 1)]))
     return Prefixes(padded, shorter, empty, decided(padded, empty), decided(shorter, empty))
 
 
-def _takes_one_frame(encoded: EncodedClip) -> bool:
+def _takes_fewer_frames(encoded: EncodedClip) -> bool:
     try:
         with untouched(encoded.model), torch.no_grad():
-            encoded.model.classify(encoded.features[None, :1])
+            for count in {1, min(2, len(encoded)), max(1, len(encoded) - 1)}:
+                encoded.model.classify(encoded.features[None, :count])
     except Exception:  # the head of a user may raise anything
         return False
     return True
