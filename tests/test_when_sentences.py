@@ -128,6 +128,8 @@ def test_a_background_that_is_of_the_class_already():
     assert said[-1] == ("The background alone already is walking to the model (0.60), so no frame is needed for the "
                         "class; the frames up to 4 are enough to bring its probability nearer to that of the "
                         "clip (0.99).")
+    _, said = told(lambda values: two(values.sum(1) + 0.02), ONE)  # 0.51 for the background decides nothing
+    assert "enough for walking if the background follows" in said[-1]
     _, said = told(lambda values: two(values.sum(1) + 9), ONE)
     assert said[-1] == ("The frames do not raise the probability of walking by more than 0.01: it is 1.00 for the clip "
                         "and 1.00 for the background alone.")

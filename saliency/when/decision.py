@@ -192,7 +192,8 @@ class Decision:
             return (f"The frames do not raise the probability of {name} by more than 0.01: it is {clip:.2f} for the "
                     f"clip and {empty:.2f} for the background alone.")
         frames = "Frame 1 is" if at == 1 else f"The frames up to {at} are"
-        if int((self.prefixes.empty >= empty).sum()) == 1:  # no other class is as probable
+        alone = int((self.prefixes.empty >= empty).sum()) == 1  # whether no other class is as probable
+        if alone and not hardly_decides(self.prefixes.empty.tolist()):
             return (f"The background alone already is {name} to the model ({empty:.2f}), so no frame is needed for the "
                     f"class; {frames.lower()} enough to bring its probability nearer to that of the clip ({clip:.2f}).")
         few = self.differs and self.target == self.predicted and at <= np.ptp(self.intervals.sufficient)
