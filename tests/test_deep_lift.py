@@ -35,7 +35,7 @@ def test_a_head_of_linear_layers_and_relus_equals_captum(layers):
     assert found.abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("head", ["lstm", "tcn"])
+@pytest.mark.parametrize("head", ["lstm", "change", "tcn"])
 def test_near_the_reference_it_is_the_gradient_times_the_difference(head):
     model, clip = with_head(head)
     with torch.no_grad():

@@ -96,12 +96,39 @@ def loop_of_gru(model, frames, target):
     return score, np.stack(found[::-1]), ledger.kept
 
 
-LOOPS = {"lstm": loop_of_lstm, "gru": loop_of_gru}
+def loop_of_change(model, frames, target):
+    """The head `change` with a linear classifier whose scores have the mean 0."""
+    ledger, head, origin = Ledger(), model.head, numbers(background(torch.as_tensor(frames)))
+    kernel, bias = (numbers(weight) for weight in head.convolutions[0].parameters())  # (H, D, 5), (H,)
+    shifted, length = frames - origin, len(frames)  # which leaves all changes as they are
+    places = np.clip(np.arange(length)[:, None] + np.arange(-2, 3), 0, length - 1)  # (T, 5), with repeated ends
+    changes = frames - frames[np.maximum(np.arange(length) - 2, 0)]
+    states = np.maximum(np.einsum("hdk,tkd->th", kernel, changes[places]) + bias, 0)
+    scores = numbers(head.gate(torch.as_tensor(states)))
+    weights = np.exp(scores) / np.exp(scores).sum()  # (T, 1)
+    w, b = (numbers(weight) for weight in model.classifier[1].parameters())
+    w, b = w - w.mean(0), b - b.mean()
+    vector = (weights * states).sum(0)
+    score = (w @ vector + b)[target]
+    of_vector, = ledger.linear([vector], [w[target:target + 1]], b[target:target + 1], [score])
+    of_states = ledger.total(list(weights * states), of_vector)
+    found = np.zeros_like(frames)
+    for t in range(length):
+        reads = [(place, k, sign) for k, place in enumerate(places[t]) for place, sign in
+                 ((place, 1), (max(place - 2, 0), -1))]
+        parts = ledger.linear([shifted[place] for place, _, _ in reads],
+                              [sign * kernel[:, :, k] for _, k, sign in reads], bias, of_states[t])
+        for (place, _, _), part in zip(reads, parts, strict=True):
+            found[place] += part
+    return score, found, ledger.kept
+
+
+LOOPS = {"lstm": loop_of_lstm, "gru": loop_of_gru, "change": loop_of_change}
 
 
 @pytest.mark.parametrize("head", LOOPS)
 def test_lrp_equals_an_explicit_loop_and_is_conserved(head):
-    model, clip = with_head(head)
+    model, clip = with_head(head, **({"classifier_size": 0} if head == "change" else {}))
     found = attribute(FEATURE_METHODS["lrp"], model, clip, 1, epsilon=EPSILON)
     with torch.no_grad():
         frames = model.encode(clip[None])[0].numpy()

@@ -75,7 +75,7 @@ def test_the_heads_with_rules_are_those_of_the_registry():
 def test_a_head_without_rules_is_refused_with_the_names_of_those_that_work(name, linear):
     model, clip = with_head("transformer")
     with pytest.raises(ValueError, match=f"rules of {name} are not defined for the head transformer; they are for the "
-                                         "heads lstm, bilstm, gru, cell_attention, attention, tcn, mean$"):
+                                         "heads change, lstm, bilstm, gru, cell_attention, attention, tcn, mean$"):
         attribute(FEATURE_METHODS[name], model, clip, 1)
     with pytest.raises(ValueError, match=f"rules of {name} are not defined for the head of Linear; they are for"):
         attribute(FEATURE_METHODS[name], *linear, 1)

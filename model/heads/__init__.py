@@ -61,6 +61,11 @@ HEADS = {
                 "features", choices=("changes", "features")), pooling_option("attention"), layer_dropout_option(0.2)),
         classifier_size=0, dropout=0.0, vector_dropout=0.35,
         unnamed={"reads": "features", "pooling": "last", "layer_dropout": 0.0, "classifier_size": 128}),
+    "change": HeadEntry(
+        "model.heads.change:ChangeHead", "changes between frames, a convolution over five frames, a gate over time",
+        (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
+                most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
+    ),
     "bilstm": HeadEntry("model.heads.bilstm:BiLSTMHead", "the states of an LSTM that reads in both directions",
                         (pooling_option("last"),)),
     "gru": HeadEntry("model.heads.gru:GRUHead", "the states of a GRU", (pooling_option("last"),)),

@@ -92,7 +92,7 @@ def check_head(model: torch.nn.Module, method: str, heads: tuple[str, ...] | Non
                         f"{', '.join(heads)}")
 
 
-RULED_HEADS = ("lstm", "bilstm", "gru", "cell_attention", "attention", "tcn", "mean")
+RULED_HEADS = ("change", "lstm", "bilstm", "gru", "cell_attention", "attention", "tcn", "mean")
 FEATURE_BASES = ("gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "gradient_shap", "occlusion",
                  "deep_lift", "lrp")
 

@@ -43,8 +43,25 @@ def pool(rules: Rules, pooling: nn.Module, states: Signal) -> Signal:
     if isinstance(pooling, MaxPooling):
         return rules.largest(states)
     assert isinstance(pooling, AttentionPooling)
-    weighted = rules.product(torch.mul, rules.softmax(layers(rules, pooling.score, states), 1), states)
+    return weighted_sum(rules, layers(rules, pooling.score, states), states)
+
+
+def weighted_sum(rules: Rules, scores: Signal, states: Signal) -> Signal:
+    """Return the sum of states (N, T, H) with the softmax over time of scores (N, T, 1) as weights, (N, H)."""
+    weighted = rules.product(torch.mul, rules.softmax(scores, 1), states)
     return rules.linear(lambda z: z.sum(1), weighted)
+
+
+def change(rules: Rules, head: nn.Module, features: Signal) -> Signal:
+    states = features
+    for number, convolution in enumerate(head.convolutions):
+        first = changes if number == 0 else torch.clone
+
+        def convolved(frames, convolution=convolution, first=first):
+            return convolution(first(frames).transpose(1, 2)).transpose(1, 2)
+
+        states = rules.bend("relu", rules.linear(convolved, states))  # (N, T, H)
+    return weighted_sum(rules, layers(rules, head.gate, states), states)
 
 
 def mean(rules: Rules, head: nn.Module, features: Signal) -> Signal:
@@ -157,5 +174,5 @@ def joined(signals: list[Signal], dim: int) -> Signal:
     return torch.cat(signals, dim)
 
 
-HEADS_BY_RULES = {"mean": mean, "attention": attention, "lstm": lstm, "gru": gru, "bilstm": bilstm,
+HEADS_BY_RULES = {"change": change, "mean": mean, "attention": attention, "lstm": lstm, "gru": gru, "bilstm": bilstm,
                   "cell_attention": cell_attention, "tcn": tcn}
