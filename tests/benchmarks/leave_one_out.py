@@ -23,6 +23,7 @@ import inference
 import main as training
 from data.datasets import DATASETS
 from model.accuracy import accuracy_line, summarise_confusion
+from runtime.sentences import counted
 from saliency.averages import summarise
 from saliency.methods import METHODS
 from saliency.summary import random_head_table, tables
@@ -127,7 +128,7 @@ def print_results(args, results: dict[int, dict]) -> None:
         paths = [folder_of(args, person) / "saliency" / "metrics.json" for person in results]
         explained = [json.loads(path.read_text()) for path in paths]
         print(tables(over_persons(metrics["summary"] for metrics in explained), "persons left out"))
-        print(f"{args.saliency} clips of each person, maps blurred by {args.smooth} pixels")
+        print(f"{counted(args.saliency, 'clip')} of each person, maps blurred by {args.smooth} pixels")
         if "--sanity" in args.options:
             print(random_head_table(over_persons(metrics["random_head"] for metrics in explained)))
 
