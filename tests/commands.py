@@ -97,7 +97,7 @@ SMALLER = {
     "frame_saliency.py --method occlusion_block": "--resume_path snapshots/run/best.pth",
     "tests.benchmarks.leave_one_out": "--persons 15 --drawn 1 --scenarios 1 --n_epochs 1 --sample_size 32 "
                                       "--backbone squeezenet1_1 --backbone_weights none",
-    "--drawn 0": "--drawn 0",
+    "PATH --saliency 1": "--compare gradient --workdir results/leave_one_out_one",
     "PATH --saliency 3": "--saliency 1 --compare gradient --workdir results/leave_one_out_maps",
     "--sample_size 120 --saliency": "--saliency 1 --compare gradient",
     "tests.benchmarks.when ": "--clips 1 --drop -1 --methods freeze gradient",

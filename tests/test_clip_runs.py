@@ -22,7 +22,7 @@ def read(clip):
 
 def finish(folder):
     (folder / "saliency.npz").touch()
-    write_json(folder / "metrics.json", {"gradient": {"auc_flow_frame": 0.5}})
+    write_json(folder / "metrics.json", {"gradient": {"last_quarter_share": 0.5}})
 
 
 def explain(clip, content):
@@ -31,7 +31,7 @@ def explain(clip, content):
 
 
 def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_path):
-    row = {"gradient": {"auc_flow_frame": 0.5}}
+    row = {"gradient": {"last_quarter_share": 0.5}}
     for overwrite, explained, kept in ((False, 2, 0), (False, 0, 2), (True, 2, 0)):
         with pytest.warns(UserWarning, match="bad is left out: image 3 is not whole"):
             rows, counts = explain_clips(CLIPS, read, explain, checked_methods, tmp_path, overwrite)

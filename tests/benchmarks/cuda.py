@@ -28,6 +28,7 @@ import torch
 import opts
 from data.annotation import write_annotation
 from model.checkpoint import load_model, read_checkpoint
+from runtime.errors import UserError
 from saliency.gradient import frame_gradient
 from saliency.tsr import temporal_saliency_rescaling
 from tests.benchmarks.tsr import measure, timed, walker
@@ -186,7 +187,7 @@ def attempt(step: Callable[[], str]) -> tuple[str, bool]:
 def work(args: argparse.Namespace) -> int:
     """Try all steps. Return 0, or 1 if one of them failed."""
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch finds no CUDA device here; pass --device cpu to see that the program works")
+        raise UserError("PyTorch finds no CUDA device here; pass --device cpu to see that the program works")
     name = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
     print(f"{name}, PyTorch {torch.__version__}; {args.backbone}, {args.frames} frames of {args.size} x {args.size} "
           "pixels\n| what | found | seconds |\n|---|---|---|")
