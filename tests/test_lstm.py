@@ -60,7 +60,7 @@ def test_a_new_model_reads_changes_and_its_scores_have_the_mean_0():
 
 @pytest.mark.parametrize("name", ["lrp", "deep_lift"])
 def test_rules_of_features_hold_through_changes(name):
-    """LRP and DeepLIFT are complete: they sum to the score, less what LRP's biases keep, or to the score less the reference's."""
+    """Each sums to the score, less what LRP's biases keep, or to the score less that of the reference."""
     model, clip = with_head("lstm", **OVER_CHANGES, classifier_size=0)
     with torch.no_grad():
         features = model.encode(clip[None])[0]

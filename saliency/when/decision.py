@@ -181,7 +181,7 @@ class Decision:
 
     @property
     def _within(self) -> str:
-        """What groups leave open: frames at both ends of the interval that its other ones may do without."""
+        """Return what groups leave open: frames at both ends of the interval that its other ones may do without."""
         size = self.shapley.segment
         return "" if size == 1 else f", so its ends are known to within {2 * size - 2} frames"
 
