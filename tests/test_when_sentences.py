@@ -207,7 +207,7 @@ def test_a_model_that_hardly_decides_says_so():
 
 
 def test_a_long_clip_says_that_groups_are_compared():
-    """Both of frames 46 and 66 are needed, so the shortest interval is known: frames 46 to 66."""
+    """Frames 46 and 66 are both needed, so the shortest interval is known: frames 46 to 66."""
     levels = torch.zeros(81)
     levels[[45, 65]] = 2
     decision, said = told(lambda values: two(values[:, 45] * values[:, 65] - 1), bright(*levels.tolist()), pairs=2)

@@ -89,7 +89,7 @@ def sure_of_the_background():
 
 
 def equal_scores():
-    """Both scores rise and fall together, so the probabilities are 0.5 for every clip."""
+    """The two scores rise and fall together, so the probabilities are 0.5 for every clip."""
     return Reader(bright, lambda features: features.mean(1).expand(-1, 2))
 
 
@@ -119,7 +119,7 @@ def hundred_classes(num_classes):
 
 
 def two_frames():
-    """Both of frames 46 and 66 are needed; no other frame counts."""
+    """Frames 46 and 66 are both needed; no other frame counts."""
     return Reader(bright, lambda features: two(features[:, 45] * features[:, 65]))
 
 

@@ -81,7 +81,7 @@ def all_dicts(content):
 
 
 class Told:
-    """What a run of a world said."""
+    """The texts and numbers that a run of a world gave."""
 
     def __init__(self, world, output, titles, folder):
         self.world, self.output, self.folder = world, output, folder

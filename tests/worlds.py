@@ -67,7 +67,7 @@ def terminal(pattern):
 
 @dataclass(frozen=True)
 class World:
-    """What is true of a network and clips.
+    """A network and clips whose truth is known, and the sentences that must and must not appear.
 
     network: name of a function in tests/world_nets.py. clips: {name: (label, frames)}. arguments: those of
     frame_saliency.py. must, must_not: see Said. most_percent: the largest share that can be true here. scores: that the
