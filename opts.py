@@ -199,7 +199,7 @@ def parser_for_trained_model(description, result_path):
         "the original projects holds only weights; the flags give the rest.")
     add = group.add_argument
     add("--model", type=model_choice, metavar=f"{{{','.join(MODELS)}}}|FILE.py:FUNCTION", help="kind of model; or a "
-        "function of yours that returns a torch.nn.Module (docs/own_models.md). It runs the file: name one you trust")
+        "function of yours that returns a torch.nn.Module (docs/models.md). It runs the file: name one you trust")
     add("--resume_path", type=Path, help="checkpoint (default: the bundled model; with --model FILE.py:FUNCTION, none, "
         "which keeps the weights that the function gives)")
     add("--layout", choices=LAYOUTS, help="order of the dimensions that a network of --model FILE.py:FUNCTION reads: "

@@ -3,7 +3,7 @@
     model = FrameModel(encoder, head)                  # a network of single frames and a head over them: fast
     model = ClipModel(network, layout="BCTHW")         # a network of whole clips, such as a 3D CNN: literal
 
-A module that has `encode` and `classify` itself needs no adapter. docs/own_models.md shows all of them at work.
+A module that has `encode` and `classify` itself needs no adapter. docs/models.md shows all of them at work.
 """
 
 import inspect

@@ -9,7 +9,7 @@
 Together, `head_modules` and `backbone_modules` hold every parameter once. The statement `frames_independent` is
 verified on the clip at hand. A model without the lists of modules gets everything but the sanity checks. A model that
 does not state `frames_independent`, or has no `encode` and `classify`, is explained by the literal definitions.
-docs/own_models.md has the table, and model/adapters.py makes such models.
+docs/models.md has the table, and model/adapters.py makes such models.
 """
 
 from collections.abc import Iterator

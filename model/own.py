@@ -4,7 +4,7 @@
     model = place.build(n_classes=2)                    # runs the file
     load_own_weights(model, "gru.pth")
 
-docs/own_models.md describes what the function may return.
+docs/models.md describes what the function may return.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ PyTorch's threads wait for each other thousands of times per clip. OpenMP lets t
 their core busy. On a machine with other work, the spinning threads take the time of the thread they wait for, and
 everything becomes many times slower. Threads that sleep do no harm there, but on a quiet machine waking them up costs
 time. So threads sleep at once if other work is running when a script starts, and else they spin for a short time
-before they sleep. docs/results_machines.md has the figures.
+before they sleep. docs/speed.md has the figures.
 """
 
 import math

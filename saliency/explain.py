@@ -43,7 +43,7 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
     length: the number of true frames if the frames after them are padding, which gets 0 in every map and array.
     seed: of everything that the methods draw at random; the same seed gives the same maps.
-    The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. ValueError if a
+    The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/models.md. ValueError if a
     method is unknown or cannot explain the model, before anything is computed, for a wrong length, and if the padding
     has an influence on the scores of the model.
     """

@@ -30,7 +30,6 @@ BEFORE = {  # journey: commands that make what its pages take for granted
         "python3 main.py --head lstm --backbone squeezenet1_1 --backbone_weights none --sample_size 32 "
         "--sample_duration 8 --n_epochs 1 --result_path snapshots/run",
         "cp -r snapshots/run snapshots/kth_cnnlstm_resnet18",
-        "mkdir demo && cp -r data/kth/* demo && cp -r snapshots/run demo/snapshot",
     ),
 }
 CLEAR = "rm -rf results/inference results/frame_saliency results/feature_saliency"  # the default folders
@@ -54,22 +53,14 @@ REPLACED = {
     " --use_cuda --gpu 0": "",
     " --use_cuda": "",
     "torchrun --nproc_per_node=4": "torchrun --standalone --nproc_per_node=2",
-    "OTHER_VIDEOS/walking/person03_walking_d1_uncomp.avi": "walk.avi",
     # commands that are the same when they are small, so that one of them is run
     " --burners 0 --rounds 1 --frames 4 --size 64 --time_limit 15": "",
     " --burners 0 2 --rounds 2 --frames 8 --time_limit 20": "",
     # options that follow others in such a way that none can be appended
-    "--options --tsr --tsr_patch 20": "--options --tsr --tsr_patch 16 --tsr_step time",
     "--options --sanity": "--options --sanity --sanity_draws 1",
     # in a clip as small as here, Grad-CAM has a map of one pixel, which no mask changes
     "--bases gradient gradient_x_input grad_cam occlusion_frame": "--bases gradient gradient_x_input occlusion_frame",
     "whole_run --before ../before": "whole_run",  # no earlier version is there
-    # there is one clip per drawn video
-    "person15_walking_d1_2 person15_walking_d2_1 person15_walking_d3_1 person15_walking_d4_1": "person15_walking_d1_1",
-    # the data of the first of two commands serve the second one too
-    "--workdir results/evidence_lstm": "--workdir results/evidence",
-    "--seeds 1 2 --compare gradient --model cnnlstm_attn": "--seeds 1 --compare gradient --model cnnlstm_attn",
-    "--seeds 1 2 --compare gradient --model cnnlstm --": "--seeds 2 --compare gradient --model cnnlstm --",
 }
 SMALLER = {
     "utils/synthesize_kth.py --persons": "--persons 11 --output data/raw_dataset/drawn",
@@ -82,24 +73,19 @@ SMALLER = {
     "main.py --head bilstm": "--backbone squeezenet1_1 --backbone_weights none",
     "4 main.py": "--n_epochs 1 --sample_size 32 --sample_duration 8 --backbone squeezenet1_1 --backbone_weights none",
     "frame_saliency.py": "--limit 1",
-    "difference integrated_gradients": "--smoothgrad_samples 2 --path_points 2",
     "--tsr --sanity": "--tsr_step time --sanity_draws 1 --no_when",
-    "--tsr --tsr_patch 20 --deletion": "--tsr_step time --no_when",
     "--tsr --result_path": "--tsr_step time --no_when",
     "frame_saliency.py --video walk.avi --duration": "--no_when",
-    "--tsr --tsr_patch 40": "--tsr_step time --sanity_draws 1 --no_when",
     "feature_saliency.py": "--limit 1",
     "saliency.py --video walk.avi --duration": "--resume_path snapshots/run/best.pth",
     "--limit 1 --when": "--resume_path snapshots/run/best.pth",
     "--limit 1 --segment": "--resume_path snapshots/run/best.pth",
     "--limit 1 --shapley": "--resume_path snapshots/run/best.pth",
-    "frame_saliency.py --clips": "--resume_path snapshots/run/best.pth",
     "frame_saliency.py --method occlusion_block": "--resume_path snapshots/run/best.pth",
     "tests.benchmarks.leave_one_out": "--persons 15 --drawn 1 --scenarios 1 --n_epochs 1 --sample_size 32 "
                                       "--backbone squeezenet1_1 --backbone_weights none",
     "PATH --saliency 1": "--compare gradient --workdir results/leave_one_out_one",
     "PATH --saliency 3": "--saliency 1 --compare gradient --workdir results/leave_one_out_maps",
-    "--sample_size 120 --saliency": "--saliency 1 --compare gradient",
     "tests.benchmarks.when ": "--clips 1 --drop -1 --methods freeze gradient",
     "tests.benchmarks.roar": "--videos data/raw_dataset/kth_data --backbone squeezenet1_1 --backbone_weights none "
                              "--sample_size 32 --epochs 1 --seeds 1 --shares 0.5 --methods gradient --workers 1",
@@ -122,9 +108,6 @@ SMALLER = {
     "tests.benchmarks.kills": "--training 0 --preparation 1 --saliency 0 --whole 1",
     "tests.benchmarks.fuzz": "--minutes 0.05",
     "tests.test_memory": "--calls 2",
-    "tests.benchmarks.planted_evidence": "--persons 3 --held_out 1 --clips 1 --n_epochs 1 --sample_size 32 "
-                                         "--backbone squeezenet1_1 --backbone_weights none --hidden_size 8 "
-                                         "--scenarios 1 --expected 0",
 }
 NOT_RUN = {
     "./utils/demo.sh": "makes a virtual environment and trains; tests/test_shell_scripts.py checks what it starts",

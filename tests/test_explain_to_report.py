@@ -1,6 +1,5 @@
 """A model and clips in Python become a folder of results and a page."""
 
-import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from runtime.files import read_json
 from saliency.gradient import frame_gradient
 from saliency.report import explain_to_report
 from saliency.result import ClipResult
-from tests.documents import PAGES, blocks_in
 from tests.runs import bytes_of
 from tests.tiny_data import moving_block
 from tests.toys import MeanOfFrames
@@ -107,14 +105,6 @@ def test_a_wrong_clip_is_found_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="clip002 is float64"):
         explain_to_report(MeanOfFrames(), [clips()[0], clips()[1] / 255], CLASSES, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_the_example_of_the_page_runs(data_set, tmp_path, monkeypatch):
-    shutil.copy(data_set.video, tmp_path / "walk.avi")
-    monkeypatch.chdir(tmp_path)
-    for code in blocks_in(PAGES["docs/runs.md"], "python"):
-        exec(compile(code, "docs/runs.md", "exec"), {})
-    assert len(list(tmp_path.glob("results/from_python/video/*/saliency.npz"))) == 2
 
 
 def test_results_that_exist_stay(tmp_path):

@@ -1,7 +1,7 @@
 """The registry of heads: the parts of models that turn the features of all frames of a clip into one vector.
 
 A head is a module with `output_size` and forward(features (B, T, D), lengths=None) -> (B, output_size). Frames meet in
-the head only. Frames at or beyond a clip's length must have no influence. docs/heads.md compares the heads, and
+the head only. Frames at or beyond a clip's length must have no influence. docs/models.md compares the heads, and
 docs/architecture.md shows how to add one.
 
 POOLINGS is the registry of the ways in which the states of the frames become one vector, see model/heads/pooling.py.

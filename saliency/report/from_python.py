@@ -47,7 +47,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
 
     opts.json keeps these arguments, the versions of the packages and a digest of the model's weights.
 
-    model: any module from clips (B, T, C, H, W) to scores (B, classes), see docs/own_models.md. clips: see the
+    model: any module from clips (B, T, C, H, W) to scores (B, classes), see docs/models.md. clips: see the
     docstring of this module. classes: the names of the scores in their order. names, labels: of the clips; a label may
     be None. methods: names in saliency.methods.METHODS; the findings are about the first. target: "predicted", "label"
     or a class. options: {method: keyword arguments}. mean, std: per channel, for pixels in 0..1; they make tensors of
