@@ -42,7 +42,7 @@ from runtime import processes
 from runtime.clip_runs import clip_folder, explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
 from runtime.files import write_json
-from runtime.workers import useful_workers
+from runtime.workers import useful_writers
 from saliency import averages, summary
 from saliency.drawing import FeatureLook
 from saliency.explain import explain
@@ -67,7 +67,7 @@ def work(args):
     model = folded(model)
     work_on = partial(explain_clip, args, model, info, feature_cache(args.feature_cache, model, info))
     quick = args.method == "gradient" and not (args.tsr or args.shapley)
-    drawing = useful_workers(len(clips), args.threads) if quick else 0  # cores, see frame_saliency.py
+    drawing = useful_writers(len(clips), args.threads) if quick else 0  # cores, see frame_saliency.py
     with result_folder(folder, vars(args), info.config.get("weights")), fewer_threads(drawing):
         rows, counts = explain_clips(clips, read, work_on, summary.checked_profile, folder, args.overwrite,
                                      args.threads)

@@ -2,7 +2,7 @@
 
     python3 frame_saliency.py --resume_path snapshots/run/best.pth --tsr --limit 3
 
-Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.webm, and the figures of the whole
+Leaves results/frame_saliency/<class>/<clip>/ with saliency.npz, pictures and overlay.mp4, and the figures of the whole
 run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 """
 
@@ -24,7 +24,7 @@ def build_parser():
     signed = ", ".join(name for name, method in METHODS.items() if method.signed)
     add("--signed", action="store_true", help="draw evidence for (red) and against (blue) the explained class "
         f"instead of the map, and delete first what has the most positive evidence; for methods with a sign: {signed}")
-    add("--no_overlay", action="store_true", help="write no overlay.webm, the clip as a video with its map over it")
+    add("--no_overlay", action="store_true", help="write no overlay.mp4, the clip as a video with its map over it")
     add("--export", nargs="+", choices=EXPORTS, default=[], help="also write frames with their map as an animated GIF "
         "or as a PNG, into the folder of each clip")
     add("--export_frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames to export, from 1 "
@@ -77,7 +77,7 @@ from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
 from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
-from runtime.workers import useful_workers
+from runtime.workers import useful_writers
 from saliency import deletion, robustness, sanity, summary
 from saliency.averages import summarise_named
 from saliency.baselines import BASELINES
@@ -136,7 +136,7 @@ def cores_for_drawing(args, count):
     that a run which goes on computes as the stopped one did.
     """
     quick = chosen_methods(args)["methods"] == ["gradient"] and not (args.deletion or args.robustness)
-    return useful_workers(count, args.threads) if quick else 0
+    return useful_writers(count, args.threads) if quick else 0
 
 
 def check_model(args, model):

@@ -74,7 +74,7 @@ def write(args, info, predictions):
         write_metrics(args.result_path, info.classes, predictions)
     for path in dict.fromkeys(clip.path for clip, _ in predictions if args.video):
         windows = [row for row in predictions if row[0].path == path]
-        write_video(args.result_path / f"{path.stem}_classified.webm", written_on(path, info, windows))
+        write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows))
 
 
 def write_metrics(folder, classes, predictions):

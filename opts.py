@@ -17,7 +17,7 @@ from pathlib import Path
 from data.datasets import DATASETS
 from model.normalisation import MEANS, NORMALISATION
 from model.registry import LAYOUTS, MODELS, is_own_model
-from runtime import processes, threads
+from runtime import processes
 from runtime.flags import LARGEST, OneOrMore, add_declared, cache_folder, number
 from runtime.names import readable
 from saliency.methods import ALL, ALL_METHODS, Method
@@ -72,10 +72,9 @@ def parse_early(parser):
     """Answer --help and wrong flags before the imports that follow in a script, which take seconds.
 
     The script parses again in `run`. With torchrun this answers nothing, because `run` connects the processes first.
-    Then PyTorch's threads are prepared, which has to happen before PyTorch is imported.
     """
-    args = parser.parse_args() if processes.world() == 1 else None
-    threads.prepare(args and args.threads)
+    if processes.world() == 1:
+        parser.parse_args()
 
 
 @processes.together()

@@ -21,13 +21,12 @@ from data.annotation import SUBSETS, read_annotation
 from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
-from data.video_windows import TIME_LIMIT, WindowReader, find_windows
+from data.video_windows import WindowReader, find_windows
 from runtime.errors import UserError
 from runtime.files import index_by_name
-from runtime.isolated import run_isolated
 from runtime.names import readable
 from runtime.sentences import counted, first_names
-from runtime.threads import n_cores
+from runtime.workers import in_parallel, n_cores
 
 
 @dataclass(frozen=True)
@@ -93,16 +92,15 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
 
     duration: None for one clip per video, with all its frames. limit: only so many clips, see `limited`; videos that
     these do not need are not opened. problems: sentences about videos that cannot be decoded. Raises ValueError if no
-    video can be decoded. Here and in `read_frames`, every video is decoded in a process of its own, so that a decoder
-    that dies costs only its video. Clips that are read in their order are read in one pass.
+    video can be decoded. Several videos are searched at the same time. Clips that are read in their order are read in
+    one pass.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
     search, reader = partial(find_windows, duration=duration), WindowReader()
     clips, seen, bad, cores = [], 0, [], n_cores()
     while seen < len(videos) and (limit is None or seen - len(bad) < limit):
         part = videos[seen:] if limit is None else videos[seen:seen + min(cores, limit - seen + len(bad))]
-        outcomes = {path: (found, error) for path, found, error in
-                    run_isolated(search, part, cores, TIME_LIMIT, since_progress=True)}
+        outcomes = {path: (found, error) for path, found, error in in_parallel(search, part, cores)}
         for path in part:
             windows, error = outcomes[path]
             bad += [f"{path}: {error}"] if error else []

@@ -1,14 +1,19 @@
 """Reading and writing of videos and person masks, and reading of images.
 
-Frames are (N, H, W, 3) uint8 RGB in memory; the conversion from and to OpenCV's BGR takes place here. The frame count
-in the header of a video is never used, because KTH's headers overstate it. The frames that decode are counted instead.
+    for frame in iterate_video("walk.avi"): ...              # (H, W, 3) uint8 RGB
+    for time, frame in timed_frames("walk.avi"): ...         # the time in seconds since the first frame
+    write_video("overlay.mp4", frames, fps=8)
+
+Videos are decoded and encoded by PyAV (FFmpeg). The frame count in the header of a video is never used, because KTH's
+headers overstate it. The frames that decode are counted instead.
 """
 
 import os
-import re
-import struct
-from collections.abc import Iterable, Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 
@@ -19,63 +24,107 @@ import cv2
 import numpy as np
 # isort: on
 
-from data.opencv_files import open_capture, open_writer
+import av
+from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
+
 from runtime.arrays import read_npz
-from runtime.isolated import show_progress
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".3gp", ".ts",
                   ".ogv", ".gif")
 KTH_FPS = 25.0
-QUALITY = 95  # JPEG quality of images and of frames in videos, 0 to 100
+QUALITY = 95  # JPEG quality of images and of frames in .avi files, 0 to 100
+H264 = {"crf": "18", "preset": "veryfast"}  # hardly any visible loss
 MAX_BYTES = 4 << 30  # the most memory that the frames of a video, or its masks, may take
-# Browsers play VP8 and VP9. OpenCV cannot hurry its encoder of VP9, which takes several times as long.
-CODECS = {".avi": (cv2.CAP_OPENCV_MJPEG, "MJPG"), ".webm": (cv2.CAP_FFMPEG, "VP80"), ".mp4": (cv2.CAP_FFMPEG, "vp09")}
+TIME_LIMIT = 300  # seconds in which a file must yield its next frame
 
 
-def _upside_down_size(path: str | Path) -> tuple[int, int] | None:
-    """Return (width, height) of an AVI of uncompressed 24-bit frames stored bottom row first, or None for other files.
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video file for reading. Raises FileNotFoundError, or UserError if it has no video stream."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no video at {path}; check the path")
+    try:
+        container = av.open(os.fspath(path), timeout=TIME_LIMIT, options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, MemoryError) as error:
+        raise _no_frame(path) from error
+    with container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise _no_frame(path)
+        stream.thread_type = "AUTO"
+        yield container, stream
 
-    This is the usual form of uncompressed AVI. OpenCV up to 5.0 writes beyond its memory when it converts such frames.
+
+def _no_frame(path: str | Path) -> UserError:
+    return UserError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that FFmpeg can decode; check the "
+                     "file, or convert it to another format")
+
+
+def timed_frames(path: str | Path, size: tuple[int, int] | None = None,
+                 report: Callable[[str], None] = warnings.warn) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (seconds since the first frame, frame (H, W, 3) uint8 RGB) as players show the file: rotated, mirrored.
+
+    size: as in `read_video`. Damaged packets cost their frames; they are counted, and at the end of the file report()
+    is called with a sentence. Raises FileNotFoundError if there is no such file, and UserError if no frame decodes or
+    if the next frame does not come within TIME_LIMIT seconds.
     """
-    with Path(path).open("rb") as file:
-        head = file.read(4096)
-    stream = re.match(b"RIFF.*?vids.*?strf.{8}(.{16})", head, re.DOTALL)  # the start of its BITMAPINFOHEADER
-    if stream is None:
-        return None
-    width, height, _, bits, compression = struct.unpack("<iiHHI", stream[1])
-    return (width, height) if compression == 0 and bits == 24 and width > 0 and height > 0 else None
+    count, damaged, start, waiting_since = 0, 0, None, time.monotonic()
+    with _opened(path) as (container, stream):
+        rate = float(stream.guessed_rate or KTH_FPS)
+        for packet in _packets(container, stream):
+            try:
+                frames = [] if packet is None else packet.decode()
+            except av.FFmpegError:
+                frames, packet = [], None
+            damaged += packet is None
+            for frame in frames:
+                damaged += frame.is_corrupt
+                seconds = count / rate if frame.time is None else frame.time
+                start = seconds if start is None else start
+                yield seconds - start, _as_shown(frame, size)
+                count, waiting_since = count + 1, time.monotonic()
+            if time.monotonic() - waiting_since > TIME_LIMIT:
+                raise UserError(f"{path} yields no further frame for {TIME_LIMIT} seconds after {count} frames; check "
+                                "the file, or convert it to another format")
+    if not count:
+        raise _no_frame(path)
+    if damaged:
+        report(f"{path} is damaged in {damaged} places; the {count} frames that FFmpeg can decode are used")
 
 
-def _upright(content: np.ndarray, width: int, height: int) -> np.ndarray | None:
-    """Return the BGR frame (H, W, 3) from the bytes of one stored bottom row first, or None if bytes are missing."""
-    stride = (3 * width + 3) // 4 * 4  # bytes of a row, padded to a multiple of four
-    if content.size < stride * height:
-        return None
-    rows = content.ravel()[:stride * height].reshape(height, stride)[::-1]
-    return rows[:, :3 * width].reshape(height, width, 3)
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
+    """Yield the packets of a stream, and None where the file itself is damaged, which ends it.
+
+    The last packet is empty; it makes the decoder give the frames that it still holds.
+    """
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError:
+        yield None
+        empty = av.Packet()
+        empty.stream = stream
+        yield empty
+
+
+def _as_shown(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+    """Return a frame as players show it, (H, W, 3) uint8 RGB, resized to `size` (width, height).
+
+    The display matrix maps the column x and the row y of a stored pixel to the column a x + c y and the row b x + d y.
+    """
+    pixels = frame.to_ndarray(format="rgb24", interpolation="BICUBIC", threads=1)  # as OpenCV does
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5]
+        if abs(int(b)) > abs(int(a)):  # columns become rows
+            pixels, a, d = pixels.transpose(1, 0, 2), c, b
+        pixels = np.ascontiguousarray(pixels[::-1 if d < 0 else 1, ::-1 if a < 0 else 1])
+    return pixels if size is None else resize_frame(pixels, size)
 
 
 def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-    """Yield the frames of a video one by one, (H, W, 3) uint8 RGB; `size` and errors as in `read_video`."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no video at {path}; check the path")
-    upside_down, count = _upside_down_size(path), 0
-    capture = open_capture(path, [cv2.CAP_PROP_FORMAT, -1] if upside_down else [])
-    while True:
-        try:
-            _, frame = capture.read()
-        except cv2.error as error:
-            raise UserError(f"OpenCV cannot decode {path} ({error}); check the file") from error
-        if upside_down and frame is not None:
-            frame = _upright(frame, *upside_down)
-        if frame is None:
-            break
-        show_progress()
-        yield cv2.cvtColor(frame if size is None else resize_frame(frame, size), cv2.COLOR_BGR2RGB)
-        count += 1
-    if not count:
-        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) holds no frame that OpenCV can decode; "
-                        "check the file, or convert it to another format")
+    """Yield the frames of a video one by one, (H, W, 3) uint8 RGB; `size` and errors as in `timed_frames`."""
+    return (frame for _, frame in timed_frames(path, size))
 
 
 def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -98,7 +147,8 @@ def read_video(path: str | Path, max_frames: int | None = None,
     MAX_BYTES of memory.
     """
     frames = stack(islice(iterate_video(path, size), max_frames), path)
-    fps = open_capture(path).get(cv2.CAP_PROP_FPS)
+    with _opened(path) as (_, stream):
+        fps = float(stream.guessed_rate or 0)
     return frames, fps if 1 <= fps < 1000 else KTH_FPS
 
 
@@ -119,52 +169,49 @@ def stack(frames: Iterable[np.ndarray], path: str | Path) -> np.ndarray:
     return np.stack(kept)
 
 
-def _count_frames(path: Path) -> int:
-    """Return the number of frames that OpenCV can read from a video."""
-    capture, count = open_capture(path), 0
-    while capture.grab():
-        count += 1
-    return count
-
-
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float = KTH_FPS) -> None:
-    """Write a video, completely or not at all: motion JPEG for .avi, VP8 for .webm, VP9 for .mp4.
+    """Write a video, completely or not at all: motion JPEG for .avi, H.264 for .mp4, whose sides become even.
 
-    frames: one or more RGB (H, W, 3) or grey (H, W) frames of type uint8.
-    Raises OSError if OpenCV lacks the codec or if not all frames can be written.
+    frames: one or more RGB (H, W, 3) or grey (H, W) frames of type uint8. Equal frames give equal files.
+    Raises OSError if not all frames can be written.
     """
-    path, frames, count = Path(path), iter(frames), 0
-    backend, codec = CODECS[path.suffix]
-    first = next(frames)
-    height, width = first.shape[:2]
-    with whole_file(path) as temporary:
-        writer = open_writer(temporary, backend, codec, fps, (width, height))
-        if not writer.isOpened():
-            raise OSError(f"OpenCV cannot write {codec} video to {path}; install the opencv-python-headless of "
-                          "requirements.txt, which has the codec")
-        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
-        for frame in chain([first], frames):
-            count += 1
-            writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if frame.ndim == 2 else cv2.COLOR_RGB2BGR))
-        writer.release()
-        if path.suffix == ".webm":
-            _fix_track_uid(temporary)
-        n_written = _count_frames(temporary)
-        if n_written < count:  # OpenCV gives no error if the disk is full
-            raise OSError(f"only {n_written} of {count} frames of {path} could be written; make sure that the disk has "
-                          "room")
+    frames, rate = iter(frames), Fraction(fps).limit_denominator(1_000_000)
+    frames = chain([first := next(frames)], frames)
+    write = _write_h264 if Path(path).suffix == ".mp4" else _write_jpegs
+    with whole_file(path) as temporary, av.open(os.fspath(temporary), "w") as container:
+        write(container, frames, rate, first.shape[:2])
 
 
-def _fix_track_uid(path: Path) -> None:
-    """Give the track of a WebM file that FFmpeg has written the UID 1 instead of a random one.
+def _write_jpegs(container: OutputContainer, frames: Iterable[np.ndarray], rate: Fraction,
+                 shape: tuple[int, int]) -> None:
+    """Write each frame as the JPEG that OpenCV makes of it."""
+    stream = container.add_mux_stream("mjpeg", rate, height=shape[0], width=shape[1])
+    stream.time_base = 1 / rate
+    for number, frame in enumerate(frames):
+        packet = av.Packet(encode_jpeg(frame))
+        packet.stream, packet.time_base, packet.is_keyframe = stream, 1 / rate, True
+        packet.pts, packet.dts, packet.duration = number, number, 1
+        container.mux(packet)
 
-    Equal frames then give equal files. The UID stands after its element's name and length, and again in the tags.
-    """
-    with path.open("r+b") as file:
-        head = file.read(4096)
-        uid = head.partition(b"\x73\xc5\x88")[2][:8]
-        file.seek(0)
-        file.write(head.replace(uid, (1).to_bytes(8, "big")) if len(uid) == 8 else head)
+
+def _write_h264(container: OutputContainer, frames: Iterable[np.ndarray], rate: Fraction,
+                shape: tuple[int, int]) -> None:
+    """Write H.264 as browsers play it, with half the resolution for colour, so odd sides get a further pixel."""
+    stream = container.add_stream("libx264", rate, options=H264)
+    stream.height, stream.width = (side + side % 2 for side in shape)
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.thread_count = 1  # another number gives another file
+    for frame in frames:
+        colour = np.repeat(frame[..., None], 3, 2) if frame.ndim == 2 else frame
+        even = np.pad(colour, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(even)))
+    container.mux(stream.encode(None))
+
+
+def encode_jpeg(frame: np.ndarray) -> bytes:
+    """Return an RGB (H, W, 3) or grey (H, W) frame of type uint8 as a JPEG file."""
+    pixels = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
 def masks_path(video_path: str | Path) -> Path:

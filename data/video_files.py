@@ -1,6 +1,5 @@
 """The files that --video means: files, and the videos in folders."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,15 +8,12 @@ from data.video import VIDEO_SUFFIXES
 from runtime.errors import UserError
 from runtime.sentences import first_names
 
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")  # http:/ as a path has it; a drive has a single letter
-
 
 def video_files(paths: Sequence[Path] | None) -> list[Path] | None:
     """Return the files that `paths` name, each once, in their order; for a folder the videos in it, by name.
 
-    None, for the clips of the data set, remains None. Warns of files in a folder that are left out.
-    Raises ValueError if a path is an address or a camera, or a folder without videos. A file that does not exist
-    remains, because the other ones can be read.
+    None, for the clips of the data set, remains None. Warns of files in a folder that are left out. Raises UserError if
+    a folder holds no video. A file that does not exist remains, because the other ones can be read.
     """
     if paths is None:
         return None
@@ -25,11 +21,6 @@ def video_files(paths: Sequence[Path] | None) -> list[Path] | None:
     for path in paths:
         for file in _files_in(path) if path.is_dir() else [path]:
             files.setdefault(file.resolve(), file)
-        if ADDRESS.match(str(path)) or (path.name.isdecimal() and not path.exists()):
-            raise UserError(f"--video {path}: only files are read, no camera and no address; save the video to a file "
-                            "and give that")
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise UserError(f"--video {path} is neither a file nor a folder; give a video file")
     return list(files.values())
 
 

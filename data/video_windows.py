@@ -9,19 +9,16 @@ Memory does not grow with the length of a video.
 """
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from data.video import iterate_video, stack
+from data.video import iterate_video, stack, timed_frames
 from data.windows import find_motion, find_ranges, place_windows
-from runtime.isolated import IsolatedCalls
 
 MOTION_SIZE = (80, 60)  # width and height of the frames in which motion is searched
-TIME_LIMIT = 300  # seconds that a decoder may take for one frame
 
 
 def find_windows(path: str | Path, duration: int | None) -> list[tuple[int, int]]:
@@ -47,27 +44,31 @@ def find_windows(path: str | Path, duration: int | None) -> list[tuple[int, int]
     return [(start, duration) for start in sorted(starts)]
 
 
-class ForwardReader:
-    """Reads windows of one video. It decodes forwards, and starts again only for a window before the one read last."""
+class WindowReader:
+    """Reads windows of videos, of which one is open. It decodes forwards, and starts again only for earlier windows."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-        self._frames, self._size = None, None  # what iterate_video yields, and its size
+    def __init__(self) -> None:
+        self._open, self._frames = None, iter(())  # path and size of the open video, and what it still yields
         self._first, self._kept = 0, []  # the frames that were decoded last, and the index of the first of them
 
-    def __call__(self, first: int, length: int, size: int | None = None) -> np.ndarray:
+    def read(self, path: str | Path, first: int, length: int, size: int | None = None) -> np.ndarray:
         """Return the frames of a window, (length, H, W, 3) uint8 RGB, or resized (length, size, size, 3).
 
-        Fewer frames are returned if the video ends before. Raises ValueError or OSError if there is none.
+        Fewer frames are returned if the video ends before. Raises UserError or OSError if there is none. What is
+        damaged in a video is not told, because `find_windows` does.
         """
-        if self._frames is None or first < self._first or size != self._size:
-            self._frames, self._size = iterate_video(self.path, size and (size, size)), size
-            self._first, self._kept = 0, []
+        if (path, size) != self._open or first < self._first:
+            self._open, self._first, self._kept = (path, size), 0, []
+            self._frames = (frame for _, frame in timed_frames(path, size and (size, size), report=lambda text: None))
         before = max(0, first - self._first - len(self._kept))  # frames that are decoded for nothing
-        next(islice(self._frames, before, before), None)
-        self._kept = self._kept[first - self._first:]
-        self._first = first
-        return stack(self._window(length), self.path)
+        try:
+            next(islice(self._frames, before, before), None)
+            self._kept = self._kept[first - self._first:]
+            self._first = first
+            return stack(self._window(length), path)
+        except BaseException:  # such as Ctrl-C: what has been decoded may be no window
+            self._open = None
+            raise
 
     def _window(self, length: int) -> Iterator[np.ndarray]:
         """Yield the first `length` frames from self._first on. Those that overlapping windows need are kept."""
@@ -75,26 +76,6 @@ class ForwardReader:
         for frame in islice(self._frames, max(0, length - len(self._kept))):
             self._kept.append(frame)
             yield frame
-
-
-class WindowReader:
-    """Reads windows of videos, each video in a process of its own, of which at most one is open."""
-
-    def __init__(self) -> None:
-        self._path, self._read = None, None
-
-    def read(self, path: str | Path, first: int, length: int, size: int | None = None) -> np.ndarray:
-        """Return what ForwardReader returns. Windows of a video that are asked for in order are read in one pass.
-
-        Raises ValueError with the reason if the window cannot be read, or if its decoder dies or hangs.
-        """
-        if path != self._path:
-            self._path, self._read = path, IsolatedCalls(partial(ForwardReader, path), TIME_LIMIT)
-        return self._read(first, length, size)
-
-    def close(self) -> None:
-        """Close the video that is open, if any. The next window opens its video again."""
-        self._path = self._read = None
 
     def __reduce__(self) -> tuple:
         """Give another process a reader of its own."""

@@ -25,7 +25,6 @@ from model.vision import without_memory
 from runtime.errors import UserError
 from runtime.files import whole_file
 from runtime.flags import LARGEST
-from runtime.names import convert_texts, local, portable
 from runtime.sentences import shortened
 
 FORMAT = 1
@@ -65,7 +64,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **train
     """Write a checkpoint completely or not at all. training: plain values and state dicts for resuming."""
     state = {name.removeprefix(HEAD): weight for name, weight in model.state_dict().items()}
     content = io.BytesIO()  # not the file itself, because torch.save hides errors such as a full disk
-    described = asdict(info) | {"classes": convert_texts(info.classes, portable)}
+    described = asdict(info)
     torch.save({"format": FORMAT, "state_dict": state, **described, **training}, content)
     with whole_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
@@ -100,7 +99,7 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
         state = content["state_dict"] if isinstance(content["state_dict"], dict) else {}
         tensors = {name: value for name, value in plain_names(state).items() if isinstance(value, torch.Tensor)}
-        return content | {"state_dict": tensors, "classes": convert_texts(content["classes"], local)}
+        return content | {"state_dict": tensors}
     try:
         original = converted(content, **assumed)
     except UserError as error:

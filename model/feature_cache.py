@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from runtime.files import whole_file
-from runtime.names import portable
 
 MOST_BYTES = 8 << 30  # of the files in a folder; 600 clips of 30 frames in two views take about 0.2 GiB
 
@@ -42,7 +41,7 @@ class FeatureCache:
         self._bytes = sum(path.stat().st_size for path in folder.glob("*.pt"))
 
     def _path(self, key: str) -> Path:
-        name = f"{self.prefix} {portable(key)}".encode(errors="surrogateescape")
+        name = f"{self.prefix} {key}".encode(errors="surrogateescape")
         return self.folder / f"{hashlib.sha256(name).hexdigest()[:32]}.pt"
 
     def load(self, key: str) -> torch.Tensor | None:

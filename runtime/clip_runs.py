@@ -13,14 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from runtime import processes
 from runtime.errors import UserError
 from runtime.files import read_json, sole_writer, whole_folder
+from runtime.progress import each
 from runtime.recipe import write_recipe
 from runtime.sentences import counted
-from runtime.workers import Workers, useful_workers
+from runtime.workers import useful_writers, writers
 
 
 @contextmanager
@@ -39,7 +38,8 @@ def map_clips(clips: Sequence, work: Callable[[Any], Any]) -> list[tuple[Any, An
 
     Raises ValueError if `work` returns None for all clips.
     """
-    return _found(clips, processes.spread(work, clips))
+    own = each(processes.own(len(clips)), "run", "clip")
+    return _found(clips, processes.merged([work(clips[index]) for index in own]))
 
 
 def _found(clips: Sequence, results: list) -> list[tuple[Any, Any]]:
@@ -87,11 +87,11 @@ def explain_clips(clips: Sequence, read: Callable[[Any], Any], explain: Callable
     new = [overwrite or not (clip_folder(clip, folder) / "saliency.npz").is_file() for clip in own]
     kept = [None if is_new else metrics_of(clip) for clip, is_new in zip(own, new, strict=True)]
     explained = []
-    with Workers(useful_workers(sum(new), threads)) as workers:
-        for clip, is_new in zip(tqdm(own, unit="clip", disable=None), new, strict=True):
+    with writers(useful_writers(sum(new), threads)) as submit:
+        for clip, is_new in zip(each(own, "explaining", "clip"), new, strict=True):
             content = read_or_warn(read, clip) if is_new else None
             if content is not None:
-                workers.submit(_write_clip, explain(clip, content), clip_folder(clip, folder))
+                submit(_write_clip, explain(clip, content), clip_folder(clip, folder))
             explained.append(content is not None)
     results = [None if metrics is None else (metrics, True) for metrics in kept]
     for place, clip in enumerate(own):

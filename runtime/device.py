@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
-from runtime import processes, threads
+from runtime import processes
 from runtime.errors import UserError
+from runtime.sentences import counted
 
 
 @contextmanager
@@ -21,11 +22,11 @@ def fewer_threads(taken: int) -> Iterator[None]:
 
 
 def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int | None = None) -> torch.device:
-    """Return the torch device that the options ask for, and connect the processes of torchrun.
+    """Return the torch device that the options ask for.
 
     gpu: the number of the GPU, from 0; it implies `use_cuda`. With torchrun it is the number of the first GPU, and each
-    process of a machine takes the next one. n_threads: PyTorch's number of threads; None keeps it (see
-    runtime.threads). What was chosen is printed. Raises ValueError if there is no such device.
+    process of a machine takes the next one. n_threads: PyTorch's number of threads; None keeps it. What was chosen is
+    printed. Raises UserError if there is no such device.
     """
     if n_threads is not None:
         torch.set_num_threads(n_threads)
@@ -41,9 +42,5 @@ def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
         torch.backends.cudnn.allow_tf32 = False  # full float32, so that results agree with those of a CPU
-    processes.join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-    count = torch.get_num_threads()
-    print(f"computing on {device} with {count} {'thread' if count == 1 else 'threads'}")
-    if threads.busy():
-        print(threads.busy())
+    print(f"computing on {device} with {counted(torch.get_num_threads(), 'thread')}")
     return device

@@ -1,8 +1,6 @@
 """Errors that a user can mend, which become one line, and faults of the project, which keep their traceback."""
 
-import pickle
 import re
-import traceback
 
 from runtime.sentences import shortened
 
@@ -27,13 +25,3 @@ def told(error: Exception) -> str | None:
         return (f"out of memory ({shortened(text or type(error).__name__)}); choose smaller sizes (clips, batches, "
                 "layers), or a machine with more")
     return None
-
-
-def sendable(error: Exception) -> tuple[Exception, str]:
-    """Return an exception as pickle can send it, and its traceback, which becomes its cause in another process."""
-    trace = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # its class may refuse in any way
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-    return error, trace

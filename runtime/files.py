@@ -5,7 +5,6 @@
 """
 
 import csv
-import errno
 import json
 import os
 import shutil
@@ -13,18 +12,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from runtime.errors import UserError
-from runtime.names import convert_texts, local, portable, readable
+from runtime.names import readable_content
 
 try:
     import fcntl
 except ImportError:  # Windows has no such module, so `sole_writer` takes no lock there
     fcntl = None
-
-MAX_JSON = 256 << 20  # bytes
-WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # of some network drives
 
 
 def index_by_name(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -105,21 +101,11 @@ def _remove(path: Path) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return the content of a JSON file. Raises ValueError if it is not valid JSON or is larger than MAX_JSON bytes.
-
-    Names of files in it have the form of this process, see `runtime.names.local`.
-    """
-    if Path(path).stat().st_size > MAX_JSON:
-        raise UserError(f"{path} is larger than {MAX_JSON >> 20} MiB, but no JSON file of this project is; check the "
-                        "path")
+    """Return the content of a JSON file. Raises UserError if it is not valid JSON."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); check the path or create the file again") from error
-    try:
-        return convert_texts(content, local)
-    except RecursionError as error:
-        raise UserError(f"{path} is nested too deeply; check the path or create the file again") from error
 
 
 def as_json(content: Any) -> Any:
@@ -128,19 +114,15 @@ def as_json(content: Any) -> Any:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as a JSON file (see `as_json`), completely or not at all.
-
-    Names of files are written as `runtime.names.portable` gives them.
-    """
-    text = json.dumps(convert_texts(as_json(content), portable), indent=1)
+    """Write `content` as a JSON file (see `as_json`), completely or not at all."""
     with whole_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(as_json(content), indent=1) + "\n", encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Iterable[Sequence]) -> None:
     """Write rows, each a list of values, as a CSV file in UTF-8 (`readable` texts), completely or not at all."""
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([convert_texts(value, readable) for value in row] for row in rows)
+        csv.writer(file).writerows(map(readable_content, map(list, rows)))
 
 
 @contextmanager
@@ -148,36 +130,24 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
     """Keep other runs from writing into `folder` during the block, and remove what killed processes left unfinished.
 
     Raises OSError if another run is writing there or if the folder cannot be written. The operating system releases the
-    lock when the process ends, even if it is killed. On a file system without locks, this only warns.
+    lock when the process ends, even if it is killed.
     """
     folder = Path(folder)
     _make_folder(folder)
-    try:
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise OSError(f"cannot write into {folder} ({error.strerror}); choose another folder") from error
-    with lock:
-        _take_lock(lock, folder)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            if fcntl:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
+        except OSError as error:  # on some network drives
+            warnings.warn(f"the file system of {folder} has no locks ({error.strerror}), so start only one run at a "
+                          "time", stacklevel=3)
         _remove_leftovers(folder)
         try:
             yield
         finally:
             _remove_leftovers(folder)
-
-
-def _take_lock(lock: IO, folder: Path) -> None:
-    """Lock an open file, or warn if the file system has no locks. Raises OSError if another process holds the lock."""
-    if not fcntl:
-        return
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        raise OSError(f"another run is writing into {folder}; wait for it or choose another folder") from error
-    except OSError as error:
-        if error.errno not in WITHOUT_LOCKS:
-            raise
-        warnings.warn(f"the file system of {folder} has no locks ({error.strerror}), so nothing keeps a second run out "
-                      "of this folder; start only one run at a time", stacklevel=4)
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-PACKAGES = ("torch", "torchvision", "cv2", "PIL", "numpy", "matplotlib", "tqdm")  # import names
+PACKAGES = ("torch", "torchvision", "cv2", "av", "PIL", "numpy", "matplotlib", "tqdm")  # import names
 
 
 def require(packages: tuple[str, ...] = PACKAGES) -> None:

@@ -2,37 +2,28 @@
 
     torchrun --nproc_per_node=2 frame_saliency.py --tsr
 
-    metrics = spread(explain, clips)     # every process explains its share and gets the whole list
+    found = merged([explain(clips[index]) for index in own(len(clips))])     # every process gets the whole list
 
-Without torchrun there is one process, which is the first, and every function here works at once. PyTorch takes seconds
-to import, so the functions that need it import it themselves, and only if there are several processes.
+Without torchrun there is one process, which is the first, and every function here works at once.
 """
 
-import atexit
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    contextmanager,
-    nullcontext,
-    redirect_stderr,
-    redirect_stdout,
-    suppress,
-)
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from runtime.progress import each
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 LOST = re.compile("gloo|nccl|c10d|tcpstore|peer", re.I)  # PyTorch's errors contain one of these if a process is gone
 ENDED = "ended"  # the occasion on which a process tells why the run ends; only the first process to do so is heard
-# The key-value store that all processes share, who opened it, and whether tensors were exchanged and no longer are.
-_connection = SimpleNamespace(store=None, pid=None, left=False)
+PATIENCE = timedelta(days=20)  # one process may work alone for long
+_connection = SimpleNamespace(store=None, pid=None)  # the key-value store that all processes share, and who opened it
 
 
 def world() -> int:
@@ -57,50 +48,26 @@ def is_first() -> bool:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Connect the processes of torchrun during the block. All but the first print nothing, except through `tell`."""
+    """Connect the processes of torchrun during the block. All but the first print nothing, except through `tell`.
+
+    At the end of the block the processes of torchrun end with status 0, at once: threads of DistributedDataParallel
+    outlive its process group (PyTorch 2.14) and abort an interpreter that is taken down under them.
+    """
     if world() == 1:
         yield
         return
-    from torch.distributed.rendezvous import rendezvous
-
-    _connection.store, _connection.pid = next(rendezvous("env://"))[0], os.getpid()
+    store = next(rendezvous("env://"))[0]
+    distributed.init_process_group(timeout=PATIENCE, world_size=world(), rank=rank(), store=store)
+    _connection.store, _connection.pid = store, os.getpid()
     with Path(os.devnull).open("w") as nowhere, ExitStack() as silence:
         if not is_first():
             silence.enter_context(redirect_stdout(nowhere))
             silence.enter_context(redirect_stderr(nowhere))
         yield
-        leave()
-
-
-def join(backend: str) -> None:
-    """Prepare to exchange tensors with the other processes; backend: as in torch.distributed.init_process_group."""
-    if world() > 1:
-        from torch import distributed
-
-        patience = timedelta(days=20)  # one process may work alone for long
-        distributed.init_process_group(backend, None, patience, world(), rank(), _connection.store)
-
-
-def leave() -> None:
-    """Stop exchanging tensors. When Python ends, this process ends without taking the interpreter down."""
-    from torch import distributed
-
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
-        _connection.left = True
-
-
-@atexit.register  # before PyTorch and the others register theirs, so that it is called last
-def end_at_once() -> None:
-    """End this process with status 0 if all its work is done and threads of PyTorch may be left.
-
-    Those of DistributedDataParallel outlive destroy_process_group (PyTorch 2.14). If one of them asks for Python's lock
-    while the interpreter is taken down, the process is aborted, although all its results are written.
-    """
-    if _connection.left and _connection.pid == os.getpid():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def tell(line: str, occasion: str | None = None) -> None:
@@ -109,10 +76,12 @@ def tell(line: str, occasion: str | None = None) -> None:
     With `occasion`, print nothing if another process has printed any line on the same occasion.
     """
     if _connection.pid == os.getpid():  # a process that loads clips for this one must not use its connection
-        with suppress(RuntimeError):  # the connection is lost
-            # The store keeps the first value that is written and returns it: the number of the process that may print.
-            if _connection.store.compare_set(occasion or line, "", str(rank())) != str(rank()).encode():
-                return
+        try:  # the store keeps the first value that is written and returns it: the number of the process that may print
+            chosen = _connection.store.compare_set(occasion or line, "", str(rank()))
+        except RuntimeError:  # the connection is lost
+            chosen = b""
+        if chosen not in (b"", str(rank()).encode()):
+            return
     print(line, file=sys.stderr if is_first() else sys.__stderr__)
 
 
@@ -128,8 +97,6 @@ def gather(value: Any = None) -> list:
     """
     values = [value] * world()
     if world() > 1:
-        from torch import distributed
-
         distributed.all_gather_object(values, value)
     return values
 
@@ -155,11 +122,3 @@ def merged(share: list) -> list:
     """Return the items of all processes as one list in the original order; share: the items at the indices `own`."""
     shares = gather(share)
     return [shares[index % world()][index // world()] for index in range(sum(map(len, shares)))]
-
-
-def spread(function: Callable[[Any], Any], clips: Sequence) -> list:
-    """Return [function(clip) for clip in clips] in every process, and show the progress.
-
-    Each process calls the function for its share of the clips.
-    """
-    return merged([function(clips[index]) for index in each(own(len(clips)), "run", "clip")])

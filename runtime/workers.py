@@ -1,137 +1,143 @@
-"""A few processes that do work of this process while it goes on.
+"""Work of this process that other processes do: many files at the same time, or pictures while a model computes.
 
-    with Workers(2) as workers:
+    for path, found, error in in_parallel(find_windows, paths, count=4): ...       # error: why a file gave nothing
+
+    with writers(2) as submit:
         for clip in clips:
-            workers.submit(draw, clip)      # returns as soon as one of the two is free
+            submit(draw, clip)      # returns while the clip is drawn; at most two tasks wait
     # here everything is done
 
-Each process does one task at a time, and none waits in a queue, so memory is bounded. With no processes, `submit` does
-the work itself. Functions and arguments are sent with pickle.
+The processes are forked where that is safe, ignore Ctrl-C and end with this process.
 """
 
+import multiprocessing
 import multiprocessing.connection
-import pickle
+import os
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
-from runtime.errors import sendable
-from runtime.isolated import CONTEXT, PATIENCE, end_with_caller
+from runtime.errors import told
 from runtime.processes import world
-from runtime.threads import n_cores
 
-MOST = 2  # processes; more are not kept busy by one process that computes
+# Forking takes milliseconds, and starting a new interpreter takes a third of a second. Forking is safe only on Linux.
+CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+MOST_WRITERS = 2  # processes; more are not kept busy by one process that computes
+MOST_WAITING = 2  # tasks whose arguments take memory until a process is free
 
 
-def useful_workers(tasks: int, threads: int | None = None) -> int:
+def n_cores() -> int:
+    """Return the number of processor cores that this process may run on, at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def useful_writers(tasks: int, threads: int | None = None) -> int:
     """Return how many processes help with `tasks` tasks, of which each takes about as long as this process needs.
 
     threads: the number that the user allows, or None. One core does all work in one process, and so does one task.
     """
     cores = threads or max(1, n_cores() // world())
-    return min(MOST, tasks) if cores > 1 and tasks > 1 else 0
+    return min(MOST_WRITERS, tasks) if cores > 1 and tasks > 1 else 0
 
 
-class Workers:
-    """Processes that start with this object and end with the block; ends of tasks have no order.
-
-    An error of a task is raised by the next `submit` or at the end of the block. If the block ends with an exception,
-    such as Ctrl-C, the tasks that have begun are finished before.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._processes, self._idle, self._busy, self._failed = {}, [], [], None
-        for _ in range(count):
-            ours, theirs = CONTEXT.Pipe()
-            process = CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            self._processes[ours] = process
-            self._idle.append(ours)
-
-    def __enter__(self) -> "Workers":
-        return self
-
-    def __exit__(self, kind: type | None, *details: Any) -> None:
-        try:
-            while self._busy:
-                self._collect()
-            for connection in self._idle:
-                with suppress(OSError):
-                    connection.send_bytes(b"")  # the process ends
-                self._processes[connection].join(PATIENCE)
-        finally:
-            for connection, process in self._processes.items():
-                process.kill()
-                process.join()
-                connection.close()
-        if kind is None:
-            self._raise()
-
-    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call function(*arguments) in a process that is free, or wait until one is. Raises errors of earlier tasks."""
-        if not self._processes:
-            function(*arguments)
-            return
-        task = pickle.dumps((function, arguments))
-        while not self._idle and self._busy:
-            self._collect()
-        self._raise()
-        connection = self._idle.pop()
-        self._busy.append(connection)
-        with suppress(OSError):  # the process has died; `_collect` says how
-            connection.send_bytes(task)
-
-    def _collect(self) -> None:
-        """Wait until tasks end, and note the first error."""
-        for connection in multiprocessing.connection.wait(self._busy):
-            self._busy.remove(connection)
-            try:
-                failed, warned = pickle.loads(connection.recv_bytes())
-                self._idle.append(connection)
-            except (EOFError, OSError):
-                failed, warned = (self._death(connection), ""), []
-            for category, text in warned:
-                warnings.warn(text, category, stacklevel=2)
-            self._failed = self._failed or failed
-
-    def _death(self, connection: Connection) -> OSError:
-        process = self._processes[connection]
-        process.join(PATIENCE)
-        code = process.exitcode
-        cause = signal.strsignal(-code) if code and code < 0 else f"exit status {code}"
-        return OSError(f"a process that draws and writes results died ({cause}); what is complete is kept: run the "
-                       "same command to go on, with --threads 1 to do without such processes")
-
-    def _raise(self) -> None:
-        """Raise the first error of a task, once."""
-        if self._failed:
-            (error, trace), self._failed = self._failed, None
-            raise error from (RuntimeError(trace) if trace else None)
-
-
-def _serve(connection: Connection) -> None:
-    """Do tasks until the caller sends none. This is the main function of a process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the group; the caller decides
-    threading.Thread(target=end_with_caller, daemon=True).start()
-    with suppress(EOFError):  # the caller has died
-        while content := connection.recv_bytes():
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("default")
-                failed = _attempt(content)
-            told = [(each.category, str(each.message)) for each in caught]
-            connection.send_bytes(pickle.dumps((failed, told)))
-
-
-def _attempt(content: bytes) -> tuple[Exception, str] | None:
-    """Do a task and return (error, its traceback), or None."""
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Start `count` processes. Leaving the block waits for their tasks. OSError if one of them dies."""
     try:
-        function, arguments = pickle.loads(content)
-        function(*arguments)
+        with ProcessPoolExecutor(count, CONTEXT, _begin) as pool:
+            pool.submit(os.getpid).result()  # forks all processes now, before anything is computed
+            yield pool
+    except BrokenProcessPool as error:
+        raise OSError("a process that worked for this one died, perhaps for want of memory; what is complete is kept: "
+                      "run the same command to go on, with --threads 1 or --workers 1 to do without such processes"
+                      ) from error
+
+
+def _begin() -> None:
+    """Prepare a new process: Ctrl-C reaches all processes of a group, and this one ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _done(function: Callable, arguments: tuple) -> tuple[Any, list[tuple[type[Warning], str]]]:
+    """Return function(*arguments) and the warnings of the call."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        result = function(*arguments)
+    return result, [(each.category, str(each.message)) for each in caught]
+
+
+def _attempt(function: Callable[[Any], Any], item: Any) -> tuple[Any, str | None]:
+    """Return (function(item), None), or (None, the sentence) of an error that users can mend."""
+    try:
+        return function(item), None
     except Exception as error:
-        return sendable(error)
-    return None
+        sentence = told(error)
+        if sentence is None:
+            raise
+        return None, " ".join(sentence.split())
+
+
+def _warn_again(told_there: list[tuple[type[Warning], str]]) -> None:
+    for category, text in told_there:
+        warnings.warn(text, category, stacklevel=2)
+
+
+def in_parallel(function: Callable[[Any], Any], items: Sequence, count: int) -> Iterator[tuple[Any, Any, str | None]]:
+    """Yield (item, function(item), None), or (item, None, error message), in the order in which the items finish.
+
+    count: processes. One item, or one process, is worked on in this process. The error message says what was wrong
+    with the item; every other exception is raised.
+    """
+    if min(count, len(items)) < 2:
+        for item in items:
+            yield item, *_attempt(function, item)
+        return
+    with _pool(min(count, len(items))) as pool:
+        running = {pool.submit(_done, _attempt, (function, item)): item for item in items}
+        try:
+            for future in as_completed(running):
+                outcome, told_there = future.result()
+                _warn_again(told_there)
+                yield running[future], *outcome
+        finally:
+            for future in running:
+                future.cancel()
+
+
+@contextmanager
+def writers(count: int) -> Iterator[Callable[..., None]]:
+    """Yield submit(function, *arguments), which has the function called by one of `count` processes, or by this one.
+
+    An error of a task is raised by a later `submit` or at the end of the block. If the block ends with an exception,
+    such as Ctrl-C, the tasks that were submitted are finished before.
+    """
+    if not count:
+        yield lambda function, *arguments: function(*arguments)
+        return
+    with _pool(count) as pool:
+        waiting = deque()
+
+        def collect() -> None:
+            _warn_again(waiting.popleft().result()[1])
+
+        def submit(function: Callable[..., None], *arguments: Any) -> None:
+            while len(waiting) >= count + MOST_WAITING:
+                collect()
+            waiting.append(pool.submit(_done, function, arguments))
+
+        yield submit
+        while waiting:
+            collect()

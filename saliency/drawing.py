@@ -54,7 +54,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
     """Write time.png and frames.png of one clip into `folder`, and what else there is to draw.
 
     decision: drawn as when.png. attention (T, H, W): that of CBAM's last block, drawn as attention.png. write_video:
-    writes overlay.webm; None for no such video. other_titles: the titles of result.others, the further explained
+    writes overlay.mp4; None for no such video. other_titles: the titles of result.others, the further explained
     classes; each has time_CLASS.png, frames_CLASS.png, and difference_CLASS.png, the maps of the first class minus its
     own.
     """
@@ -75,7 +75,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
         drawn["attention"] = figures.frame_grid(result.frames, attention, result.flow, title, limits, what)
     save_figures(drawn, folder, look.kind)
     if write_video:
-        write_video(folder / "overlay.webm", figures.overlay_frames(result.frames, shown, enlarge=1))
+        write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=1))
 
 
 def border(maps: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from saliency.drawing import border
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
 from saliency.result import EVIDENCE, ClipResult, save_figure
 
-FPS = 8  # of an animation, like that of overlay.webm
+FPS = 8  # of an animation, like that of overlay.mp4
 ENLARGE = 2  # factor of the size of an animation
 COLUMNS = 10  # frames in a row of the picture
 

@@ -108,9 +108,10 @@ def linear():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of runtime.progress: a list with its time in seconds, which the test may change."""
+    """The clock of the progress bars: a list with its time in seconds, which the test may change."""
     time = [1000.0]
-    monkeypatch.setattr(progress, "now", lambda: time[0])
+    monkeypatch.setattr("tqdm.std.time", lambda: time[0])
+    monkeypatch.setattr(progress, "_announced", set())
     return time
 
 

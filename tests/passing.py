@@ -1,8 +1,5 @@
 """Videos in which somebody passes through the picture, and the scripts that prepare them."""
 
-import faulthandler
-import os
-
 import numpy as np
 
 from data.video import masks_path, write_masks, write_video
@@ -52,9 +49,3 @@ def extract(trimmed, images, *more):
 def times_of(folder):
     """Return when the clips or images in a folder were written: {path: nanoseconds}."""
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*.*") if p.is_file() and p.suffix in (".avi", ".jpg")}
-
-
-def abort(*_):
-    """Die as a decoder does."""
-    faulthandler.disable()  # pytest's would print all its stack
-    os.abort()

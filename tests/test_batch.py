@@ -19,10 +19,6 @@ def test_a_record_is_read(tmp_path, entry):
     assert read_record(written(tmp_path / "trim.json", entry), {"clips": dict})["videos"]["walking/a.avi"] == entry
 
 
-@pytest.mark.parametrize("damage", [
-    {"clips": 3}, {"empty": True}, {"empty": None}, {"passages": [1]}, {"passages": {"a": 3}}, {"passages": {"a": [1]}},
-    {"passages": {"a": [1, "2"]}},
-])
-def test_a_damaged_record_is_refused(tmp_path, damage):
+def test_a_damaged_record_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"trim\.json is not a record of this script; remove it"):
-        read_record(written(tmp_path / "trim.json", ENTRY | damage), {"clips": dict})
+        read_record(written(tmp_path / "trim.json", ENTRY | {"clips": 3}), {"clips": dict})

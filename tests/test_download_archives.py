@@ -2,7 +2,6 @@
 
 import random
 import re
-import stat
 import zipfile
 
 import pytest
@@ -10,12 +9,6 @@ import pytest
 from tests.kth_server import ARCHIVE, FIRST, archive, download, is_whole, leftovers, refusal
 from utils import download_kth
 from utils.download_kth import check_archive, video_names
-
-
-def with_link(name):
-    member = zipfile.ZipInfo(name)
-    member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return member
 
 
 def damaged():
@@ -29,26 +22,13 @@ def encrypted():
     return bytes(content)
 
 
-@pytest.mark.parametrize(
-    "content, reason",
-    [
-        (ARCHIVE[: len(ARCHIVE) // 2], "not a complete and harmless zip archive: File is not a zip file"),
-        (b"", "0 useless bytes"),
-        (b"<html>please log in</html>", "26 useless bytes: not a complete and harmless zip archive"),
-        (damaged(), "damaged|not a whole"),
-        (encrypted(), "encrypted"),
-        (archive(extra=[("../evil.avi", b"x")]), "'../evil.avi' is a link or lies outside"),
-        (archive(extra=[("a/../../evil.avi", b"x")]), "evil.avi' is a link or lies outside"),
-        (archive(extra=[("..\\evil.avi", b"x")]), "evil.avi' is a link or lies outside"),
-        (archive(extra=[("/tmp/evil.avi", b"x")]), "'/tmp/evil.avi' is a link or lies outside"),
-        (archive(extra=[("C:evil.avi", b"x")]), "'C:evil.avi' is a link or lies outside"),
-        (archive(count=0, extra=[(with_link(FIRST), b"/etc/passwd")]), "is a link or lies outside"),
-        (archive(extra=[("bomb.avi", bytes(2 << 20))]), "'bomb.avi' has 2097152 bytes, more than any KTH video"),
-        (archive("running"), "it holds no video named personPP_walking_dS_uncomp.avi"),
-    ],
-    ids=["truncated", "empty", "page", "damaged", "encrypted", "above", "above_later", "backslash", "absolute", "drive",
-         "link", "bomb", "other_class"],
-)  # fmt: skip
+@pytest.mark.parametrize(("content", "reason"), [
+    (ARCHIVE[: len(ARCHIVE) // 2], "it is no complete zip archive"),
+    (b"<html>please log in</html>", "26 useless bytes: it is no complete zip archive"),
+    (damaged(), "damaged"), (encrypted(), "encrypted"),
+    (archive(extra=[("bomb.avi", bytes(2 << 20))]), "larger than any KTH video"),
+    (archive("running"), "it holds no video named personPP_walking_dS_uncomp.avi"),
+], ids=["truncated", "page", "damaged", "encrypted", "bomb", "other_class"])
 def test_a_useless_archive_is_deleted_and_said_in_one_line(server, tmp_path, capsys, content, reason):
     server.files["walking.zip"] = content
     assert re.search(reason, refusal(server, tmp_path / "a" / "kth", capsys))
@@ -56,6 +36,13 @@ def test_a_useless_archive_is_deleted_and_said_in_one_line(server, tmp_path, cap
     server.files["walking.zip"] = ARCHIVE
     download(server, tmp_path / "a" / "kth")
     assert is_whole(tmp_path / "a" / "kth")
+
+
+def test_members_of_other_names_go_nowhere(server, tmp_path):
+    names = ("../evil.avi", "..\\evil.avi", "/tmp/evil.avi", "C:evil.avi")
+    server.files["walking.zip"] = archive(extra=[(name, b"x") for name in names])
+    download(server, tmp_path / "a")
+    assert is_whole(tmp_path / "a") and not list(tmp_path.rglob("*evil*"))
 
 
 def test_any_damage_is_noticed(tmp_path):

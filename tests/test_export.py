@@ -1,6 +1,5 @@
 """Export of chosen frames: what is in the files, and which map is drawn."""
 
-import io
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ from PIL import Image, ImageSequence
 
 from runtime.files import write_json
 from runtime.flags import EXPORTS
-from saliency.export import WRITERS, drawn_map, encode_gif, export_clips, map_of, strip
+from saliency.export import WRITERS, drawn_map, export_clips, map_of, strip
 from saliency.figures import overlay_frames
 from saliency.result import ClipResult
 from tests.report_data import save_clip, stand_in_maps, walk
@@ -44,14 +43,6 @@ def test_a_gif_shows_the_chosen_frames_in_their_order(run):
         assert np.abs(frame - drawn).mean() == min(others) < 5
 
 
-def test_colours_of_a_single_frame_are_kept():
-    frames = np.zeros((9, 16, 16, 3), np.uint8)
-    frames[5] = (200, 40, 10)
-    found = frames_of(io.BytesIO(encode_gif(frames)))
-    assert [frame.max() for frame, _ in found] == [0, 200, 0]  # equal frames are joined, and shown for longer
-    assert [duration for _, duration in found] == [5 * 120, 120, 3 * 120]
-
-
 def test_a_png_has_a_column_per_frame_with_its_number():
     frames, maps = walk(length=12), np.random.default_rng(0).random((12, 32, 32))
     figure = strip(frames, maps, 2, 12)
@@ -85,13 +76,6 @@ def test_a_map_that_tells_only_frames_apart_is_exported_as_a_border(tmp_path):
     assert np.abs(plain - coloured)[8:-8, 8:-8].mean() < 5 < np.abs(plain - coloured)[:3].mean()
 
 
-def test_tsr_is_drawn_if_it_was_computed_in_full(run):
-    result = ClipResult.read(run[0] / "class/clip000/saliency.npz")
-    assert drawn_map(result, {"method": "gradient", "tsr_step": "full"}) == "tsr"
-    assert drawn_map(result, {"method": "gradient", "tsr_step": "time"}) == "gradient"
-    assert map_of(result, "flow").shape == (8, 32, 32)
-
-
 def test_the_command_exports_all_clips_and_overwrites_nothing(run, capsys):
     folder, _ = run
     run_command("utils.export_clip", folder, "--frames", "7-40", "--export", "gif", "png")
@@ -116,10 +100,6 @@ def test_bad_input_ends_in_one_line(run, capsys, options, complaint):
     before = bytes_of(run[0])
     assert complaint in refused(capsys, "utils.export_clip", run[0], *options)
     assert bytes_of(run[0]) == before
-
-
-def test_a_folder_without_results_is_refused(tmp_path, capsys):
-    assert "no saliency.npz two folders below" in refused(capsys, "utils.export_clip", tmp_path)
 
 
 def test_frame_saliency_exports_also_results_that_it_keeps(data_set, trained, tmp_path, capsys):

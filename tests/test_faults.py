@@ -10,8 +10,7 @@ import pytest
 import opts
 from runtime import processes
 from runtime.errors import UserError, told
-from runtime.isolated import run_isolated
-from runtime.workers import Workers
+from runtime.workers import in_parallel, writers
 from saliency.scores import target_score
 from tests.forks import forked, forks
 from tests.runs import ROOT, data_options, refused, run_command, train_options
@@ -34,7 +33,7 @@ def unequal_zip(*arguments, **options):
 FAULTS = {value_error: "a shape is wrong", key_error: "'feature'", unequal_zip: "argument 2 is longer"}
 PLACES = {  # script: functions of ours that it calls, most of them while it reads or writes files
     "main": ("model.training.summarise_confusion", "data.training_clips.load_frames",
-             "model.training.count_predictions", "runtime.files.convert_texts"),
+             "model.training.count_predictions", "runtime.files.as_json"),
     "inference": ("inference.summarise_confusion", "data.clips.resize", "model.checkpoint.build_model",
                   "model.prediction.class_probabilities"),
     "frame_saliency": ("saliency.summary.summarise_clips", "saliency.report.page.clip_part",
@@ -162,9 +161,9 @@ def loses(error):
 
 @forks
 def test_wrong_input_stays_wrong_input_in_other_processes():
-    with pytest.raises(UserError, match="give another"), Workers(1) as workers:
-        workers.submit(loses, UserError("give another"))
-    assert next(run_isolated(loses, [UserError("give another")], 1, 600))[2] == "give another"
+    with pytest.raises(UserError, match="give another"), writers(1) as submit:
+        submit(loses, UserError("give another"))
+    assert next(in_parallel(loses, 2 * [UserError("give another")], 2))[2] == "give another"
 
 
 def test_a_fault_beside_a_file_of_the_cache(data_set, trained, tmp_path, monkeypatch, capsys):

@@ -36,9 +36,9 @@ def test_frame_saliency_files(explained):
     }
     folder = explained / "walking" / CLIP
     assert {path.name for path in folder.iterdir()} == {
-        "saliency.npz", "metrics.json", "time.png", "frames.png", "when.png", "overlay.webm"
+        "saliency.npz", "metrics.json", "time.png", "frames.png", "when.png", "overlay.mp4"
     }
-    assert len(read_video(folder / "overlay.webm")[0]) == DURATION
+    assert len(read_video(folder / "overlay.mp4")[0]) == DURATION
     arrays, shape = saved(folder), (DURATION, SIZE, SIZE)
     for name in ("gradient", "smoothgrad", "tsr"):
         assert (arrays[name].shape, arrays[name].dtype) == (shape, np.float32)
@@ -121,7 +121,7 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     assert "1 clip explained, 0 kept" in capsys.readouterr().out
     assert {"gradient", "grad_cam"} < saved(folder / "walking" / CLIP).keys()
     assert not {"smoothgrad", "tsr"} & saved(folder / "walking" / CLIP).keys()
-    assert not (folder / "walking" / CLIP / "overlay.webm").exists()
+    assert not (folder / "walking" / CLIP / "overlay.mp4").exists()
 
 
 def test_half_precision_tells_what_it_cost(data_set, trained, tmp_path):

@@ -43,7 +43,7 @@ def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
     rows = table(tmp_path / "predictions.csv")
     assert [(row["clip"], row["label"]) for row in rows] == [("walk_00001", ""), ("walk_00007", "")]
     assert "walk.avi frames 7-12" in capsys.readouterr().out
-    frames, _ = read_video(tmp_path / "walk_classified.webm")
+    frames, _ = read_video(tmp_path / "walk_classified.mp4")
     assert frames.shape == (2 * DURATION, 2 * SIZE, 2 * SIZE, 3)
     assert not (tmp_path / "metrics.json").exists()
 
@@ -73,7 +73,7 @@ def test_the_last_window_of_a_video_ends_with_it(trained, tmp_path):
     run_command("inference", "--video", tmp_path / "long.avi", "--resume_path", trained / "best.pth", "--result_path",
                 tmp_path / "results")
     assert [row["clip"] for row in table(tmp_path / "results" / "predictions.csv")] == ["long_00001", "long_00003"]
-    copy, _ = read_video(tmp_path / "results" / "long_classified.webm")
+    copy, _ = read_video(tmp_path / "results" / "long_classified.mp4")
     np.testing.assert_allclose(copy[:, -8:].mean((1, 2, 3)), frames.mean((1, 2)), atol=8)  # each frame once
 
 

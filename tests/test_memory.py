@@ -1,9 +1,5 @@
-"""Resident memory over many saliency calls in one process.
+"""Resident memory over many saliency calls in one process."""
 
-    python3 -m tests.test_memory        # 200 calls of each kind; prints the curve, in MiB
-"""
-
-import argparse
 import os
 import sys
 
@@ -19,7 +15,6 @@ CALLS = {
     "frame_gradient": frame_gradient,
     "feature_gradient": feature_gradient,
     "tsr, time step": lambda *given: temporal_saliency_rescaling(*given, step="time"),
-    "tsr, full step": lambda *given: temporal_saliency_rescaling(*given, patch=16),
 }
 
 
@@ -45,26 +40,7 @@ def curve(call, n_calls, every, warm_up):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("kind", ["frame_gradient", "feature_gradient", "tsr, time step"])
+@pytest.mark.parametrize("kind", CALLS)
 def test_memory_does_not_grow(kind):
     found = curve(CALLS[kind], 12, 4, 4)
     assert max(found) < 1.02 * found[0], found
-
-
-def build_parser():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=200, help="calls of each kind, after a tenth of them to warm up")
-    return parser
-
-
-def main(argv=None):
-    args = build_parser().parse_args(argv)
-    torch.set_num_threads(1)
-    every = max(1, args.calls // 10)
-    for kind, call in CALLS.items():
-        found = curve(call, args.calls, every, every)
-        print(f"{kind}: {' '.join(f'{value:.0f}' for value in found)}, {found[-1] / found[0] - 1:+.2%}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

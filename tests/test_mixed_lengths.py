@@ -143,7 +143,6 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
 
     def together():
         with processes.together():
-            processes.join("gloo")
             run("two")
 
     codes, printed = forked(tmp_path / "log", together)

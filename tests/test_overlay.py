@@ -1,4 +1,4 @@
-"""overlay.webm plays in a browser."""
+"""overlay.mp4 plays in a browser."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ video.play();
 def test_a_browser_plays_it_to_its_end(browser, tmp_path):
     frames, masks = moving_block(1, 0, 8)
     drawn = overlay_frames(frames[..., 0], masks.astype(np.float32), enlarge=1)
-    write_video(tmp_path / "overlay.webm", drawn, fps=8)
+    write_video(tmp_path / "overlay.mp4", drawn, fps=8)
     (tmp_path / "page.html").write_text("<!doctype html><title>overlay</title>")
     browser.get((tmp_path / "page.html").as_uri())
-    assert browser.execute_async_script(PLAY, (tmp_path / "overlay.webm").as_uri()) == [70, 38, 1.0]
+    assert browser.execute_async_script(PLAY, (tmp_path / "overlay.mp4").as_uri()) == [70, 38, 1.0]

@@ -7,7 +7,6 @@ import pytest
 
 from runtime.packages import PACKAGES, require
 from tests.runs import ROOT
-from tests.sources import is_script, product_modules
 
 WITHOUT = """
 import runpy, sys
@@ -15,11 +14,6 @@ missing, sys.argv = sys.argv[1], [sys.argv[2], "--help"]
 sys.modules[missing] = None
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-
-def test_nothing_is_said_while_all_packages_are_there(capsys):
-    require()
-    assert capsys.readouterr() == ("", "")
 
 
 def test_missing_packages_are_named_in_one_line(capsys, monkeypatch):
@@ -32,12 +26,9 @@ def test_missing_packages_are_named_in_one_line(capsys, monkeypatch):
     assert sys.executable in line and "pip install -r requirements.txt" in line and "numpy" not in line
 
 
-@pytest.mark.parametrize("script", [name for name, source in product_modules().items() if is_script(source)])
-def test_every_script_says_which_package_is_missing(script):
-    path = script.replace(".", "/") + ".py"
-    for missing in ("torch", "cv2", "tqdm"):
-        ended = subprocess.run([sys.executable, "-c", WITHOUT, missing, path], cwd=ROOT, capture_output=True, text=True,
-                               check=False)
-        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
-        assert all(part in ended.stderr for part in (f"{path}: error: ", sys.executable, missing, "pip install"))
-    assert missing in PACKAGES
+def test_a_script_says_which_package_is_missing():
+    ended = subprocess.run([sys.executable, "-c", WITHOUT, "torch", "main.py"], cwd=ROOT, capture_output=True,
+                           text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert all(part in ended.stderr for part in ("main.py: error: ", sys.executable, "torch", "pip install"))
+    assert {"torch", "av"} <= set(PACKAGES)

@@ -54,19 +54,6 @@ def test_is_valid_bash(path):
     subprocess.run(["bash", "-n", str(path)], check=True)
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
-def test_can_be_run_as_a_command(path):
-    assert os.access(path, os.X_OK)
-    assert path.read_text().startswith("#!/usr/bin/env bash\n")
-
-
-@pytest.mark.parametrize("script", ["demo.sh", "test.sh"])
-def test_help_runs_nothing(call, script):
-    done, commands = call(f"utils/{script}", "--help")
-    assert done.returncode == 0 and f"./utils/{script}" in done.stdout and "#" not in done.stdout
-    assert not commands
-
-
 def test_packages_are_installed_once_and_again_when_they_change(call, tmp_path):
     assert installs(call("utils/test.sh")[1]) == ["requirements-dev.txt"]
     assert installs(call("utils/test.sh")[1]) == []
@@ -75,43 +62,12 @@ def test_packages_are_installed_once_and_again_when_they_change(call, tmp_path):
     assert installs(call("utils/test.sh")[1]) == ["requirements-dev.txt"]
 
 
-def test_failed_installation_is_tried_again(call):
-    done, commands = call("utils/test.sh", FAILING="-m pip install")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "check the network" in done.stderr
-    assert not any("pytest" in command for command in commands)
-    assert installs(call("utils/test.sh")[1]) == ["requirements-dev.txt"]
-
-
-def test_old_python_is_one_line(call, tmp_path):
-    old = tmp_path / "old"
-    old.write_text('#!/bin/bash\n[[ $1 == --version ]] && echo "Python 3.8.10"\nexit 1\n')
-    old.chmod(0o755)
-    done, commands = call("utils/demo.sh", DEMO_VENV=str(tmp_path / "new"), PYTHON=str(old))
-    assert done.returncode == 2 and not commands
-    assert done.stderr.count("\n") == 1 and "3.10 or later" in done.stderr and "3.8.10" in done.stderr
-
-
-def test_a_folder_that_is_no_environment_is_left_alone(call, tmp_path):
-    folder = tmp_path / "thesis"
-    folder.mkdir()
-    (folder / "chapter").touch()
-    done, _ = call("utils/demo.sh", DEMO_VENV=str(folder))
-    assert done.returncode == 2 and "is no virtual environment" in done.stderr
-    assert (folder / "chapter").is_file()
-
-
 @pytest.mark.parametrize(("failing", "status"), [("nothing", 0), ("-m ruff", 1), ("-m pytest", 1)])
 def test_ruff_and_pytest_both_run_and_both_count(call, failing, status):
     done, commands = call("utils/test.sh", "tests/test_kth.py", "-k", "a or b", FAILING=failing)
     assert done.returncode == status
     assert ["-m", "ruff", "check", "."] in commands
     assert ["-m", "pytest", "-q", "tests/test_kth.py", "-k", "a or b"] in commands
-
-
-@pytest.mark.parametrize(("failing", "status"), [("nothing", 0), ("-m pytest", 1)])
-def test_ci_is_the_whole_suite(call, failing, status):
-    done, commands = call(".ci/run", FAILING=failing)
-    assert done.returncode == status and ["-m", "pytest", "-q"] in commands
 
 
 def test_demo_gives_every_script_what_it_accepts(call):
@@ -135,8 +91,3 @@ def test_demo_stops_at_a_failure(call):
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "training failed" in done.stderr
     assert commands[-1][0] == "main.py"
     assert len(re.findall(r"^\w+: \d+ s$", done.stdout, re.MULTILINE)) == 3
-
-
-def test_demo_takes_no_arguments(call):
-    done, commands = call("utils/demo.sh", "--fast")
-    assert done.returncode == 2 and "--fast" in done.stderr and not commands

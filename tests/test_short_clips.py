@@ -82,7 +82,7 @@ def test_a_clip_of_one_frame_has_every_result(short, trained, tmp_path, capsys):
     assert arrays["flow"].shape == (0, SIZE, SIZE)
     assert not arrays["gradient"].any()  # the head reads changes between frames, of which there is none
     assert arrays["time_delta"].shape == arrays["time_contribution"].shape == (1,)
-    assert len(read_video(folder / "overlay.webm")[0]) == 1
+    assert len(read_video(folder / "overlay.mp4")[0]) == 1
     assert {"when.png", "time.png", "frames.png"} < {path.name for path in folder.iterdir()}
     summary = read_json(tmp_path / "frame_saliency" / "metrics.json")["summary"]
     assert summary["gradient"]["auc_flow_frame"]["n_nan"] == summary["gradient"]["time_spearman_flow"]["n_nan"] == 1
@@ -166,7 +166,7 @@ def test_whole_videos_and_whole_clips(own_data_set, trained, tmp_path, capsys):
     video = ["--video", own_data_set.video]
     folder = explained("inference", "video", *video)
     assert [row["clip"] for row in table(folder / "predictions.csv")] == ["walk_00001"]
-    assert len(read_video(folder / "walk_classified.webm")[0]) == 2 * DURATION
+    assert len(read_video(folder / "walk_classified.mp4")[0]) == 2 * DURATION
     for name, source, place, count in (("video", video, "video/walk_00001", 2 * DURATION),
                                        ("clip", from_disk, f"walking/{CLIP}", 9)):
         arrays = saved(explained("feature_saliency", name, *source) / place)

@@ -6,9 +6,6 @@ The table ALLOWED is that of docs/architecture.md.
 import ast
 import graphlib
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -26,9 +23,7 @@ ALLOWED = {  # room: the rooms, or single modules, that it may import
     "utils": {"utils", "data", "saliency", "runtime", "opts"},
     "scripts": {"opts", "data", "model", "saliency", "runtime"},
 }
-LAZY = {  # file: what its functions may import when they are called
-    "runtime/processes.py": {"torch"},  # takes seconds to import, and is needed by runs of several processes alone
-}
+LAZY = {}  # file: what its functions may import when they are called
 PLACE = re.compile(r"[a-z_][a-z0-9_.]*:[A-Za-z_]\w*")  # "package.module:name", as in registries
 
 
@@ -162,24 +157,3 @@ def test_a_cycle_through_a_package_is_found():
     graph = {module: imported_at_once(module, source, modules) for module, source in modules.items()}
     with pytest.raises(graphlib.CycleError):
         graphlib.TopologicalSorter(graph).prepare()
-
-
-HELP = """
-import runpy, sys
-sys.argv = [sys.argv[1], "--help"]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    status = end.code or 0
-print(sorted(name for name in sys.modules if name.split(".")[0] in ("torch", "torchvision")), file=sys.stderr)
-sys.exit(status)
-"""
-
-
-@pytest.mark.parametrize("script", [name for name, source in product_modules().items() if is_script(source)])
-def test_help_does_not_import_torch(script):
-    path = script.replace(".", "/") + ".py"
-    ended = subprocess.run([sys.executable, "-c", HELP, path], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"usage: {Path(path).name} ")
-    assert ended.stderr == "[]\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.video import masks_path, read_masks, read_video, write_video
-from tests.passing import abort, passing, trim
+from tests.passing import passing, trim
 from tests.runs import KTH, bytes_of, refused
 from utils import trim_videos
 
@@ -85,17 +85,6 @@ def test_unreadable_videos_are_counted(raw, tmp_path, capsys):
     assert "none of the 7 videos could be trimmed" in refused(
         capsys, trim, tmp_path / "raw", tmp_path / "none", "--classes", "walking"
     )
-
-
-def test_a_decoder_that_aborts(raw, tmp_path, capsys, monkeypatch):
-    def read(path, size):
-        return abort() if "person01" in path.name else read_video(path, size=size)
-
-    monkeypatch.setattr(trim_videos, "read_video", read)
-    trim(raw, tmp_path, "--classes", "walking")
-    printed = capsys.readouterr()
-    assert "walking: 2 videos trimmed, 0 kept from before, 1 skipped" in printed.out
-    assert "walking/person01_walking_d1_uncomp.avi: the process working on it died (Aborted)" in printed.err
 
 
 def test_clip_names_that_clash(tmp_path, capsys):

@@ -59,9 +59,7 @@ def test_a_folder_stands_for_its_videos(data_set, trained, tmp_path, capsys, scr
 
 
 @pytest.mark.parametrize(("path", "sentence"), [
-    ("rtsp://10.0.0.1/stream", "only files are read, no camera and no address; save the video to a file"),
-    ("https://example.org/walk.mp4", "only files are read, no camera and no address"),
-    ("0", "--video 0: only files are read, no camera"), ("/dev/null", "--video /dev/null is neither a file nor a"),
+    ("https://example.org/walk.mp4", "no video at https:/example.org/walk.mp4"), ("/dev/null", "no video at /dev/null"),
     ("tests", "--video tests is a folder without videos (.avi, .mp4, "), ("absent.avi", "no video at absent.avi"),
 ])
 def test_what_is_no_file_is_refused_in_one_line(trained, tmp_path, capsys, monkeypatch, path, sentence):
@@ -70,13 +68,6 @@ def test_what_is_no_file_is_refused_in_one_line(trained, tmp_path, capsys, monke
     line = refused(capsys, "inference", "--resume_path", trained / "best.pth", "--video", path)
     assert sentence in line
     assert not (tmp_path / "results").exists()
-
-
-def test_a_file_whose_name_is_a_number_is_a_file(data_set, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "0").write_bytes(data_set.video.read_bytes())
-    paths = [(tmp_path / "0").relative_to(tmp_path), (tmp_path / "C:" / "walk.avi").relative_to(tmp_path)]
-    assert video_files(paths) == paths
 
 
 @pytest.mark.parametrize("suffix", [*CODECS, ".gif"])
@@ -107,17 +98,6 @@ def test_class_folders_hold_videos_of_every_kind(tmp_path, capsys):
     others = "are no videos and are left out: wave/deeper, wave/notes.txt"
     assert f"2 files or folders in the class folders of {raw} {others}" in printed.err
     assert {".m4v", ".wmv", ".flv", ".3gp", ".ts", ".ogv", ".gif"} < set(VIDEO_SUFFIXES)
-
-
-def test_drawn_people_are_complete_without_a_warning(raw, tmp_path, capsys):
-    """Masks and the file of ranges belong to the videos."""
-    run_command("utils.trim_videos", "--raw_path", raw, "--trimmed_path", tmp_path, "--n_frames", 10, "--context", 0)
-    assert "left out" not in capsys.readouterr().err
-
-
-def test_a_class_folder_in_place_of_the_folder_above(raw, tmp_path, capsys):
-    line = refused(capsys, "utils.trim_videos", "--raw_path", raw / "walking", "--trimmed_path", tmp_path / "out")
-    assert f"the videos lie in {raw / 'walking'} itself, not in class folders; if it is one class, give" in line
 
 
 def test_a_data_set_of_one_class_is_refused(data_set, tmp_path, capsys):

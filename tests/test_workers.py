@@ -1,17 +1,21 @@
-"""runtime/workers.py: processes that work while this one goes on."""
+"""runtime/workers.py: processes that work for this one, which may fail or die."""
 
 import multiprocessing
 import os
-import pickle
 import signal
+import subprocess
+import sys
 import threading
 import warnings
-from pathlib import Path
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
 from runtime import workers
-from runtime.workers import Workers, useful_workers
+from runtime.errors import UserError
+from runtime.workers import in_parallel, useful_writers, writers
+from tests.runs import ROOT
 
 
 def write(path):
@@ -22,7 +26,7 @@ def fail(error):
     raise error
 
 
-def die():
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -31,26 +35,63 @@ def interrupt_parent(path):
     path.touch()
 
 
-class Unusual(Exception):
-    """An exception that pickle cannot send."""
-
-    def __init__(self, text, more):
-        super().__init__(text)
-
-
-def fail_oddly(error):
-    raise Unusual(error, 1)
+def misbehave(what):
+    """Fail as work on a file may."""
+    if what == "user":
+        raise UserError("no\nframes")
+    if what == "memory":
+        raise MemoryError
+    if what == "bug":
+        raise KeyError("x")
+    if what == "b":
+        warnings.warn("heard of b", stacklevel=1)
+    return what.upper()
 
 
 def processes_of(folder):
     return {path.read_text() for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_users_can_mend_costs_only_its_item(count):
+    with pytest.warns(UserWarning, match="heard of b"):
+        outcomes = {item: outcome for item, *outcome in in_parallel(misbehave, ["a", "user", "memory", "b"], count)}
+    assert outcomes["a"] == ["A", None] and outcomes["b"] == ["B", None] and outcomes["user"] == [None, "no frames"]
+    assert outcomes["memory"][1].startswith("out of memory")
+    assert not multiprocessing.active_children()
+
+
+def test_a_fault_of_ours_is_raised():
+    with pytest.raises(KeyError, match="x") as caught:
+        list(in_parallel(misbehave, ["bug", "user"], 2))
+    assert "in misbehave" in str(caught.value.__cause__)  # the traceback in the other process
+
+
+def test_a_process_that_dies_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(OSError, match=r"a process that worked for this one died.* run the same command to go on"):
+        list(in_parallel(die, [1, 2], 2))
+    with pytest.raises(OSError, match="what is complete is kept"), writers(1) as submit:
+        submit(die)
+        submit(write, tmp_path / "file")
+
+
+def test_processes_end_with_their_parent():
+    code = ("import os, signal\nfrom runtime.workers import in_parallel\n"
+            "def work(item):\n    os.write(1, b'here\\n')\n    signal.pause()\n"
+            "list(in_parallel(work, [1, 2], 2))")  # fmt: skip
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as parent:
+        for _ in range(2):
+            parent.stdout.readline()
+        parent.kill()
+        parent.communicate(timeout=300)  # returns when the processes have ended, who hold the other end of the pipe too
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_all_tasks_are_done_when_the_block_ends(tmp_path, count):
-    with Workers(count) as some:
+    with writers(count) as submit:
         for number in range(5):
-            some.submit(write, tmp_path / str(number))
+            submit(write, tmp_path / str(number))
     assert len(list(tmp_path.iterdir())) == 5
     assert (processes_of(tmp_path) == {str(os.getpid())}) == (count == 0)
     assert len(processes_of(tmp_path)) <= max(count, 1)
@@ -59,59 +100,50 @@ def test_all_tasks_are_done_when_the_block_ends(tmp_path, count):
 def test_processes_that_are_spawned_do_the_same(tmp_path, monkeypatch):
     """This is how processes start where they cannot be forked."""
     monkeypatch.setattr(workers, "CONTEXT", multiprocessing.get_context("spawn"))
-    with Workers(1) as some:
-        some.submit(write, tmp_path / "file")
+    with writers(1) as submit:
+        submit(write, tmp_path / "file")
     assert processes_of(tmp_path) != {str(os.getpid())}
 
 
-@pytest.mark.parametrize(("function", "error", "kind", "text"), [
-    (fail, OSError(28, "no room"), OSError, "no room"), (fail, ValueError("a sentence"), ValueError, "a sentence"),
-    (fail_oddly, "odd", RuntimeError, "Unusual: odd"),
-])
-def test_an_error_is_raised_and_the_other_tasks_are_done(tmp_path, function, error, kind, text):
-    with pytest.raises(kind, match=text) as caught, Workers(2) as some:
-        some.submit(function, error)
-        some.submit(write, tmp_path / "file")
+def test_an_error_is_raised_and_the_other_tasks_are_done(tmp_path):
+    with pytest.raises(OSError, match="no room") as caught, writers(2) as submit:
+        submit(fail, OSError(28, "no room"))
+        submit(write, tmp_path / "file")
     assert (tmp_path / "file").is_file()
-    assert f"in {function.__name__}" in str(caught.value.__cause__)  # the traceback in the other process
+    assert "in fail" in str(caught.value.__cause__)  # the traceback in the other process
 
 
-def test_a_task_that_cannot_be_sent_is_an_error_at_once():
-    with pytest.raises((AttributeError, pickle.PicklingError)), Workers(1) as some:
-        some.submit(lambda: None)
+def test_at_most_two_tasks_wait(monkeypatch):
+    """With a process that ends a task only when its result is asked for."""
+    ended = []
 
+    class Slow:
+        def submit(self, _, function, arguments):
+            return SimpleNamespace(result=lambda: (ended.append(arguments[0]), []))
 
-def test_a_process_that_dies_is_an_error_that_says_how(tmp_path):
-    with pytest.raises(OSError, match=r"died \(Killed\); what is complete is kept: run the same command"), \
-            Workers(1) as some:
-        some.submit(die)
-        for number in range(2):
-            some.submit(write, tmp_path / str(number))
+    monkeypatch.setattr(workers, "_pool", lambda count: nullcontext(Slow()))
+    with writers(1) as submit:
+        for number in range(5):
+            submit(print, number)
+            assert ended == list(range(number - 2))  # one that works and two that wait
+    assert ended == [0, 1, 2, 3, 4]
 
 
 def test_warnings_reach_this_process():
-    with pytest.warns(UserWarning, match="of a task"), Workers(1) as some:
-        some.submit(warnings.warn, "of a task")
+    with pytest.warns(UserWarning, match="of a task"), writers(1) as submit:
+        submit(warnings.warn, "of a task")
 
 
 def test_ctrl_c_waits_for_tasks_that_have_begun(tmp_path):
-    with pytest.raises(KeyboardInterrupt), Workers(1) as some:
-        some.submit(interrupt_parent, tmp_path / "file")
+    with pytest.raises(KeyboardInterrupt), writers(1) as submit:
+        submit(interrupt_parent, tmp_path / "file")
         threading.Event().wait(60)  # until the signal
     assert (tmp_path / "file").is_file()
 
 
-def test_the_number_of_workers(monkeypatch):
+def test_the_number_of_writers(monkeypatch):
     monkeypatch.setattr(workers, "n_cores", lambda: 4)
-    assert [useful_workers(*given) for given in ((0, None), (1, None), (2, None), (9, None), (9, 1), (9, 2))] == [
+    assert [useful_writers(*given) for given in ((0, None), (1, None), (2, None), (9, None), (9, 1), (9, 2))] == [
         0, 0, 2, 2, 0, 2]
     monkeypatch.setattr(workers, "n_cores", lambda: 1)
-    assert useful_workers(9) == 0
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
-def test_no_process_is_left():
-    with Workers(2) as some:
-        children = list(some._processes.values())
-        some.submit(write, Path(os.devnull))
-    assert not any(child.is_alive() for child in children)
+    assert useful_writers(9) == 0

@@ -5,7 +5,8 @@ dictionary whose fields depend on the script.
 """
 
 import argparse
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ import opts
 from data.video import VIDEO_SUFFIXES
 from runtime.errors import UserError
 from runtime.files import read_json, write_json
-from runtime.isolated import run_isolated
 from runtime.names import readable
 from runtime.progress import Progress
 from runtime.sentences import first_names
-from runtime.threads import n_cores
+from runtime.workers import in_parallel, n_cores
 
 MASKS = ".masks.npz"  # masks of drawn people, which belong to their videos
 
@@ -26,9 +26,8 @@ Entry = dict[str, Any] | None
 
 def add_work_options(parser: argparse.ArgumentParser, overwrite: str) -> None:
     """Add the options that `work_through` needs, and --overwrite with `overwrite` as its help."""
-    parser.add_argument("--workers", type=int, default=n_cores(), help="how many files are processed at the same time")
-    parser.add_argument("--time_limit", type=opts.not_negative, default=300.0,
-                        help="longest time for one file, in seconds")
+    parser.add_argument("--workers", type=opts.positive_int, default=n_cores(),
+                        help="how many files are processed at the same time")
     parser.add_argument("--overwrite", action="store_true", help=overwrite)
 
 
@@ -53,21 +52,23 @@ def warn_of_others(folder: Path) -> None:
 
 
 def read_record(path: Path, fields: dict[str, type]) -> dict[str, Any] | None:
-    """Return the record in a file, or None if there is no such file.
+    """Return the record in a file, or None if there is no such file; fields: {name: type} of the entries.
 
-    fields: {name: type} of the entries, besides the passages and empty clips that an entry may have. Raises ValueError
-    if the file has another form.
+    Raises UserError if the file has another form.
     """
     if not path.is_file():
         return None
     record = read_json(path)
-    valid = _has_fields(record, {"options": dict, "videos": dict}) and all(
-        entry is None or (_has_fields(entry, fields) and _has_spans(entry.get("passages", {}))
-                          and isinstance(entry.get("empty", {}), dict)) for entry in record["videos"].values())
-    if not valid:
+    if not _has_fields(record, {"options": dict, "videos": dict}) or not all(
+            entry is None or _has_fields(entry, fields) for entry in record["videos"].values()):
         raise UserError(f"{path} is not a record of this script; remove it and the videos beside it, or give another "
                         "folder")
     return record
+
+
+def _has_fields(content: Any, fields: dict[str, type]) -> bool:
+    """Return whether `content` is a dictionary with these fields of these types."""
+    return isinstance(content, dict) and all(isinstance(content.get(name), kind) for name, kind in fields.items())
 
 
 class Record:
@@ -107,29 +108,16 @@ class Record:
         write_json(self.path, {"options": self.options, "videos": dict(sorted(self.videos.items()))})
 
 
-def _has_spans(passages: Any) -> bool:
-    """Return whether `passages` has the form {name: [first frame, last frame]}."""
-    return isinstance(passages, dict) and all(
-        isinstance(span, list) and len(span) == 2 and all(isinstance(frame, int) for frame in span)
-        for span in passages.values())
-
-
-def _has_fields(content: Any, fields: dict[str, type]) -> bool:
-    """Return whether `content` is a dictionary with these fields of these types."""
-    return isinstance(content, dict) and all(isinstance(content.get(name), kind) for name, kind in fields.items())
-
-
-def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[[str], Entry],
+def work_through(keys: Collection[str], kept: Collection[str], function: Callable[[str], Entry],
                  args: argparse.Namespace, noun: str, verb: str, record: Record | None = None) -> None:
-    """Call function(key), each in its own process, for all `keys` that are not in `kept`, and record the results.
+    """Call function(key) for all `keys` that are not in `kept`, several at the same time, and record the results.
 
-    args: the values of the options of `add_work_options`. noun, verb: words for the output, as "videos", "trimmed".
-    Warns of every failure and prints counts by class. Raises ValueError if all keys fail.
+    noun, verb: words for the output, as "videos", "trimmed". Warns of every failure and prints counts by class. Raises
+    UserError if all keys fail.
     """
     errors, todo = {}, [key for key in keys if key not in kept]
-    results = run_isolated(function, todo, args.workers, args.time_limit)
     with Progress(len(todo), f"{noun} {verb}", "file") as progress:
-        for key, result, error in results:
+        for key, result, error in in_parallel(function, todo, args.workers):
             if error:
                 errors[key] = error
             elif record:
@@ -137,14 +125,12 @@ def work_through(keys: Sequence[str], kept: Collection[str], function: Callable[
             progress.update()
     for key in sorted(errors):
         opts.warn(f"{key}: {errors[key]}")
-    for label in sorted({key.split("/")[0] for key in keys}):
-        n_all, n_kept, n_failed = (_count_of_class(label, group) for group in (keys, kept, errors))
-        n_new = n_all - n_kept - n_failed
-        print(f"{readable(label)}: {n_new} {noun} {verb}, {n_kept} kept from before, {n_failed} skipped")
+    counts = {kind: Counter(key.split("/")[0] for key in group)
+              for kind, group in (("all", keys), ("kept", kept), ("failed", errors))}
+    for label, total in sorted(counts["all"].items()):
+        n_kept, n_failed = counts["kept"][label], counts["failed"][label]
+        print(f"{readable(label)}: {total - n_kept - n_failed} {noun} {verb}, {n_kept} kept from before, {n_failed} "
+              "skipped")
     if len(errors) == len(keys):
         last = max(errors)
         raise UserError(f"none of the {len(keys)} {noun} could be {verb}; {last}: {errors[last]}")
-
-
-def _count_of_class(label: str, keys: Collection[str]) -> int:
-    return sum(key.startswith(f"{label}/") for key in keys)

@@ -13,6 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import opts
+from runtime.errors import UserError
+from runtime.files import sole_writer
+from saliency.report.compare_page import PAGE, write_comparison
+from saliency.two_runs import common_clips, read_run
+from saliency.two_runs_text import terminal_text
 
 
 def build_parser() -> opts.Parser:
@@ -21,16 +26,6 @@ def build_parser() -> opts.Parser:
     parser.add_argument("b", type=Path, metavar="B", help="another one; differences are B minus A")
     parser.add_argument("--result_path", type=Path, default=Path("results/compare_runs"), help="folder for the page")
     return parser
-
-
-if __name__ == "__main__":
-    build_parser().parse_args()  # answers --help and wrong flags before the imports below, which take seconds
-
-from runtime.errors import UserError
-from runtime.files import sole_writer
-from saliency.report.compare_page import PAGE, write_comparison
-from saliency.two_runs import common_clips, read_run
-from saliency.two_runs_text import terminal_text
 
 
 def work(args: argparse.Namespace) -> None:

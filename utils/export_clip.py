@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import opts
 from runtime.flags import EXPORTS, frame_range
+from saliency.export import export_clips
 
 
 def build_parser() -> opts.Parser:
@@ -27,12 +28,6 @@ def build_parser() -> opts.Parser:
     add("--map", metavar="NAME", help="a method, flow, or evidence_METHOD; (default: the map that the run drew)")
     add("--overwrite", action="store_true", help="replace files that exist")
     return parser
-
-
-if __name__ == "__main__":
-    build_parser().parse_args()  # answers --help and wrong flags before the import below, which takes seconds
-
-from saliency.export import export_clips
 
 
 def work(args: argparse.Namespace) -> None:

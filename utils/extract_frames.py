@@ -11,11 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import opts
-
-# isort: split
-import cv2
-
-from data.video import QUALITY, iterate_video, masks_path, read_masks, write_masks
+from data.video import encode_jpeg, iterate_video, masks_path, read_masks, write_masks
 from runtime.errors import UserError
 from runtime.files import index_by_name, sole_writer, whole_folder
 from utils.batch import add_work_options, list_videos, work_through
@@ -27,18 +23,13 @@ def folder_of(key: str, image_path: Path) -> Path:
 
 
 def extract(key: str, roots: dict[str, Path], image_path: Path) -> None:
-    """Write the folder of the clip `key`, completely or not at all; roots: {key: its --trimmed_path}.
-
-    Runs in its own process.
-    """
+    """Write the folder of the clip `key`, completely or not at all; roots: {key: its --trimmed_path}."""
     clip, n_frames = roots[key] / key, 0
     with whole_folder(folder_of(key, image_path)) as folder:
         for frame in iterate_video(clip):
             n_frames += 1
             is_grey = (frame[..., :1] == frame).all()  # all channels are equal
-            pixels = frame[..., 0] if is_grey else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-            _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-            (folder / f"image_{n_frames:05d}.jpg").write_bytes(content.tobytes())
+            (folder / f"image_{n_frames:05d}.jpg").write_bytes(encode_jpeg(frame[..., 0] if is_grey else frame))
         masks = read_masks(masks_path(clip), n_frames)
         if masks is not None:
             write_masks(folder / "masks.npz", masks)

@@ -45,7 +45,7 @@ Ranges = list[tuple[int, int]]  # (first, last) frames, 1-based and inclusive
 
 def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, trimmed_path: Path,
         options: dict[str, Any]) -> dict[str, Any]:
-    """Cut the video `key` into clips; videos: the result of `find_videos`. Runs in its own process.
+    """Cut the video `key` into clips; videos: the result of `find_videos`.
 
     Returns the entry in the record: {"bytes": size of the video file, "fps": frames per second, "clips": {clip: its
     first frame in the video, 1-based}, "problems": [why a range was left out]}. Raises ValueError if the video gives no

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from data.datasets.kth import GROUP
 from runtime.errors import UserError
-from runtime.names import local, readable
+from runtime.names import readable
 from runtime.sentences import first_names, shortened
 
 UCF_LINE = re.compile(r"([^/\\]+)[/\\]([^/\\]+\.\w+)(?:\s+\d+)?")
@@ -56,7 +56,7 @@ def _read_file(path: Path) -> Listed:
     if not path.is_file():
         raise FileNotFoundError(f"--split_files {path}: no such file; give the text files of the split")
     listed = {}
-    text = local(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))  # the names may have any bytes
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # the names may have any bytes
     for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         if found := UCF_LINE.fullmatch(line):
             subset = next((part for start, part in UCF_FILES.items() if path.name.lower().startswith(start)), None)

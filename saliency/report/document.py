@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from runtime.names import convert_texts, readable
+from runtime.names import readable_content
 from saliency.figures import DIVERGING, HEAT, PERCENTILE
 
 
@@ -29,7 +29,7 @@ def document_around_data(title: str, sources: tuple[str, ...]) -> tuple[str, str
 
 def json_line(content: Any) -> str:
     """Return one line of JSON with readable names. It has no "<", which could end the script element around it."""
-    return json.dumps(convert_texts(content, readable), allow_nan=False).replace("<", "\\u003c") + "\n"
+    return json.dumps(readable_content(content), allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
 def scale_colours() -> dict[str, Any]:

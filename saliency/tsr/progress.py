@@ -39,5 +39,4 @@ class Bar(progress.Progress):
     def more(self, added: float) -> None:
         """Add to the total; a negative number takes from it."""
         self.expected += added
-        self.total = self.bar.total = round(self.expected)
-        self.bar.refresh()
+        self.total = round(self.expected)

@@ -28,7 +28,7 @@ from model.fast.folding import folded
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.vectors import FRAMES_AT_ONCE, with_background
 from runtime.files import whole_file, write_json
-from runtime.threads import n_cores
+from runtime.workers import n_cores
 from saliency.baselines import frame_difference
 from saliency.roar import METHODS, SHARES, TRAINING, Clips, roar, sentences, summarise_roar
 from saliency.tables import format_table
