@@ -62,7 +62,7 @@ def work(args):
     opts.check_target(args, info.classes)
     for name in {args.method, args.tsr_base or args.method}:
         check_method(FEATURE_METHODS[name], model)
-    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     read, folder = partial(load_frames, **reading(info, args.duration == "full")), args.result_path
     model = folded(model)
     work_on = partial(explain_clip, args, model, info, feature_cache(args.feature_cache, model, info))

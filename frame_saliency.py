@@ -107,7 +107,7 @@ def work(args):
         signed = ", ".join(name for name, method in METHODS.items() if method.signed)
         raise UserError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
     check_model(args, model)
-    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     centre = cache(partial(training_flow, args, info))
     read = partial(load_with_masks, **reading(info, args.duration == "full"))
     fast = folded(model)

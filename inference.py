@@ -7,18 +7,11 @@ Leaves results/inference/predictions.csv with one probability per class; for a d
 confusion.png, for a video a copy with the class written on it.
 """
 
-import opts
-
-
-def build_parser():
-    return opts.parser_for_trained_model("Classify clips with a trained model.", "results/inference")
-
-
-if __name__ == "__main__":
-    opts.parse_early(build_parser())
-
 from functools import partial
 
+import opts
+
+# isort: split
 import cv2
 import numpy as np
 
@@ -42,11 +35,15 @@ from saliency.scores import hardly_decides
 STRIP = 26  # height in pixels of the darkened strip on which the class is written
 
 
+def build_parser():
+    return opts.parser_for_trained_model("Classify clips with a trained model.", "results/inference")
+
+
 def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
-    clips = choose_clips(info.classes, info.sample_duration, padded=not info.true_lengths, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     read = partial(load_frames, **reading(info, args.duration == "full"))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
         model = folded(model)

@@ -6,13 +6,52 @@ Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.j
 stopped.
 """
 
+from functools import partial
 from pathlib import Path
 
 import opts
+
+# isort: split
+import torch
+
+from data.annotation import read_annotation
+from data.clips import find_clips, short_clips
+from data.datasets import DATASETS
+from data.training_clips import ClipDataset, find_empty, find_training_extra
+from model.accuracy import accuracy_line, summarise_confusion
+from model.backbones import check_frame_size
+from model.batches import own_loader
+from model.checkpoint import ModelInfo, load_model, start_from
+from model.cnn_lstm import build_model, choose_head
+from model.feature_cache import FeatureCache
 from model.heads import HEADS
+from model.normalisation import NORMALISATION, normalisation
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
 from model.registry import MODELS
+from model.training import check_frames, evaluate, mean_probabilities, train
+from model.training_windows import TrainingWindows
+from model.vectors import (
+    AfterBackbone,
+    ClipSource,
+    MirroredClips,
+    VectorSource,
+    describe_clips,
+    keep_vectors,
+    with_background,
+)
+from runtime import processes
 from runtime.declare import shared, told_defaults
+from runtime.device import choose_device
 from runtime.errors import UserError
+from runtime.files import sole_writer, write_json
+from runtime.names import readable
+from runtime.recipe import checked_recipe
+from runtime.sentences import counted
+from runtime.training_log import TrainingLog, check_tensorboard
+from saliency import charts
+from saliency.result import save_figure
+
+WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
 
 
 def build_parser():
@@ -63,50 +102,6 @@ def build_parser():
     return parser
 
 
-if __name__ == "__main__":
-    opts.parse_early(build_parser())
-
-from functools import partial
-
-import torch
-
-from data.annotation import read_annotation
-from data.clips import find_clips, has_subset, short_clips
-from data.datasets import DATASETS
-from data.training_clips import ClipDataset, find_empty, find_training_extra
-from model.accuracy import accuracy_line, summarise_confusion
-from model.backbones import check_frame_size
-from model.batches import own_loader
-from model.checkpoint import ModelInfo, load_model, start_from
-from model.cnn_lstm import build_model, choose_head
-from model.feature_cache import FeatureCache
-from model.normalisation import NORMALISATION, normalisation
-from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
-from model.resuming import began_with_repetition
-from model.training import check_frames, evaluate, mean_probabilities, train
-from model.training_windows import TrainingWindows
-from model.vectors import (
-    AfterBackbone,
-    ClipSource,
-    MirroredClips,
-    VectorSource,
-    describe_clips,
-    keep_vectors,
-    with_background,
-)
-from runtime import processes
-from runtime.device import choose_device
-from runtime.files import sole_writer, write_json
-from runtime.names import readable
-from runtime.recipe import checked_recipe
-from runtime.sentences import counted
-from runtime.training_log import TrainingLog, check_tensorboard
-from saliency import charts
-from saliency.result import save_figure
-
-WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
-
-
 def work(args):
     if args.tensorboard:
         check_tensorboard()
@@ -117,16 +112,14 @@ def work(args):
     asked = opts.given(args, NORMALISATION)
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
     prepare = partial(normalise, mean=mean, std=std)
-    repeats = not args.overwrite and began_with_repetition(folder / "last.pth")
-    pad_to = args.sample_duration if repeats else 0
-    classes, datasets = load_subsets(args, prepare, pad_to)
-    extra = load_training_windows(args, prepare, classes, datasets, pad_to)
+    classes, datasets = load_subsets(args, prepare)
+    extra = load_training_windows(args, prepare, classes, datasets)
     model = new_model(args, classes).to(device)
     args.num_layers = model.config["num_layers"]  # for the recipe, if the default of the head was taken
     shortest = args.sample_duration if extra else min(datasets["training"].true_lengths)
     check_frames(model, args.sample_size, shortest, args.finetune, len(datasets["training"]), args.batch_size)
     info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std,
-                     true_lengths=not repeats, frame_rate=read_annotation(args.annotation_path).frame_rate or 0.0)
+                     frame_rate=read_annotation(args.annotation_path).frame_rate or 0.0)
     with processes.held_by_first(sole_writer(folder)):
         recipe = checked_recipe(folder, vars(args))
         if extra:
@@ -179,7 +172,7 @@ def new_model(args, classes):
     return model
 
 
-def load_training_windows(args, prepare, classes, datasets, pad_to):
+def load_training_windows(args, prepare, classes, datasets):
     """Return the passages and empty clips that the annotation lists for training, and their data set; None if none.
 
     For the other subsets, the empty clips join `datasets` under the name "SUBSET, empty".
@@ -187,8 +180,7 @@ def load_training_windows(args, prepare, classes, datasets, pad_to):
     for name in [name for name in datasets if name != "training"]:
         empty = find_empty(args.annotation_path, args.video_path, name)
         if empty:
-            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare,
-                                                     pad_to)
+            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare)
     clips = find_training_extra(args.annotation_path, args.video_path)
     if not clips:
         return None
@@ -213,16 +205,16 @@ def training_windows(args, model, device, cache, clips, dataset):
     return TrainingWindows(source, dataset.labels, visible, source.lengths, groups, args.sample_duration)
 
 
-def load_subsets(args, prepare, pad_to):
-    """Return the class names, and a data set for each subset that has clips; pad_to: see data.clips.load_frames."""
-    datasets = {}
+def load_subsets(args, prepare):
+    """Return the class names, and a data set for each subset that has clips."""
+    datasets, listed = {}, {part for part, _ in read_annotation(args.annotation_path).clips.values()}
     for name in ("training", "validation", "testing"):
-        if name != "training" and not has_subset(args.annotation_path, name):
+        if name != "training" and name not in listed:
             kept = ", so the last epoch is kept as the best" if name == "validation" else ""
             print(f"{name}: the annotation lists no clip{kept}")
             continue
         classes, clips, problems = find_clips(args.annotation_path, args.video_path, name)
-        for problem in (*problems, *short_clips(clips, args.sample_duration, padded=bool(pad_to))):
+        for problem in (*problems, *short_clips(clips, args.sample_duration)):
             opts.warn(f"{name}: {problem}")
         if len(classes) < 2:
             raise UserError(f"{args.annotation_path} has one class, {classes[0]}, but a classifier needs two; put "
@@ -230,7 +222,7 @@ def load_subsets(args, prepare, pad_to):
         if args.n_classes not in (None, len(classes)):
             raise UserError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                             f"{', '.join(classes)}; leave the flag out")
-        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare, pad_to)
+        datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare)
         counts = ", ".join(f"{readable(label)} {sum(clip.label == label for clip in clips)}" for label in classes)
         print(f"{name}: {counted(len(clips), 'clip')} ({counts})")
     return classes, datasets

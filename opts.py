@@ -3,10 +3,11 @@
 Importing this module does not import PyTorch, so that `--help` and wrong flags are answered at once.
 """
 
-from runtime import packages
+from runtime import packages, threads
 from runtime.errors import UserError, told
 
 packages.require()  # before the imports below, which would end in a traceback
+threads.prepare()  # before PyTorch is imported
 
 import argparse
 import errno

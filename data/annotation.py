@@ -34,98 +34,73 @@ class Annotation(NamedTuple):
 def read_annotation(path: str | Path) -> Annotation:
     """Return the annotation in a file. A subset may have no clips.
 
-    Raises FileNotFoundError if there is no such file, and ValueError if it has another form. Names of clips and classes
+    Raises FileNotFoundError if there is no such file, and UserError if it has another form. Names of clips and classes
     become names of folders, so a name that would lead out of the data folder is an error.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation at {path}; check the path, or make it with utils/generate_data.sh")
     content = read_json(path)
-    labels = content.get("labels") if isinstance(content, dict) else None
-    database = content.get("database") if isinstance(content, dict) else None
-    if not isinstance(labels, list) or not isinstance(database, dict):
-        raise UserError(f"{path} should hold a list 'labels' and an object 'database', found {shortened(content)}; "
-                        "check the path")
-    if not labels or not all(isinstance(label, str) and _is_file_name(label) for label in labels):
-        raise UserError(f"{path}: 'labels' should be the names of the class folders, found {shortened(labels)}; "
-                        "correct the file")
-    if len(set(labels)) < len(labels):
-        raise UserError(f"{path}: 'labels' names a class twice: {shortened(labels)}; correct the file")
-    passages, empty = content.get("passages", {}), content.get("empty", {})
-    if not isinstance(passages, dict) or not isinstance(empty, dict):
-        raise UserError(f"{path}: 'passages' and 'empty' should be objects; write the file again with "
-                        "utils/annotate_kth.py")
-    return Annotation(
-        labels, {clip: _read_entry(path, clip, entry, labels) for clip, entry in database.items()},
-        {clip: (*_read_entry(path, clip, entry, labels), _read_visible(path, clip, entry))
-         for clip, entry in passages.items()},
-        {clip: _read_subset(path, clip, entry) for clip, entry in empty.items()}, _read_rate(path, content))
-
-
-def _read_rate(path: str | Path, content: dict[str, Any]) -> float | None:
-    """Return the frame rate that an annotation file names, or None."""
+    fault = _fault(content)
+    if fault:
+        raise UserError(f"{path}: {fault}; correct the file, or write it again with utils/annotate_kth.py")
+    clips, passages, empty = (content.get(part, {}) for part in ("database", "passages", "empty"))
     rate = content.get("frame_rate")
-    if rate is not None and (type(rate) not in (int, float) or not 0 < rate < 1000):
-        raise UserError(f"{path}: 'frame_rate' should be a number of frames per second, found {shortened(rate)}; "
-                        "correct the file")
-    return None if rate is None else float(rate)
+    return Annotation(
+        content["labels"],
+        {clip: (entry["subset"], entry["annotations"]["label"]) for clip, entry in clips.items()},
+        {clip: (entry["subset"], entry["annotations"]["label"], tuple(entry["annotations"]["visible"]))
+         for clip, entry in passages.items()},
+        {clip: entry["subset"] for clip, entry in empty.items()}, None if rate is None else float(rate))
 
 
-def _read_entry(path: str | Path, clip: str, entry: Any, labels: list[str]) -> tuple[str, str]:
-    """Return (subset, label) of an entry of the database, and raise ValueError if it has another form."""
-    subset = _read_subset(path, clip, entry)
-    annotations = entry.get("annotations")
-    label = annotations.get("label") if isinstance(annotations, dict) else None
-    if label not in labels:
-        raise UserError(f"{path}: clip {clip} has label {shortened(label)}, which is none of {shortened(labels)}; "
-                        "correct the file")
-    return subset, label
+def _fault(content: Any) -> str | None:
+    """Return what is wrong with the content of an annotation file, or None."""
+    parts = content if isinstance(content, dict) else {}
+    labels, rate = parts.get("labels"), parts.get("frame_rate", 25)
+    database, passages, empty = parts.get("database"), parts.get("passages", {}), parts.get("empty", {})
+    if not isinstance(labels, list) or not all(isinstance(part, dict) for part in (database, passages, empty)):
+        return ("it should hold a list 'labels' and an object 'database', and 'passages' and 'empty' should be "
+                f"objects, found {shortened(content)}")
+    if not labels or not all(map(_is_file_name, labels)) or len(set(labels)) < len(labels):
+        return f"'labels' should be the names of the class folders, each once, found {shortened(labels)}"
+    if type(rate) not in (int, float) or not 0 < rate < 1000:
+        return f"'frame_rate' should be a number of frames per second, found {shortened(rate)}"
+    entries = [(clip, entry, part) for part in (database, passages, empty) for clip, entry in part.items()]
+    for clip, entry, part in entries:
+        about = entry.get("annotations") if isinstance(entry, dict) else None
+        about = about if isinstance(about, dict) else {}
+        if not _is_file_name(clip):
+            return f"clip {shortened(clip)} is not a plain folder name and could lead out of the data folder"
+        if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:
+            return f"clip {clip} should have one of the subsets {', '.join(SUBSETS)}, found {shortened(entry)}"
+        if part is not empty and about.get("label") not in labels:
+            return f"clip {clip} has label {shortened(about.get('label'))}, which is none of {shortened(labels)}"
+        if part is passages and not _is_span(about.get("visible")):
+            return f"passage {clip} has 'visible' {shortened(about.get('visible'))}, which are no two frames"
+    return None
 
 
-def _read_subset(path: str | Path, clip: str, entry: Any) -> str:
-    """Return the subset of an entry, and raise ValueError if the entry or its name has another form."""
-    if not _is_file_name(clip):
-        raise UserError(f"{path}: clip {shortened(clip)} is not a plain folder name and could lead out of the data "
-                        "folder; rename it")
-    subset = entry.get("subset") if isinstance(entry, dict) else None
-    if subset not in SUBSETS:
-        raise UserError(f"{path}: clip {clip} has subset {shortened(subset)}, which is none of {', '.join(SUBSETS)}; "
-                        "correct the file")
-    return subset
+def _is_span(frames: Any) -> bool:
+    """Return whether these are a first and a last frame, counted from 1."""
+    return (isinstance(frames, list) and len(frames) == 2 and all(type(frame) is int for frame in frames)
+            and 1 <= frames[0] <= frames[1])
 
 
-def _read_visible(path: str | Path, clip: str, entry: dict[str, Any]) -> tuple[int, int]:
-    """Return the frames of a passage that show the person, (first, last), and raise ValueError for another form."""
-    visible = entry["annotations"].get("visible")
-    whole = isinstance(visible, list) and len(visible) == 2 and all(type(frame) is int for frame in visible)
-    if not whole or not 1 <= visible[0] <= visible[1]:
-        raise UserError(f"{path}: passage {clip} has 'visible' {shortened(visible)}, which are no two frames, the "
-                        "first and the last; correct the file")
-    return visible[0], visible[1]
-
-
-def _is_file_name(name: str) -> bool:
+def _is_file_name(name: Any) -> bool:
     """Return whether `name` is one component of a path on every system: no separator, drive, '..' or NUL."""
-    plain = name == PurePosixPath(name).name == PureWindowsPath(name).name
-    return plain and name not in ("", "..") and "\0" not in name
+    if not isinstance(name, str) or name in ("", "..") or "\0" in name:
+        return False
+    return name == PurePosixPath(name).name == PureWindowsPath(name).name
 
 
 def write_annotation(path: str | Path, labels: Iterable[str], clips: dict[str, tuple[str, str]],
                      passages: dict[str, tuple[str, str, tuple[int, int]]] | None = None,
                      empty: dict[str, str] | None = None, frame_rate: float | None = None) -> None:
     """Write an annotation file, completely or not at all. The arguments have the form of the fields of Annotation."""
-    database = {
-        clip: {"subset": subset, "annotations": {"label": label}} for clip, (subset, label) in clips.items()
-    }
-    for leftover in Path(path).parent.glob(f".{Path(path).stem}.part[0-9]*"):  # left by a run that was killed
-        leftover.unlink(missing_ok=True)
-    content = {"labels": list(labels), "database": database}
-    if passages:
-        content["passages"] = {
-            clip: {"subset": subset, "annotations": {"label": label, "visible": list(visible)}}
-            for clip, (subset, label, visible) in passages.items()
-        }
-    if empty:
-        content["empty"] = {clip: {"subset": subset} for clip, subset in empty.items()}
-    if frame_rate:
-        content["frame_rate"] = frame_rate
-    write_json(path, content)
+    content = {"labels": list(labels), "database": {
+        clip: {"subset": subset, "annotations": {"label": label}} for clip, (subset, label) in clips.items()}}
+    more = {
+        "passages": {clip: {"subset": subset, "annotations": {"label": label, "visible": list(visible)}}
+                     for clip, (subset, label, visible) in (passages or {}).items()},
+        "empty": {clip: {"subset": subset} for clip, subset in (empty or {}).items()}, "frame_rate": frame_rate}
+    write_json(path, content | {name: value for name, value in more.items() if value})

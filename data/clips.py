@@ -28,6 +28,8 @@ from runtime.names import readable
 from runtime.sentences import counted, first_names
 from runtime.workers import in_parallel, n_cores
 
+Check = Callable[[int, int], None]  # of (number of frames, size); raises UserError for a clip that is too large
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -42,13 +44,18 @@ class Clip:
     visible: tuple[int, int] | None = None  # for a passage: the first and the last frame with the person, 1-based
     reader: WindowReader | None = field(default=None, compare=False, repr=False)  # for a video file: reads its windows
 
+    @property
+    def video(self) -> Path:
+        """The video file of the clip, or its folder without the number of the passage in its name."""
+        return self.path if self.length is not None else self.path.with_name(re.sub("_[0-9]+$", "", self.name))
+
 
 def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str = "all",
                names: Sequence[str] | None = None) -> tuple[list[str], list[Clip], list[str]]:
     """Return (labels, clips, problems): the clips of a subset that are on disk, in the order of the annotation.
 
     names: only these clips. problems: sentences about listed clips that are left out.
-    Raises FileNotFoundError if the annotation or the folder of frames is missing, and ValueError if no clip is left.
+    Raises FileNotFoundError if the annotation or the folder of frames is missing, and UserError if no clip is left.
     """
     annotation, folder = read_annotation(annotation_path), Path(video_path)
     if not folder.is_dir():
@@ -56,22 +63,22 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
                                 "with utils/generate_data.sh")
     listed = [Clip(name, label, part, folder / label / name) for name, (part, label) in annotation.clips.items()
               if subset in ("all", part)]
-    unknown = sorted(set(names or []) - {clip.name for clip in listed})
-    if unknown:
-        raise UserError(f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
-                        f"{annotation_path}; give names from this file or another --subset")
     if not listed:
         counts = Counter(part for part, _ in annotation.clips.values())
         raise UserError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: "
                         f"{', '.join(f'{part} {counts[part]}' for part in SUBSETS)}); choose another --subset")
+    unknown = sorted(set(names or []) - {clip.name for clip in listed})
+    if unknown:
+        raise UserError(f"--clips {' '.join(unknown)}: not among the {len(listed)} clips of subset {subset} in "
+                        f"{annotation_path}; give names from this file or another --subset")
     listed = [clip for clip in listed if not names or clip.name in names]
-    clips = [clip for clip in listed if any(clip.path.glob("image_*.jpg"))]
+    clips = on_disk(listed)
     if not clips:
         raise UserError(f"none of the {len(listed)} clips of subset {subset!r} in {annotation_path} has frames under "
                         f"{folder}; extract them with utils/generate_data.sh, or correct --video_path")
-    problems = []
+    problems, present = [], {clip.name for clip in clips}
     if len(clips) < len(listed):
-        absent = first_names(sorted({clip.name for clip in listed} - {clip.name for clip in clips}))
+        absent = first_names(sorted(clip.name for clip in listed if clip.name not in present))
         problems.append(f"{len(listed) - len(clips)} of {len(listed)} listed clips have no frames on disk and are left "
                         f"out: {absent}")
     uncounted = [clip.name for clip in clips if not (clip.path / "n_frames").is_file()]
@@ -81,9 +88,9 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
     return annotation.labels, clips, problems
 
 
-def has_subset(annotation_path: str | Path, subset: str) -> bool:
-    """Return whether an annotation lists clips in a subset."""
-    return any(part == subset for part, _ in read_annotation(annotation_path).clips.values())
+def on_disk(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the clips that have images on disk."""
+    return [clip for clip in clips if any(clip.path.glob("image_*.jpg"))]
 
 
 def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
@@ -114,7 +121,7 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
 
 
 def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
-    """Return the frames of a clip, (T, H, W, 3) uint8 RGB. Raises ValueError or OSError if a frame cannot be read.
+    """Return the frames of a clip, (T, H, W, 3) uint8 RGB. Raises UserError or OSError if a frame cannot be read.
 
     size: resize each frame to (size, size) as soon as it is read, which takes less memory.
     """
@@ -140,56 +147,41 @@ def _written_count(clip: Clip) -> int | None:
 
 
 def frame_count(clip: Clip) -> int:
-    """Return the number of frames of a clip, without reading them. ValueError if its n_frames file holds no number."""
+    """Return the number of frames of a clip, without reading them. UserError if its n_frames file holds no number."""
     return clip.length or _written_count(clip) or len(list(clip.path.glob("image_*.jpg")))
 
 
-def load_frames(clip: Clip, duration: int | None, size: int, pad_to: int = 0,
-                check: Callable[[int, int], None] | None = None) -> np.ndarray:
+def load_frames(clip: Clip, duration: int | None, size: int, check: Check | None = None) -> np.ndarray:
     """Return the frames of a clip in the form that a model takes, (L, size, size, 3) uint8 RGB.
 
-    duration: of a longer clip only the middle `duration` frames are kept; None for all frames. pad_to: a shorter clip
-    repeats its last frame up to this number, which only models that were trained so need. check(number of frames,
-    size) raises ValueError if a clip that is read whole is too large.
+    duration: of a longer clip only the middle `duration` frames are kept; None for all frames, which are checked and
+    resized while they are read. A shorter clip keeps its own number of frames.
     """
-    return resize(to_duration(_read(clip, duration, size, check), duration, pad_to), size)
-
-
-def load_with_masks(clip: Clip, duration: int | None, size: int, pad_to: int = 0,
-                    check: Callable[[int, int], None] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the frames of a clip as `load_frames` does, and its person masks (L, size, size) bool, if any."""
-    frames = _read(clip, duration, size, check)
-    masks = read_masks(clip.path / "masks.npz", len(frames))
-    frames = resize(to_duration(frames, duration, pad_to), size)
-    return frames, None if masks is None else resize_masks(to_duration(masks, duration, pad_to), size)
-
-
-def _read(clip: Clip, duration: int | None, size: int, check: Callable[[int, int], None] | None) -> np.ndarray:
-    """Return all frames of a clip (T, H, W, 3); if the duration is None, checked and resized."""
     if duration is not None:
-        return read_frames(clip)
+        return resize(to_duration(read_frames(clip), duration), size)
     if check:
         check(frame_count(clip), size)
     return read_frames(clip, size)
 
 
-def to_duration(frames: np.ndarray, duration: int | None, pad_to: int | None = None) -> np.ndarray:
-    """Return the middle `duration` frames of a longer clip; a shorter one repeats its last frame up to `pad_to` frames.
-
-    duration: None for all frames. pad_to: by default `duration`.
-    """
-    if duration is not None:
-        first = max(len(frames) - duration, 0) // 2
-        frames = frames[first:first + duration]
-    missing = ((duration or 0) if pad_to is None else pad_to) - len(frames)
-    return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing > 0 else frames
+def load_with_masks(clip: Clip, duration: int | None, size: int,
+                    check: Check | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the frames of a clip as `load_frames` does, and its person masks (L, size, size) bool, if any."""
+    frames = load_frames(clip, duration, size, check)
+    masks = read_masks(clip.path / "masks.npz", frame_count(clip))
+    if masks is None:
+        return frames, None
+    return frames, np.stack([resize_mask(mask, (size, size)) for mask in to_duration(masks, duration)])
 
 
-def short_clips(clips: Sequence[Clip], duration: int, padded: bool = False) -> list[str]:
-    """Return a sentence about the clips that have fewer frames than the `duration` of the model, or an empty list.
+def to_duration(frames: np.ndarray, duration: int | None) -> np.ndarray:
+    """Return the middle `duration` frames of a longer clip, or all frames, also if the duration is None."""
+    first = max(len(frames) - (duration or len(frames)), 0) // 2
+    return frames[first:first + (duration or len(frames))]
 
-    padded: whether the last frame of these clips is repeated.
-    """
+
+def short_clips(clips: Sequence[Clip], duration: int) -> list[str]:
+    """Return a sentence about the clips that have fewer frames than the `duration` of the model, or an empty list."""
     counts = {}
     for clip in clips:
         with suppress(UserError):  # reading the clip will tell
@@ -198,13 +190,9 @@ def short_clips(clips: Sequence[Clip], duration: int, padded: bool = False) -> l
     if not short:
         return []
     each = first_names([f"{name} has {count} frame{'s' * (count > 1)}" for name, count in short.items()])
-    how = "only these frames are read"
-    if padded:
-        how = ("the model was trained with the last frame of short clips repeated, so it is repeated here too, and the "
-               "copies count as frames")
-    elif 1 in short.values():
-        how += "; nothing moves in a single frame, so metrics of motion have no value for it"
-    return [f"{len(short)} of {len(clips)} clips are shorter than the model's {duration} frames: {each}; {how}"]
+    single = "; nothing moves in a single frame, so metrics of motion have no value for it" * (1 in short.values())
+    return [f"{len(short)} of {len(clips)} clips are shorter than the model's {duration} frames: {each}; only these "
+            f"frames are read{single}"]
 
 
 def resize(frames: np.ndarray, size: int) -> np.ndarray:
@@ -214,22 +202,16 @@ def resize(frames: np.ndarray, size: int) -> np.ndarray:
     return np.stack([resize_frame(frame, (size, size)) for frame in frames])
 
 
-def resize_masks(masks: np.ndarray, size: int) -> np.ndarray:
-    """Return masks (T, H, W) bool resized to (T, size, size) bool."""
-    return np.stack([resize_mask(mask, (size, size)) for mask in masks])
-
-
 def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | Path, video_path: str | Path,
                  subset: str = "testing", names: Sequence[str] | None = None, limit: int | None = None,
-                 videos: Sequence[str | Path] | None = None, whole: bool = False, padded: bool = False,
-                 dataset: str = "kth") -> list[Clip]:
+                 videos: Sequence[str | Path] | None = None, whole: bool = False, dataset: str = "kth") -> list[Clip]:
     """Return the clips that a user asks for, from the data set or cut from `videos`.
 
     Warns of clips that are left out, and of those with fewer frames than the model's, see `short_clips`. With a limit,
     prints how many clips of which classes it takes, see `limited`.
     classes: the classes of the model. duration: frames per clip of the model, and of a video unless `whole`, which
-    makes one clip of a video. padded: see `short_clips`. dataset: a name in DATASETS. The other arguments are those of
-    `find_clips`. Raises ValueError if the data set has other classes than the model, or if no clip is left.
+    makes one clip of a video. dataset: a name in DATASETS. The other arguments are those of `find_clips`. Raises
+    UserError if the data set has other classes than the model, or if no clip is left.
     """
     if videos and names:
         raise UserError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
@@ -242,34 +224,25 @@ def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | P
                             f"{', '.join(classes)}; give --annotation_path of data with these classes")
         clips = limited(found, limit, DATASETS[dataset])
     if limit:
-        sources, counts = len(set(map(_video_of, clips))), Counter(clip.label for clip in clips)
+        sources, counts = len({clip.video for clip in clips}), Counter(clip.label for clip in clips)
         of = (f"{counted(len(clips), 'clip')}, of {sources} of the {len(videos)} videos" if videos else
               f"{len(clips)} of {counted(len(found), 'clip')}: "
               + ", ".join(f"{count} {readable(label)}" for label, count in counts.items())
               + f", of {counted(sources, 'video')}")
         print(f"--limit {limit}: {of}")
-    for problem in (*problems, *short_clips(clips, duration, padded)):
+    for problem in (*problems, *short_clips(clips, duration)):
         warnings.warn(problem, stacklevel=2)
     return clips
 
 
 def groups_of(clips: Sequence[Clip], data_set: DataSet) -> dict[str, str]:
-    """Return {name of a clip: "person 3", else "group g07", else its video}; clips of a group are not independent.
-
-    The video of a clip of the data set is the name of the clip without the number of the passage.
-    """
+    """Return {name of a clip: "person 3", else "group g07", else its video}; clips of a group are not independent."""
     groups = {}
     for clip in clips:
         person, group = data_set.person_of(clip.name), clip.length is None and data_set.group_of(clip.name)
-        video = re.sub("_[0-9]+$", "", clip.name) if clip.length is None else clip.path.name
-        groups[clip.name] = f"video {video}" if person is None and not group else (
-            f"group {group}" if person is None else f"person {person}")
+        groups[clip.name] = (f"person {person}" if person is not None else
+                             f"group {group}" if group else f"video {clip.video.name}")
     return groups
-
-
-def _video_of(clip: Clip) -> Path:
-    """Return the video file of a clip, or the folder of a clip without the number of the passage in its name."""
-    return clip.path if clip.length is not None else clip.path.with_name(re.sub("_[0-9]+$", "", clip.name))
 
 
 def limited(clips: Sequence[Clip], limit: int | None, data_set: DataSet | None = None) -> list[Clip]:
@@ -287,7 +260,8 @@ def limited(clips: Sequence[Clip], limit: int | None, data_set: DataSet | None =
         ordered = [turns(queue, *keys[1:]) if keys[1:] else queue for queue in queues.values()]
         return [clip for row in zip_longest(*ordered) for clip in row if clip]
 
-    first = set(turns(clips, lambda clip: clip.label, lambda clip: groups.get(clip.name), _video_of)[:limit])
+    keys = (lambda clip: clip.label), (lambda clip: groups.get(clip.name)), (lambda clip: clip.video)
+    first = set(turns(clips, *keys)[:limit])
     return [clip for clip in clips if clip in first]
 
 

@@ -42,9 +42,7 @@ class ModelInfo:
     model: a name in model.registry.MODELS. config: arguments of the model's class. classes: names in the order of the
     scores. sample_size: side of the square frames in pixels. sample_duration: frames per clip. mean, std: per RGB
     channel, for pixels in 0..1. epoch: epochs trained. assumed: settings that were assumed because a file of the
-    original projects does not contain them. true_lengths: whether clips shorter than sample_duration were read as they
-    are in training; otherwise their last frame was repeated up to it, as in files of earlier versions. frame_rate: of
-    the training clips in frames per second, 0 if unknown.
+    original projects does not contain them. frame_rate: of the training clips in frames per second, 0 if unknown.
     """
 
     model: str
@@ -56,7 +54,6 @@ class ModelInfo:
     std: list
     epoch: int = 0
     assumed: dict = field(default_factory=dict)
-    true_lengths: bool = False
     frame_rate: float = 0.0
 
 

@@ -85,8 +85,7 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
     if scores.numel() == 1:
         clips.normal_(generator=torch.Generator(device).manual_seed(0))
         config[ONE_SCORE] = [float(check_own(model, place, classes, each)) for each in (clips, -clips)]
-    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std),
-                            true_lengths=True)
+    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std))
 
 
 @torch.no_grad()

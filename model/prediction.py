@@ -38,11 +38,9 @@ class Prediction(NamedTuple):
 def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
     """Return the keyword arguments with which data.clips.load_frames reads clips for a model.
 
-    whole: read all frames of a clip, also if the model was trained on fewer; otherwise the middle of a longer clip. A
-    model that was not trained on true lengths gets short clips as in its training, with their last frame repeated.
+    whole: read all frames of a clip, also if the model was trained on fewer; otherwise the middle of a longer clip.
     """
-    return {"duration": None if whole else info.sample_duration, "size": info.sample_size,
-            "pad_to": 0 if info.true_lengths else info.sample_duration, "check": check_size}
+    return {"duration": None if whole else info.sample_duration, "size": info.sample_size, "check": check_size}
 
 
 @torch.no_grad()

@@ -13,14 +13,6 @@ from runtime.errors import UserError
 from runtime.sentences import shortened
 
 
-def began_with_repetition(path: Path) -> bool:
-    """Return whether last.pth is of a run in which short clips repeat their last frame, as in earlier versions.
-
-    Such a run goes on in this way. Without a file, a run reads the true frames only.
-    """
-    return path.is_file() and not read_checkpoint(path).get("true_lengths", False)
-
-
 def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim.Adam,
            average: WeightAverage) -> list[dict[str, Any]]:
     """Load the weights, their average and the optimizer's state of last.pth; return its history, a dict per epoch.
@@ -49,8 +41,6 @@ def _fault(checkpoint: dict[str, Any], info: ModelInfo, parameters: list[nn.Para
     """Return why a checkpoint does not belong to this run, or None. parameters: of the optimizer, in its order."""
     if checkpoint["classes"] != info.classes:
         return f"its classes are {shortened(checkpoint['classes'])}, those of the data are {', '.join(info.classes)}"
-    if checkpoint.get("true_lengths", False) != info.true_lengths:
-        return "only one of the two repeats the last frame of short clips"
     optimizer, known, own = checkpoint.get("optimizer"), dict(enumerate(parameters)), checkpoint["own_weights"]
     state = optimizer.get("state") if isinstance(optimizer, dict) else None
     if not (isinstance(state, dict) and state.keys() <= known.keys() and all(

@@ -22,7 +22,7 @@ def others_compute() -> bool:
 
 
 # Threads of OpenMP that spin while they wait make everything many times slower on a busy machine, and sleeping costs
-# time on a quiet one (docs/results_machines.md). PyTorch reads the variable when it is imported.
+# time on a quiet one (docs/speed.md). PyTorch reads the variable when it is imported.
 os.environ.setdefault(*(("OMP_WAIT_POLICY", "passive") if others_compute() else ("GOMP_SPINCOUNT", "10000")))
 
 # OpenCV reads these variables when cv2 is first imported. It prints nothing, because the project itself reports a

@@ -34,33 +34,25 @@ def with_entry(entry, clip="a_1"):
     return {"labels": ["walking"], "database": {clip: entry}}
 
 
+def with_passage(visible):
+    return {"labels": ["walking"], "database": {}, "passages": {
+        "a": {"subset": "training", "annotations": {"label": "walking", "visible": visible}}}}
+
+
 @pytest.mark.parametrize("content, message", [
-    ([], "found \\[\\]"),
+    ([], r"should hold a list 'labels' and an object 'database', .* found \[\]"),
     ({"labels": ["walking"]}, "an object 'database'"),
-    ({"labels": "walking", "database": {}}, "a list 'labels'"),
-    ({"labels": [], "database": {}}, "names of the class folders"),
-    ({"labels": [1], "database": {}}, "names of the class folders"),
+    ({"labels": ["walking"], "database": {}, "empty": 3}, "should be objects"),
     ({"labels": [".."], "database": {}}, "names of the class folders"),
-    ({"labels": ["walking", "walking"], "database": {}}, "a class twice"),
-    ({"labels": ["walking"], "database": {}, "frame_rate": "25"}, "'frame_rate' should be a number"),
+    ({"labels": ["walking", "walking"], "database": {}}, "each once"),
     ({"labels": ["walking"], "database": {}, "frame_rate": 0}, "'frame_rate' should be a number"),
-    (with_entry(None), "has subset None"),
-    (with_entry({**ENTRY, "subset": "test"}), "has subset 'test'"),
-    (with_entry({**ENTRY, "subset": ["training"]}), "has subset"),
-    (with_entry({"subset": "training"}), "has label None"),
+    (with_entry(None), "should have one of the subsets"),
+    (with_entry({**ENTRY, "subset": ["test"]}), "should have one of the subsets"),
     (with_entry({"subset": "training", "annotations": [1]}), "has label None"),
-    (with_entry({"subset": "training", "annotations": {"label": "flying"}}), "has label 'flying'"),
     (with_entry({"subset": "training", "annotations": {"label": {}}}), "has label {}"),
-    (with_entry(ENTRY, "../../etc"), "is not a plain folder name"),
-    (with_entry(ENTRY, "/etc"), "is not a plain folder name"),
-    (with_entry(ENTRY, "a/b"), "is not a plain folder name"),
-    (with_entry(ENTRY, "a\\b"), "is not a plain folder name"),
-    (with_entry(ENTRY, "C:a"), "is not a plain folder name"),
-    (with_entry(ENTRY, ".."), "is not a plain folder name"),
-    (with_entry(ENTRY, "."), "is not a plain folder name"),
-    (with_entry(ENTRY, ""), "is not a plain folder name"),
-    (with_entry(ENTRY, "a\0b"), "is not a plain folder name"),
-])  # fmt: skip
+    *((with_entry(ENTRY, name), "is not a plain folder name") for name in ("../a", "a\\b", "C:a", "..", "", "a\0b")),
+    *((with_passage(visible), "are no two frames") for visible in (None, [1], [0, 4], [5, 4], [1, 2.5], "ab")),
+])
 def test_wrong_content(tmp_path, content, message):
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(content))
@@ -69,18 +61,11 @@ def test_wrong_content(tmp_path, content, message):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"labels: []", b"[" * 100000, b"9" * 5000])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[" * 100000])
 def test_not_json(tmp_path, content):
     (tmp_path / "wrong.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"wrong\.json"):
         read_annotation(tmp_path / "wrong.json")
-
-
-def test_a_huge_file_is_not_read(tmp_path):
-    with (tmp_path / "huge.json").open("wb") as file:
-        file.truncate(300 << 20)  # takes no room on the disk
-    with pytest.raises(ValueError, match="larger than 256 MiB"):
-        read_annotation(tmp_path / "huge.json")
 
 
 def test_missing_file(tmp_path):

@@ -11,7 +11,6 @@ import torch
 
 from model.checkpoint import ModelInfo, load_model, read_checkpoint, save_checkpoint
 from model.cnn_lstm import build_model
-from opts import PRETRAINED
 from tests.bad_files import Evil
 from tests.runs import refused
 
@@ -48,20 +47,6 @@ def test_round_trip(tmp_path, kind, options):
     with torch.no_grad():
         assert torch.equal(again(clips), model.eval()(clips))
     assert [item.name for item in (tmp_path / "new").iterdir()] == ["best.pth"]
-
-
-def test_files_of_earlier_versions_repeat_the_last_frame_of_short_clips(path, tmp_path):
-    """Files say whether they read true lengths; the bundled model never saw a padded clip, so it does."""
-    model, info = made()
-    save_checkpoint(tmp_path / "new.pth", model, dataclasses.replace(info, true_lengths=True))
-    assert load_model(tmp_path / "new.pth")[1].true_lengths is load_model(PRETRAINED)[1].true_lengths is True
-    content = torch.load(path, weights_only=True)
-    del content["true_lengths"]
-    torch.save(content, path)
-    assert load_model(path)[1].true_lengths is False
-    torch.save(content | {"true_lengths": "yes"}, path)
-    with pytest.raises(ValueError, match="its true_lengths is 'yes', which is not valid"):
-        load_model(path)
 
 
 def test_a_checkpoint_is_plain_values_and_tensors(path):

@@ -1,7 +1,5 @@
 """Drawn people together with real ones: persons above 25 are in training, and in training only."""
 
-import os
-import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +8,7 @@ from data.annotation import read_annotation
 from data.datasets import DATASETS
 from data.training_clips import find_training_extra
 from tests.passing import make_videos, times_of, trim
-from tests.runs import ROOT, refused
-from tests.tiny_data import subsets_of
+from tests.runs import refused
 from utils import annotate_kth, extract_frames
 
 KTH = DATASETS["kth"]
@@ -38,21 +35,10 @@ def test_drawn_persons_are_in_training_whatever_the_split(named, expected):
     assert problems == [] and persons_in(subsets) == expected
 
 
-def test_person_25_is_real():
-    assert persons_in(KTH.split(clips_of(11, 22, 25, 26), {})[0]) == {
-        "training": {11, 26}, "validation": {25}, "testing": {22}}
-
-
 @pytest.mark.parametrize("subset", ["validation", "testing"])
 def test_a_drawn_person_is_refused_in_other_subsets(subset):
     with pytest.raises(ValueError, match=r"person 30 is drawn .* serve training only; name real persons"):
         KTH.split(clips_of(*REAL, *DRAWN), {}, **{"validation": [1], "testing": [2]} | {subset: [11, 30]})
-
-
-def test_drawn_persons_alone_have_nothing_to_split():
-    assert persons_in(KTH.split(clips_of(*DRAWN), {})[0]) == {"training": set(DRAWN)}
-    with pytest.raises(ValueError, match="persons are named for a subset, but no clip has a name like"):
-        KTH.split(clips_of(*DRAWN), {}, validation=[4])
 
 
 def test_real_and_drawn_people_are_drawn_equally_often():
@@ -102,12 +88,6 @@ def test_two_folders_of_clips_become_one_data_set(folders, tmp_path, capsys):
     assert times_of(tmp_path / "images") == before and "belong to no clip" not in printed.err
 
 
-def test_drawn_persons_are_refused_on_the_command_line(folders, tmp_path, capsys):
-    line = refused(capsys, prepare, folders, tmp_path, "--validation_persons", "1", "--testing_persons", "26")
-    assert "person 26 is drawn (its number says so), and drawn people serve training only; name real persons" in line
-    assert not (tmp_path / "kth1.json").exists()
-
-
 def test_two_folders_with_the_same_clip_are_refused(folders, raw, tmp_path, capsys):
     trim(raw, tmp_path / "again")
     line = refused(capsys, extract_frames.main, ["--trimmed_path", str(folders.real), str(tmp_path / "again"),
@@ -117,26 +97,3 @@ def test_two_folders_with_the_same_clip_are_refused(folders, raw, tmp_path, caps
                                                  "--image_path", str(tmp_path / "images")])
     assert f"no clips in class folders of {tmp_path / 'none'}; " in line
     assert not (tmp_path / "images").exists()
-
-
-@pytest.mark.parametrize("with_drawn", [True, False])
-def test_drawn_path_of_generate_data(folders, tmp_path, with_drawn):
-    """The commands of the script are noted, then run here. Without DRAWN_PATH only the first folder is read."""
-    noted, python = tmp_path / "noted", tmp_path / "python"
-    python.write_text(f'#!/usr/bin/env bash\nprintf "%s\\n" "call" "$@" >> "{noted}"\n')
-    python.chmod(0o755)
-    places = dict(zip(PLACES, (folders.real, folders.drawn, tmp_path / "images", tmp_path / "kth1.json"), strict=True))
-    if not with_drawn:
-        del places["DRAWN_PATH"]
-    environment = {name: value for name, value in os.environ.items() if name not in PLACES}
-    subprocess.run([ROOT / "utils" / "generate_data.sh"], check=True, cwd=tmp_path,
-                   env=environment | {"PYTHON": str(python)} | {name: str(place) for name, place in places.items()})
-    extracting, annotating = (call.splitlines() for call in noted.read_text().split("call\n")[1:])
-    for script, (name, *options) in ((extract_frames, extracting), (annotate_kth, annotating)):
-        assert (ROOT / name).samefile(script.__file__)
-        script.main(options)
-    read = read_annotation(tmp_path / "kth1.json")
-    if with_drawn:
-        check(read)
-    else:
-        assert {clip[:8] for clip in subsets_of(read)["training"]} == {"person11"}

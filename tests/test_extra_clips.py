@@ -14,7 +14,6 @@ from model.checkpoint import load_model
 from runtime.files import read_json
 from tests.passing import extract, passing, times_of, trim
 from tests.runs import run_command, table, train_options
-from tests.tiny_data import DURATION, SIZE
 from utils import annotate_kth
 
 CONTEXT = 5
@@ -69,13 +68,6 @@ def test_a_passage_that_is_lost_is_cut_again_and_the_rest_is_kept(raw, tmp_path,
     assert {path.name[:8] for path in same} == {"person01", "person11"}
 
 
-def test_without_context_there_are_neither(raw, tmp_path):
-    trim(raw, tmp_path, "--classes", "walking")
-    assert not list(tmp_path.glob("_*"))
-    trim(raw, tmp_path / "start", "--context=5", "--start=3", "--classes", "walking")
-    assert not list((tmp_path / "start").glob("_*"))
-
-
 def test_the_annotation_lists_them_apart_from_the_clips(prepared):
     """Passages of the training subset alone, empty clips of all; each with the subset of its video."""
     read = read_annotation(prepared.annotation)
@@ -102,21 +94,6 @@ def test_they_are_found_where_they_are_on_disk(prepared, tmp_path):
     assert find_training_extra(tmp_path / "plain.json", prepared.images) == []
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"passages": []}, "'passages' and 'empty' should be objects"), ({"empty": 3}, "should be objects"),
-    ({"passages": {"a": {"subset": "training"}}}, "has label None"),
-    *(({"passages": {"a": {"subset": "training", "annotations": {"label": "walking", "visible": visible}}}},
-       "are no two frames") for visible in (None, [1], [0, 4], [5, 4], [1, 2.5], [True, 2], "ab")),
-    ({"empty": {"a": {"subset": "exam"}}}, "has subset 'exam'"),
-    ({"empty": {"../a": {"subset": "training"}}}, "is not a plain folder name"),
-    ({"passages": {"a/b": {"subset": "training"}}}, "is not a plain folder name"),
-])
-def test_entries_of_another_form_are_refused(tmp_path, change, message):
-    (tmp_path / "kth1.json").write_text(json.dumps({"labels": ["walking"], "database": {}} | change))
-    with pytest.raises(ValueError, match=message):
-        read_annotation(tmp_path / "kth1.json")
-
-
 @pytest.mark.parametrize("more", [[], ["--finetune", "--backbone", "shufflenet_v2_x0_5", "--sample_duration", 3]])
 def test_training_draws_windows_from_them(prepared, tmp_path, capsys, more):
     run_command("main", *train_options(prepared, tmp_path, *more, "--annotation_path", prepared.annotation))
@@ -128,20 +105,3 @@ def test_training_draws_windows_from_them(prepared, tmp_path, capsys, more):
     assert set(metrics["testing"]["empty"]) == {"running", "walking"}
     assert load_model(tmp_path / "last.pth")[1].frame_rate == 25  # that of the videos
     assert len(table(tmp_path / "log.csv")) == 2
-
-
-def test_vectors_of_the_backbone_are_kept_for_the_next_run(prepared, tmp_path, monkeypatch):
-    """A cache that is new, full or damaged, or none, gives the same weights; a full one needs no backbone."""
-    options = train_options(prepared, tmp_path / "plain", "--sample_size", SIZE, "--sample_duration", DURATION)
-    run_command("main", *options)
-    plain = (tmp_path / "plain" / "log.csv").read_bytes()
-    cached = [*options, "--feature_cache", tmp_path / "cache"]
-    run_command("main", *cached, "--result_path", tmp_path / "new")
-    assert len(list((tmp_path / "cache").glob("*.pt"))) == 4 + 4 + 10 + 12  # clips held out, windows, empty clips
-    with monkeypatch.context() as patch:
-        patch.setattr("model.vectors.folded", lambda model: pytest.fail("the backbone was run again"))
-        run_command("main", *cached, "--result_path", tmp_path / "full")
-    for file in sorted((tmp_path / "cache").glob("*.pt"))[::3]:
-        file.write_bytes(file.read_bytes()[:100])
-    run_command("main", *cached, "--result_path", tmp_path / "damaged")
-    assert all((tmp_path / name / "log.csv").read_bytes() == plain for name in ("new", "full", "damaged"))

@@ -40,12 +40,3 @@ def test_bearing_foot_stays_in_place(action, speed):
     step = np.abs(np.diff(flat[:, 0]))[bearing[1:] & bearing[:-1]]
     assert bearing.sum() > 30
     assert np.median(step) < 0.15 * gait["stride"] / 200, "against what the body covers between two phases"
-
-
-@pytest.mark.parametrize(("action", "speed"), [("walking", 0.6), ("running", 1.6)])
-def test_knees_bend_forward(action, speed):
-    gait = prepare_gait(action, make_person(1, 11), speed)
-    hip, knee, ankle = leg(gait, np.arange(100) / 100)[:, :3].transpose(1, 0, 2)
-    thigh, shank = knee - hip, ankle - knee
-    turn = thigh[:, 0] * shank[:, 1] - thigh[:, 1] * shank[:, 0]
-    assert (turn < 0).all(), "the shank is turned backwards from the thigh"

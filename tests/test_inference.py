@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import inference
-from data import clips
 from data.video import read_video, write_video
 from runtime.files import read_json
-from tests.runs import as_seen, data_options, run_command, table, use
+from tests.runs import as_seen, run_command, table, use
 from tests.tiny_data import DURATION, SIZE
 
 
@@ -31,13 +30,6 @@ def test_inference(data_set, trained, tmp_path, capsys):
     np.testing.assert_allclose(model(clip[None])[0].softmax(0)[0].item(), float(rows[0]["running"]), atol=1e-5)
 
 
-def test_inference_on_chosen_clips(data_set, trained, tmp_path):
-    use("inference", data_set, trained, tmp_path, "--subset", "all", "--limit", 3)
-    assert len(table(tmp_path / "predictions.csv")) == 3
-    use("inference", data_set, trained, tmp_path, "--subset", "validation", "--clips", "person19_running_d1_2")
-    assert [row["clip"] for row in table(tmp_path / "predictions.csv")] == ["person19_running_d1_2"]
-
-
 def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
     use("inference", data_set, trained, tmp_path, "--video", data_set.video, "--annotation_path", "nowhere.json")
     rows = table(tmp_path / "predictions.csv")
@@ -46,15 +38,6 @@ def test_inference_on_a_video(data_set, trained, tmp_path, capsys):
     frames, _ = read_video(tmp_path / "walk_classified.mp4")
     assert frames.shape == (2 * DURATION, 2 * SIZE, 2 * SIZE, 3)
     assert not (tmp_path / "metrics.json").exists()
-
-
-@pytest.mark.parametrize(("probabilities", "said"), [
-    ([0.47, 0.53], "walking; the model hardly decides (0.53)"), ([0.71, 0.29], "running (0.71)"),
-])
-def test_a_window_that_the_model_hardly_decides(data_set, trained, tmp_path, capsys, monkeypatch, probabilities, said):
-    monkeypatch.setattr("inference.classify", lambda *given: np.array(probabilities))
-    use("inference", data_set, trained, tmp_path, "--video", data_set.video)
-    assert f"walk.avi frames 1-6: {said}\n" in capsys.readouterr().out
 
 
 def test_the_class_is_written_in_white_on_a_dark_strip():
@@ -89,20 +72,3 @@ def test_an_interrupted_run_says_how_to_go_on(data_set, trained, tmp_path, capsy
 
 
 CLIP = "person22_walking_d1_1"
-
-
-def test_an_image_that_vanishes_between_listing_and_reading(own_data_set, trained, tmp_path, capsys, monkeypatch):
-    read = clips.read_image
-
-    def vanish(path):
-        if CLIP in str(path):
-            path.unlink(missing_ok=True)
-        return read(path)
-
-    monkeypatch.setattr(clips, "read_image", vanish)
-    options = [*data_options(own_data_set), "--resume_path", trained / "best.pth"]
-    run_command("inference", *options, "--result_path", tmp_path / "out")
-    printed = capsys.readouterr()
-    assert f"{CLIP} is left out: " in printed.err
-    assert "image_00001.jpg" in printed.err
-    assert "3 clips classified, 1 left out" in printed.out

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-import main
 from data.annotation import read_annotation, write_annotation
 from model.checkpoint import load_model, read_checkpoint
 from model.cnn_lstm import build_model
@@ -17,12 +16,11 @@ from model.contract import last_layer
 from model.normalisation import normalisation
 from model.registry import MODELS
 from model.training import train_epoch
-from model.vectors import Vectors
 from runtime import training_log
 from runtime.files import read_json
 from tests.bad_cases import options_of
 from tests.runs import refused, run_command, same, table, train_options
-from tests.tiny_data import DURATION, SIZE
+from tests.tiny_data import DURATION
 
 
 def test_a_training_run(trained):
@@ -41,14 +39,6 @@ def test_a_training_run(trained):
     assert float(best["validation_loss"]) == pytest.approx(metrics["validation"]["loss"], rel=1e-5)
     assert recipe["options"]["backbone"] == "squeezenet1_1"
     assert recipe["versions"]["torch"] == torch.__version__.split("+")[0]
-
-
-def test_a_checkpoint_describes_itself(trained):
-    model, info = load_model(trained / "best.pth")
-    assert (info.classes, info.sample_size, info.sample_duration) == (["running", "walking"], SIZE, DURATION)
-    assert info.config["backbone"] == "squeezenet1_1"
-    assert model(torch.zeros(1, DURATION, 3, SIZE, SIZE)).shape == (1, 2)
-    assert not model.training
 
 
 def test_training_needs_the_same_options_to_go_on(data_set, trained, tmp_path, capsys):
@@ -137,12 +127,6 @@ def test_a_killed_run_has_its_log_and_a_resumed_one_no_gap(data_set, tmp_path, m
     assert not (tmp_path / "epoch_2.pth").exists()
 
 
-def test_tensorboard_that_is_not_installed_is_one_line(data_set, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training_log, "find_spec", lambda name: None)
-    line = refused(capsys, "main", *train_options(data_set, tmp_path, "--tensorboard"))
-    assert "TensorBoard is not installed" in line and not list(tmp_path.iterdir())
-
-
 def test_flags_of_normalisation_and_sizes_are_in_the_checkpoint(data_set, tmp_path):
     run_command("main", *train_options(data_set, tmp_path, "--n_epochs", 1, "--model", "cnnlstm_attn", "--std_norm",
                                        "--attention_rows", 3, "--attention_size", 5, "--mean_dataset", "kinetics"))
@@ -180,16 +164,6 @@ def test_a_frozen_backbone_stays_as_it_was(data_set, tmp_path):
     assert sum("running_mean" in name for name in trained) > 10
     for name, tensor in fresh.items():
         assert torch.equal(tensor, trained[name.removeprefix("head.")]) == name.startswith("backbone."), name
-
-
-def test_divergence_on_the_command_line_is_one_line(data_set, tmp_path, capsys, monkeypatch):
-    broken = Vectors(torch.full((4, 1, 6, 512), torch.nan), [0, 1, 0, 1])
-    monkeypatch.setattr(main, "keep_vectors", lambda *args: broken)
-    with pytest.raises(SystemExit) as ended:
-        run_command("main", *train_options(data_set, tmp_path))
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert not (tmp_path / "last.pth").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"weights", None])

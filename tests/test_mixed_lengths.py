@@ -120,7 +120,7 @@ def test_batch_norm_sees_the_true_frames_only():
 
 
 def train(folder, model, data, n_epochs=2, finetune=True):
-    info = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 5, [0.5] * 3, [0.5] * 3, true_lengths=True)
+    info = ModelInfo("cnnlstm", {}, ["running", "walking"], 32, 5, [0.5] * 3, [0.5] * 3)
     training = MirroredClips(data) if finetune else keep_vectors(model, data, CPU, mirrored=True)
     return training_module.train(model, info, training, data if finetune else training, folder, finetune=finetune,
                                  n_epochs=n_epochs, batch_size=3, lr_rate=1e-3, weight_decay=0.0, seed=0, device=CPU)
@@ -132,7 +132,7 @@ def test_a_run_with_mixed_lengths_goes_on_as_if_it_had_never_stopped(tmp_path, f
         for n_epochs in epochs:
             train(tmp_path / name, model_with("lstm"), Mixed(), n_epochs, finetune)
     whole, parts = (read_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "parts"))
-    assert same(whole, parts) and whole["true_lengths"] is True
+    assert same(whole, parts)
 
 
 @forks
@@ -163,28 +163,10 @@ def test_a_model_that_reads_the_padding_is_not_trained(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_vectors_of_clips_of_different_lengths():
-    model, data = model_with("lstm"), Mixed()
-    kept = keep_vectors(model, data, CPU, mirrored=True)
-    assert [tuple(each.shape[:2]) for each in kept.vectors] == [(2, length) for length in LENGTHS]
-    assert kept.true_lengths == LENGTHS
-    kept.draw(torch.Generator().manual_seed(3))
-    assert set(kept.view.tolist()) == {0, 1}
-    for index, view in enumerate(kept.view.tolist()):
-        clip = data.clips[index].flip(-1) if view else data.clips[index]
-        torch.testing.assert_close(kept[index][0], model.describe(clip[None])[0], rtol=1e-3, atol=1e-4)
-
-
 def test_clips_on_disk_tell_their_true_lengths(tmp_path):
-    """The key of a clip that an earlier version padded differs, so that its cached vectors are not used."""
     for length in (2, 4, 6):
         write_clip(tmp_path / str(length), numbered(length), n_frames=length != 4)
     clips = [Clip(str(length), "walking", "training", tmp_path / str(length)) for length in (2, 4, 6)]
-    true, padded, whole = (ClipDataset(clips, ["walking"], 8, duration, torch.from_numpy, pad_to)
-                           for duration, pad_to in ((4, 0), (4, 4), (None, 0)))
-    assert (true.true_lengths, padded.true_lengths, whole.true_lengths) == ([2, 4, 4], [4, 4, 4], [2, 4, 6])
-    for dataset in (true, padded, whole):
-        assert [len(dataset[index][0]) for index in range(3)] == dataset.true_lengths
-    assert padded[0][0][:, 0, 0, 0].tolist() == [0, 1, 1, 1]
-    assert true.key(0) == f"{padded.key(0)} unpadded"
-    assert [true.key(index) for index in (1, 2)] == [padded.key(index) for index in (1, 2)]
+    for duration, lengths in ((4, [2, 4, 4]), (None, [2, 4, 6])):
+        dataset = ClipDataset(clips, ["walking"], 8, duration, torch.from_numpy)
+        assert dataset.true_lengths == lengths == [len(dataset[index][0]) for index in range(3)]

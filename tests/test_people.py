@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.synthetic.people import ACTIONS, EVIDENCE, SCENARIOS, WIDTH, make_passage, make_person, make_scene, synthesize
+from data.synthetic.people import ACTIONS, EVIDENCE, SCENARIOS, WIDTH, make_passage, make_scene, synthesize
 from utils import synthesize_kth
 
 
@@ -46,21 +46,6 @@ def test_the_seed_decides():
     assert not np.array_equal(first[0][:20], other[0][:20])
 
 
-def test_background_does_not_tell_the_action(walk):
-    frames, masks, _ = synthesize(1, 11, 1, "running", passes=1)
-    empty = [f[~m.any((1, 2))].mean(0) for f, m in ((frames, masks), walk[:2])]
-    assert np.abs(empty[0] - empty[1]).mean() < 1.5
-    elsewhere = make_scene(1, 11, 2)["background"]
-    assert np.abs(empty[0] - elsewhere).mean() > 3
-
-
-def test_same_body_in_all_videos():
-    body = [{part: make_scene(1, 12, scenario)["person"][part] for part in ("height", "thigh", "arm_swing", "speed")}
-            for scenario in (1, 2, 3, 4)]
-    assert body[0] == body[1] == body[2] == body[3]
-    assert body[0] != {part: make_person(1, 13)[part] for part in body[0]}
-
-
 def test_speeds_are_those_of_kth():
     speeds = {action: [] for action in ACTIONS}
     frames = {action: [] for action in ACTIONS}
@@ -77,16 +62,8 @@ def test_speeds_are_those_of_kth():
     assert min(frames["running"]) >= 25 and max(frames["walking"]) < 180
 
 
-def test_scale_changes_along_the_pass_in_d2():
-    _, masks, ranges = synthesize(1, 12, 2, "running", passes=2)
-    for first, last in ranges:
-        height = [masks[i].any(1).sum() for i in (first + 9, last - 10)]
-        assert max(height) > 1.1 * min(height)
-
-
-@pytest.mark.parametrize("n_frames", [30, 20])
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_evidence_is_in_its_third_only(evidence, n_frames):
+def test_evidence_is_in_its_third_only(evidence, n_frames=20):
     _, masks, ranges = synthesize(1, 13, 1, "running", passes=2, n_frames=n_frames, evidence=evidence)
     third = EVIDENCE[evidence]
     expected = np.zeros(len(masks), bool)

@@ -4,16 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from data.clips import find_clips, load_frames
 from data.video import read_video, write_video
 from model import preprocessing
-from model.checkpoint import load_model, read_checkpoint
+from model.checkpoint import load_model
 from model.prediction import predict, reading
-from runtime.files import read_json, write_json
-from saliency.gradient import drawn_map, frame_gradient
-from tests.runs import TRAINED_SCRIPTS, data_options, refused, run_command, same, saved, table, train_options, use
+from runtime.files import read_json
+from tests.runs import data_options, refused, run_command, saved, table, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE, moving_block, write_clip
 
 LENGTHS = {CLIP: 1, "person22_running_d1_1": 3, "person19_walking_d1_1": 4, "person11_walking_d1_1": 2,
@@ -41,16 +39,8 @@ def short(own_data_set):
     return own_data_set
 
 
-def forget_lengths(path):
-    """Make a checkpoint one of an earlier version, which repeated the last frame of short clips."""
-    content = torch.load(path, weights_only=True)
-    assert content.pop("true_lengths") is True
-    torch.save(content, path)
-
-
-@pytest.mark.parametrize("finetune", [[], ["--finetune", "--n_epochs", 1]])
-def test_training_and_explaining_read_the_true_frames(short, tmp_path, capsys, finetune):
-    run_command("main", *train_options(short, tmp_path / "run", *finetune))
+def test_training_and_explaining_read_the_true_frames(short, tmp_path, capsys):
+    run_command("main", *train_options(short, tmp_path / "run"))
     told = capsys.readouterr().err
     assert ("training: 2 of 8 clips are shorter than the model's 6 frames: person11_walking_d1_1 has 2 frames, "
             "person12_running_d1_2 has 5 frames; only these frames are read") in told
@@ -60,7 +50,6 @@ def test_training_and_explaining_read_the_true_frames(short, tmp_path, capsys, f
     found, expected = (read_json(tmp_path / name / "metrics.json") for name in ("run", "out"))
     assert found["testing"]["confusion"] == expected["confusion"]
     model, info = load_model(tmp_path / "run" / "best.pth")
-    assert info.true_lengths
     losses = []
     for row in rows:
         clip = find_clips(short.annotation, short.images, names=[row["clip"]])[1][0]
@@ -93,61 +82,14 @@ def test_a_clip_of_one_frame_has_every_result(short, trained, tmp_path, capsys):
     assert {"features.png", "profile.png", "features_tsr.png"} < {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("script", TRAINED_SCRIPTS)
-def test_a_video_of_three_frames_is_told(trained, tmp_path, capsys, script):
+def test_a_video_of_three_frames_is_told(trained, tmp_path, capsys):
     write_video(tmp_path / "walk.avi", moving_block(1, 5, 3)[0])
-    run_command(script, "--resume_path", trained / "best.pth", "--result_path", tmp_path / "out", "--video",
-                tmp_path / "walk.avi")
+    run_command("feature_saliency", "--resume_path", trained / "best.pth", "--result_path", tmp_path / "out",
+                "--video", tmp_path / "walk.avi")
     told = [line for line in capsys.readouterr().err.splitlines() if "shorter" in line]
     assert told == ["warning: 1 of 1 clips are shorter than the model's 6 frames: walk_00001 has 3 frames; only these "
                     "frames are read"]
-    if script != "inference":
-        assert len(saved(tmp_path / "out" / "video" / "walk_00001")["gradient"]) == 3
-
-
-def test_a_model_trained_with_repetition_reads_as_it_was_trained_and_says_so(short, trained, tmp_path, capsys):
-    """Its maps have the frames that earlier versions gave it."""
-    old = shutil.copytree(trained, tmp_path / "old")
-    forget_lengths(old / "best.pth")
-    use("frame_saliency", short, old, tmp_path / "out", "--no_overlay", "--clips", "person22_running_d1_1",
-        "person22_running_d1_2")
-    told = [line for line in capsys.readouterr().err.splitlines() if "shorter" in line]
-    assert len(told) == 1
-    assert "1 of 2 clips are shorter than the model's 6 frames: person22_running_d1_1 has 3 frames; the mo" in told[0]
-    assert "trained with the last frame of short clips repeated, so it is repeated here too" in told[0]
-    arrays = saved(tmp_path / "out" / "running" / "person22_running_d1_1")
-    assert len(arrays["frames"]) == DURATION and (arrays["frames"][2:] == arrays["frames"][2]).all()
-    model, info = load_model(old / "best.pth")
-    assert not info.true_lengths
-    clip = find_clips(short.annotation, short.images, names=["person22_running_d1_1"])[1][0]
-    seen = predict(model, info, load_frames(clip, **reading(info)))
-    expected = drawn_map(frame_gradient(model, seen.tensor, seen.target)).numpy()
-    np.testing.assert_allclose(arrays["gradient"], expected, atol=1e-4 * expected.max())
-
-
-def test_a_run_that_began_with_repetition_goes_on_with_it(short, tmp_path, capsys):
-    """To the same weights as a run whose short clips are longer on disk, by copies of the last image."""
-    padded = type(short)(**vars(short) | {"images": shutil.copytree(short.images, tmp_path / "padded")})
-    for name, length in LENGTHS.items():
-        folder = next(padded.images.glob(f"*/{name}"))
-        for number in range(length + 1, DURATION + 1):
-            shutil.copy(folder / f"image_{length:05d}.jpg", folder / f"image_{number:05d}.jpg")
-        (folder / "n_frames").write_text(str(DURATION))
-    run_command("main", *train_options(padded, tmp_path / "run", "--n_epochs", 1))
-    shutil.copytree(tmp_path / "run", tmp_path / "whole")
-    run_command("main", *train_options(padded, tmp_path / "whole"))
-    forget_lengths(tmp_path / "run" / "last.pth")
-    opts_of = tmp_path / "run" / "opts.json"
-    opts_of.write_text(opts_of.read_text().replace(str(padded.images), str(short.images)))
-    capsys.readouterr()
-    run_command("main", *train_options(short, tmp_path / "run"))
-    assert "trained with the last frame of short clips repeated, so it is repeated here too" in capsys.readouterr().err
-    whole, run = (read_checkpoint(tmp_path / name / "last.pth") for name in ("whole", "run"))
-    assert same(whole["state_dict"], run["state_dict"]) and same(whole["history"], run["history"])
-    assert (whole["true_lengths"], run["true_lengths"]) == (True, False)
-    run_command("main", *train_options(short, tmp_path / "run", "--overwrite"))  # a new run reads the true frames
-    again = read_checkpoint(tmp_path / "run" / "last.pth")
-    assert again["true_lengths"] and not same(again["state_dict"], run["state_dict"])
+    assert len(saved(tmp_path / "out" / "video" / "walk_00001")["gradient"]) == 3
 
 
 def test_whole_videos_and_whole_clips(own_data_set, trained, tmp_path, capsys):
@@ -186,18 +128,6 @@ def test_a_whole_video_that_is_too_large_is_left_out(data_set, trained, tmp_path
     told = capsys.readouterr().err
     assert f"walk_00001 is left out: a clip of {2 * DURATION} frames of {SIZE} x {SIZE} pixels fills" in told
     assert "none of the 1 clips could be read" in told
-
-
-def test_results_of_another_duration_are_not_mixed(data_set, trained, tmp_path, capsys):
-    options = [*data_options(data_set), "--resume_path", trained / "best.pth", "--result_path", tmp_path]
-    run_command("feature_saliency", *options, "--limit", 1)
-    recipe = read_json(tmp_path / "opts.json")
-    for earlier in (recipe, recipe | {"options": {name: value for name, value in recipe["options"].items()
-                                                  if name != "duration"}}):  # as earlier versions wrote it
-        write_json(tmp_path / "opts.json", earlier)
-        line = refused(capsys, "feature_saliency", *options, "--duration", "full")
-        assert "was made with --duration model (now full)" in line
-    run_command("feature_saliency", *options, "--limit", 1)
 
 
 def test_one_frame_in_a_batch_is_too_few_for_batch_norm(short, tmp_path, capsys):

@@ -18,19 +18,6 @@ from tests.runs import TRAINED_SCRIPTS, data_options, refused, run_command, save
 from tests.tiny_data import CLIP, DURATION, SIZE, moving_block
 
 
-@pytest.mark.parametrize("script", ["main", *TRAINED_SCRIPTS])
-def test_help_tells_all_flags(script, capsys):
-    with pytest.raises(SystemExit) as ended:
-        run_command(script, "--help")
-    text = capsys.readouterr().out
-    flags = {"--use_cuda", "--gpu", "--num_workers", "--annotation_path", "--video_path", "--dataset", "--sample_size",
-             "--n_classes", "--model", "--result_path", "--overwrite", "--seed"}
-    flags |= {"--backbone", "--backbone_weights", "--finetune", "--n_epochs", "--lr_rate"} if script == "main" else {
-        "--subset", "--clips", "--limit", "--video", "--resume_path"}
-    assert ended.value.code == 0
-    assert not [flag for flag in flags if flag not in text]
-
-
 @pytest.mark.parametrize("script", TRAINED_SCRIPTS)
 def test_damaged_clips_are_left_out_and_counted(own_data_set, trained, tmp_path, capsys, script):
     data = own_data_set

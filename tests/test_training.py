@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from model import training as training_module
 from model.batches import epoch_batches
 from model.checkpoint import ModelInfo, read_checkpoint
-from model.training import best_epoch, evaluate, mean_probabilities, train_epoch
+from model.training import best_epoch, evaluate, mean_probabilities
 from model.vectors import MirroredClips, Vectors, keep_vectors
 from tests.runs import same
 from tests.toys import Trainable
@@ -44,19 +44,6 @@ def train(folder, model=None, n_epochs=3, lr_rate=1e-2, seed=0, training=None, v
     return model, history
 
 
-def test_the_loss_is_printed_every_so_many_batches(capsys):
-    model, batches = toy().eval(), DataLoader(vectors(40), 8)
-
-    def forward(inputs):
-        return model.classify(model.project(inputs))
-
-    losses = [torch.nn.functional.cross_entropy(forward(inputs), labels).item() for inputs, labels in batches]
-    standing = torch.optim.SGD(model.parameters(), lr=0.0)
-    train_epoch(forward, list(model.parameters()), batches, standing, CPU, 2, log_interval=2, epoch=7)
-    assert capsys.readouterr().out == (f"epoch 7, batch 2 of 5: loss {sum(losses[:2]) / 2:.4f}\n"
-                                       f"epoch 7, batch 4 of 5: loss {sum(losses[2:4]) / 2:.4f}\n")
-
-
 def test_more_epochs_later_are_the_same_epochs(tmp_path):
     whole, history = train(tmp_path / "whole", n_epochs=5)
     for n_epochs in (2, 3, 5, 5, 4):  # in the end nothing is left to do
@@ -64,12 +51,6 @@ def test_more_epochs_later_are_the_same_epochs(tmp_path):
     assert same(history, again)
     assert same(parts.state_dict(), whole.state_dict())
     assert same(read_checkpoint(tmp_path / "parts" / "best.pth"), read_checkpoint(tmp_path / "whole" / "best.pth"))
-
-
-def test_the_seed_decides(tmp_path):
-    runs = [train(tmp_path / str(k), seed=seed)[0].state_dict() for k, seed in enumerate((0, 0, 1))]
-    assert same(runs[0], runs[1])
-    assert not same(runs[0], runs[2])
 
 
 def test_a_toy_problem_is_learnt(tmp_path):
@@ -148,17 +129,6 @@ def test_even_classes_are_each_seen_once_and_uneven_ones_equally_often():
     assert 900 < labels.sum() < 1100  # 5 standard deviations about 1000
 
 
-def test_an_epoch_depends_on_seed_and_number_alone():
-    def order(seed, epoch):
-        data = Vectors(torch.arange(40.0).view(40, 1, 1, 1), torch.arange(40) % 2)
-        return torch.cat([inputs.flatten() for inputs, _ in epoch_batches(data, 8, seed, epoch)]).tolist()
-
-    first = order(0, 1)
-    torch.rand(5)
-    assert order(0, 1) == first
-    assert first not in (order(0, 2), order(1, 1))
-
-
 def test_evaluation_by_hand():
     scores = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(9)], [0.0, math.log(9)]])
     loader = DataLoader(ClipsInMemory(scores, [0, 1, 1, 0]), 3)
@@ -190,18 +160,9 @@ def test_divergence_stops_the_run_and_keeps_what_was_good(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_weights_that_overflow_in_the_last_step_are_noticed(tmp_path):
-    one_batch = vectors(8)
-    with pytest.raises(ValueError, match="training diverged"):
-        train(tmp_path, training=one_batch, lr_rate=3e37, n_epochs=1)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("change", [
     {"classes": ["walking", "running"]}, {"state_dict": {}}, {"optimizer": None},
-    {"history": [{"epoch": 1, "train_loss": 10**400, "train_accuracy": 1.0}]},  # beyond the range of a float
     {"history": [{"epoch": 1, "train_loss": 1.0}]},
-    {"history": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 1.0, "validation_loss": 1.0}]},
 ])
 def test_last_pth_of_another_run_is_refused(tmp_path, change):
     train(tmp_path, n_epochs=1)

@@ -2,10 +2,9 @@
 
 from collections import Counter
 
-import pytest
 import torch
 
-from model.training_windows import BLANK_FRAMES, UNDECIDED, TrainingWindows, Window, equal_weights, play
+from model.training_windows import UNDECIDED, TrainingWindows, Window, equal_weights
 
 FIRST, STOP, LENGTH, DURATION = 22, 40, 62, 30
 BACKGROUND = -1.0
@@ -74,16 +73,6 @@ def test_pieces_stay_in_order_and_the_rest_shows_nobody():
         assert not ((rest >= FIRST) & (rest < STOP)).any() or empty == DURATION - length
 
 
-def test_empty_windows():
-    """A fifth is the background alone; half of the others hold the background in 3 to 20 frames in a row."""
-    cases = [frames for _, frames, label in drawn(windows(visible=[None], labels=[UNDECIDED], groups=[()]), 1000)]
-    blanks = torch.stack([(frames == BACKGROUND).sum() for frames in cases])
-    assert (blanks == DURATION).float().mean() == pytest.approx(0.2, abs=0.05)
-    assert (blanks == 0).float().mean() == pytest.approx(0.4, abs=0.05)
-    partly = blanks[(blanks > 0) & (blanks < DURATION)]
-    assert partly.max() <= BLANK_FRAMES[1]
-
-
 def test_a_passage_shorter_than_a_window_is_filled_with_the_background():
     dataset = TrainingWindows(lambda clip, view: (torch.ones(10, 1), torch.tensor([BACKGROUND])), [0], [(0, 10)], [10],
                               [()], DURATION)
@@ -100,15 +89,6 @@ def test_an_epoch_depends_on_the_generator_only():
     assert first.windows == again.windows
     assert first.windows != other.windows
     assert list(first.sampler(torch.Generator())) == [0, 1, 2]
-
-
-def test_frames_are_played_faster_and_slower():
-    frames = torch.arange(10.0)[:, None]
-    times = torch.arange(5)
-    assert play(frames, 1.0, times)[:, 0].tolist() == [0, 1, 2, 3, 4]
-    assert play(frames, 2.0, times)[:, 0].tolist() == [0, 2, 4, 6, 8]
-    assert play(frames, 0.75, times)[:, 0].tolist() == [0, 0.75, 1.5, 2.25, 3]
-    assert play(frames, 0.75, torch.tensor([12]))[0, 0] == 9
 
 
 def test_equal_weights():

@@ -20,7 +20,7 @@ from data.datasets import DATASETS
 from data.datasets.extra import PASSAGE, is_extra
 from data.datasets.split_files import read_split_files, split_by_files
 from runtime.errors import UserError
-from runtime.files import index_by_name
+from runtime.files import index_by_name, sole_writer
 from runtime.names import readable
 from utils.batch import Entry, read_record
 
@@ -98,8 +98,9 @@ def work(args: argparse.Namespace) -> None:
         raise UserError(f"all {len(clips)} clips are of one class, {labels[0]}, but a classifier needs two classes; "
                         f"is {args.image_path} one level too deep, or do the videos of all classes lie in one folder?")
     passages, empty = assign_extra(extra, subsets, sources, videos)
-    write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
-                     passages, empty, common_rate(videos.values()))
+    with sole_writer(args.annotation_path.parent):
+        write_annotation(args.annotation_path, labels, {clip: (subsets[clip], label) for clip, label in clips.items()},
+                         passages, empty, common_rate(videos.values()))
     counts = Counter((subsets[clip], label) for clip, label in clips.items())
     for subset in SUBSETS:
         print(f"{subset}: " + ", ".join(f"{counts[subset, label]} {readable(label)}" for label in labels))

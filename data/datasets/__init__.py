@@ -1,9 +1,10 @@
 """The registry of data sets, from which `--dataset` takes its choices."""
 
 from data.datasets.base import DataSet
-from runtime.declare import load
+from data.datasets.folder import Folder
+from data.datasets.kth import KTH
 
 DATASETS: dict[str, DataSet] = {
-    "kth": load("data.datasets.kth:KTH")(),
-    "folder": load("data.datasets.folder:Folder")(),
+    "kth": KTH(),
+    "folder": Folder(),
 }

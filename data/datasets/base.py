@@ -1,7 +1,6 @@
 """The description of a data set: default paths, names and ranges of its videos, and its split.
 
 A data set is a file in this folder with a subclass of DataSet, and a line in the registry data/datasets/__init__.py.
-Importing these files does not import PyTorch or OpenCV.
 """
 
 from pathlib import Path
@@ -73,7 +72,7 @@ class DataSet:
         clips: {clip: class}. sources: {clip: the video it was cut from}; a clip that is missing counts as a video.
         validation, testing: numbers of persons that replace the official split.
         Returns ({clip: subset}, sentences about clips that had to be split by video).
-        Raises ValueError if a subset that is needed would be empty, or if the persons do not fit the clips.
+        Raises UserError if a subset that is needed would be empty, or if the persons do not fit the clips.
         """
         person_of = {clip: person for clip in clips if (person := self.person_of(clip)) is not None}
         drawn = {person for person in person_of.values() if self.is_drawn(person)}
@@ -85,8 +84,7 @@ class DataSet:
         if not real and (validation or testing):
             raise UserError("persons are named for a subset, but no clip has a name like person01_walking_d1_1; leave "
                             "out --validation_persons and --testing_persons")
-        subset_of = split_persons(real, self.official_split, validation, testing)
-        subset_of |= dict.fromkeys(drawn, "training")
+        subset_of = split_persons(real, self.official_split, validation, testing) | dict.fromkeys(drawn, "training")
         subsets = {clip: subset_of[person] for clip, person in person_of.items()}
         group_of = {clip: group for clip in clips if clip not in subsets and (group := self.group_of(clip))}
         if group_of:

@@ -41,8 +41,9 @@ def main(argv=None):
                                            info.sample_size)]
         for count in args.frames:
             row = {"class": label, "frames": count, "clips": len(clips)}
-            for way, pad_to in (("as they are", 0), ("repeated", info.sample_duration)):
-                found = np.array([predict(model, info, to_duration(clip, count, pad_to)).probabilities
+            for way, copies in (("as they are", 0), ("repeated", info.sample_duration - count)):
+                found = np.array([predict(model, info, np.pad(to_duration(clip, count), ((0, copies), *[(0, 0)] * 3),
+                                                              mode="edge")).probabilities
                                   for clip in clips])  # (clips, classes)
                 wanted = info.classes.index(label)
                 row |= {f"correct, {way}": int((found.argmax(1) == wanted).sum()),
