@@ -21,14 +21,11 @@ def build_parser():
         "--result_path)")
     add("--shapley", action="store_true", help="compute the Shapley value of each feature over the whole clip too; "
         "takes seconds per clip")
-    add("--shapley_pairs", type=opts.number(int, 2, opts.LARGEST, "not a whole number from 2"), default=8,
+    add("--shapley_pairs", type=opts.number(int, 2), default=8,
         help="pairs of random orders of the features for --shapley")
     parser.owners["--shapley_pairs"] = {"shapley": "--shapley"}
     return parser
 
-
-if __name__ == "__main__":
-    opts.parse_early(build_parser())
 
 from functools import partial
 

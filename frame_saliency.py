@@ -9,8 +9,8 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 import argparse
 
 import opts
+from runtime.declare import EXPORTS, frame_range
 from runtime.errors import UserError
-from runtime.flags import EXPORTS, frame_range
 from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
 
 
@@ -51,9 +51,6 @@ def build_parser():
         parser.owners[flag]["when"] = "--when"
     return parser
 
-
-if __name__ == "__main__":
-    opts.parse_early(build_parser())
 
 import time
 from functools import cache, partial

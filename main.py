@@ -22,12 +22,11 @@ from model.accuracy import accuracy_line, summarise_confusion
 from model.backbones import check_frame_size
 from model.batches import own_loader
 from model.checkpoint import ModelInfo, load_model, start_from
-from model.cnn_lstm import build_model, choose_head
+from model.cnn_lstm import MODELS, build_model, choose_head
 from model.feature_cache import FeatureCache
 from model.heads import HEADS
 from model.normalisation import NORMALISATION, normalisation
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
-from model.registry import MODELS
 from model.training import check_frames, evaluate, mean_probabilities, train
 from model.training_windows import TrainingWindows
 from model.vectors import (
@@ -40,7 +39,7 @@ from model.vectors import (
     with_background,
 )
 from runtime import processes
-from runtime.declare import shared, told_defaults
+from runtime.declare import told_defaults, values_of
 from runtime.device import choose_device
 from runtime.errors import UserError
 from runtime.files import sole_writer, write_json
@@ -79,7 +78,8 @@ def build_parser():
         help="share of units dropped in the classifier (default: that of the head)")
     add("--vector_dropout", type=opts.fraction, default=None,
         help="share of the backbone's outputs that are dropped (default: that of the head)")
-    opts.add_declared(group, shared({name: head.options for name, head in HEADS.items()}))
+    parser.declare({name: head.options for name, head in HEADS.items()}, {name: f"--head {name}" for name in HEADS},
+                   group)
     add("--pretrain_path", type=Path, metavar="PATH",
         help="start from the weights of this checkpoint; the last layer is new if its classes are others")
     add = parser.add_argument_group("training").add_argument
@@ -158,14 +158,13 @@ def new_model(args, classes):
     """Return the model to train: new, or with the weights of --pretrain_path."""
     if args.model == "cnnlstm_cbam" and not args.finetune:
         raise UserError("--model cnnlstm_cbam has its attention in the backbone, which is frozen; give --finetune too")
-    sizes = opts.given(args, [option.name for entry in HEADS.values() for option in entry.options])
-    head = choose_head(args.model, args.head, sizes)
+    head = choose_head(args.model, args.head)
     torch.manual_seed(args.seed)
     weights = "none" if args.pretrain_path else args.backbone_weights
     dropout = {name: getattr(HEADS[head], name) for name in ("dropout", "vector_dropout")}
     dropout |= opts.given(args, dropout)
     model = build_model(args.model, len(classes), args.backbone, weights, head, hidden_size=args.hidden_size,
-                        num_layers=args.num_layers, **dropout, **sizes)
+                        num_layers=args.num_layers, **dropout, **values_of(args, HEADS[head].options))
     if args.pretrain_path:
         same = start_from(args.pretrain_path, model, classes)
         print(f"weights from {args.pretrain_path}" + ("" if same else ", with a new last layer for other classes"))

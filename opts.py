@@ -1,13 +1,9 @@
-"""The command line: shared argument groups, and the one place that turns bad input into one line and exit status 2.
+"""The command line: shared argument groups, and the one place that turns bad input into one line and exit status 2."""
 
-Importing this module does not import PyTorch, so that `--help` and wrong flags are answered at once.
-"""
-
-from runtime import packages, threads
+from runtime import packages
 from runtime.errors import UserError, told
 
 packages.require()  # before the imports below, which would end in a traceback
-threads.prepare()  # before PyTorch is imported
 
 import argparse
 import errno
@@ -16,16 +12,19 @@ import warnings
 from pathlib import Path
 
 from data.datasets import DATASETS
+from model.adapters import LAYOUTS
+from model.cnn_lstm import MODELS
 from model.normalisation import MEANS, NORMALISATION
-from model.registry import LAYOUTS, MODELS, is_own_model
+from model.own import is_own_model
 from runtime import processes
-from runtime.flags import LARGEST, OneOrMore, add_declared, cache_folder, number
+from runtime.declare import MOST_THREADS, add_flag, cache_folder, number, values_of
 from runtime.names import readable
 from saliency.methods import ALL, ALL_METHODS, Method
 from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
-MOST_THREADS = 1024
+whole_number, positive_int = number(int, 0), number(int, 1)  # types of values of flags
+not_negative, fraction = number(float, 0), number(float, 0, 1)
 FAULT = "this is a fault of the project, not of your input; please report it with the following lines"
 FAULT_OR_YOURS = "your network or the project is at fault; if it is the project, please report the following lines"
 
@@ -38,11 +37,28 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows defaults and complains in one line."""
+    """An argument parser that shows defaults, complains in one line, and refuses options that nothing uses."""
 
     def __init__(self, description):
         super().__init__(description=description, formatter_class=Formatter, allow_abbrev=False)
-        self.owners = {}  # flag of a method: the methods and switches that use it
+        self.owners = {}  # flag: {method, head or switch that uses it: how to ask for that}
+
+    def declare(self, options, asked, group=None):
+        """Add a flag for each option that methods or heads declare, once, and remember which of them use it.
+
+        options: {name of a method or a head: its options}. asked: {name: how to ask for it}. group: for all flags; by
+        default each method has its own.
+        """
+        users, groups = {}, {}  # flag: {name: option}; name of a method: its group
+        for name, declared in options.items():
+            for option in declared:
+                users.setdefault(option.destination, {})[name] = option
+        for flag, by_name in users.items():
+            first = next(iter(by_name))
+            if group is None and first not in groups:
+                groups[first] = self.add_argument_group(f"method {first}")
+            add_flag(group or groups[first], by_name[first], {name: each.default for name, each in by_name.items()})
+            self.owners[f"--{flag}"] = {name: asked[name] for name in by_name}
 
     def parse_args(self, args=None, namespace=None):
         parsed = super().parse_args(args, namespace)
@@ -51,6 +67,8 @@ class Parser(argparse.ArgumentParser):
         compared = getattr(parsed, "compare", ())
         used |= {getattr(parsed, name, None) for name in ("method", "tsr_base")}
         used |= {"gradient", *(ALL_METHODS if ALL in compared else compared)}
+        if "head" in parsed:
+            used.add(parsed.head or MODELS[parsed.model].head)
         for flag, owners in self.owners.items():
             if flag in words and not used & owners.keys():
                 self.error(f"{flag} belongs to {' and '.join(owners)}, but nothing here uses it; add "
@@ -67,15 +85,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.refuse(f"{message} (see {self.prog} --help)")
-
-
-def parse_early(parser):
-    """Answer --help and wrong flags before the imports that follow in a script, which take seconds.
-
-    The script parses again in `run`. With torchrun this answers nothing, because `run` connects the processes first.
-    """
-    if processes.world() == 1:
-        parser.parse_args()
 
 
 @processes.together()
@@ -119,12 +128,6 @@ def one_line(text):
 
 def warn(message):
     processes.tell(f"warning: {one_line(message)}")
-
-
-whole_number = number(int, 0, LARGEST, f"not a whole number from 0 to {LARGEST}")
-positive_int = number(int, 1, LARGEST, f"not a whole number from 1 to {LARGEST}")
-not_negative = number(float, 0, LARGEST, "negative, too large or not a number")
-fraction = number(float, 0, 1, "not between 0 and 1")
 
 
 DATASET_PATHS = {  # flag: (attribute of a data set, help)
@@ -173,7 +176,7 @@ def add_run_options(parser, result_path):
     add = parser.add_argument_group("device").add_argument
     add("--use_cuda", action="store_true", help="compute on a GPU")
     add("--gpu", type=int, help="number of the GPU, from 0 (implies --use_cuda); with torchrun, of the first GPU")
-    add("--threads", type=number(int, 1, MOST_THREADS, f"not a whole number from 1 to {MOST_THREADS}"), metavar="N",
+    add("--threads", type=number(int, 1, MOST_THREADS), metavar="N",
         help="threads on the CPU (default: OMP_NUM_THREADS, or a thread per core that this process may use)")
     add = parser.add_argument_group("results").add_argument
     add("--result_path", type=Path, default=result_path, help="folder for the results")
@@ -222,7 +225,7 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
     Returns the add_argument of the group of maps, for further options.
     """
     add = parser.add_argument_group("what is explained").add_argument
-    several = {"nargs": "+", "action": OneOrMore} if several_targets else {}
+    several = {"nargs": "+"} if several_targets else {}
     add("--target", default="predicted", metavar=f"predicted|label{'|all' if several else ''}|CLASS", **several,
         help="class whose score is explained" + "; of several, or all, each one, with their difference" * bool(several))
     add("--score", choices=SCORES, default="logit", help="score of the class: before or after the "
@@ -233,19 +236,14 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
     add_map("--tsr", action="store_true", help="compute temporal saliency rescaling too: how much masking each frame "
             "and each part of the important frames changes the map")
     add_map("--figure_format", choices=("png", "pdf", "svg"), default="png", help="format of the figures")
-    for name, method in methods.items():
-        options = [option for option in method.options if f"--{option.destination}" not in parser.owners]
-        if options:
-            add_declared(parser.add_argument_group(f"method {name}"), options)
-        for option in method.options:
-            asked = "--tsr" if name == "tsr" else f"--method {name}"
-            parser.owners.setdefault(f"--{option.destination}", {})[name] = asked
+    asked = {name: "--tsr" if name == "tsr" else f"--method {name}" for name in methods}
+    parser.declare({name: method.options for name, method in methods.items()}, asked)
     return add_map
 
 
 def method_options(args, method: Method):
     """Return the keyword arguments of a method, as given on the command line."""
-    return {option.name: getattr(args, option.destination) for option in method.options}
+    return values_of(args, method.options)
 
 
 def options_of_methods(args, methods: dict[str, Method], names):

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from model.checks import check_clips, check_scores, described
-from model.registry import LAYOUTS
 from runtime.errors import UserError
+
+LAYOUTS = ("BTCHW", "BCTHW")  # of the clips that a network reads: batch, time, channels, height, width
 
 
 class FrameModel(nn.Module):

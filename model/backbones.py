@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from model.state_dicts import read_safely, tensors_of
+from model.state_dicts import load_tensors, prefix_before, read_safely, tensors_of
 from model.vision import models
 from runtime.errors import UserError
 
@@ -82,16 +82,9 @@ def _remove_last_layer(network: nn.Module) -> int:
 
 def _load_weights(network: nn.Module, path: str | Path, needed: Collection[str]) -> None:
     """Load the weights of a file into the network. Raise an error unless the file has all `needed` weights."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"--backbone_weights {path}: no such file; give 'imagenet', 'none' or an existing path")
-    content = read_safely(path)
-    state, own_state = tensors_of(content), network.state_dict()
-    for prefix in ("backbone.", "resnet."):  # a checkpoint of this project or of the original ones
-        state = {key[len(prefix):]: value for key, value in state.items() if key.startswith(prefix)} or state
-    state = {key: value for key, value in state.items() if key in own_state}
-    missing = [key for key in needed if key not in state and not key.endswith("num_batches_tracked")]
-    wrong = [key for key in state if state[key].shape != own_state[key].shape]
-    if missing or wrong:
-        raise UserError(f"--backbone_weights {path} does not fit this backbone: {len(missing)} weights are missing "
-                        f"and {len(wrong)} have another shape (first: {(missing + wrong)[0]}); check --backbone")
-    network.load_state_dict(state, strict=False)
+    state = tensors_of(read_safely(path, "give --backbone_weights 'imagenet', 'none' or an existing path"))
+    prefix = prefix_before(state, needed)  # "backbone." in a checkpoint of this project, "resnet." of the original ones
+    own = network.state_dict()
+    state = {name: state.get(prefix + name, weight) for name, weight in own.items()
+             if name not in needed or prefix + name in state}
+    load_tensors(network, state, f"--backbone_weights {path} does not fit this backbone: it", "check --backbone")

@@ -5,8 +5,6 @@
 """
 
 import io
-import math
-import sys
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,17 @@ import torch
 from torch import nn
 
 from model.backbones import check_frame_size
-from model.cnn_lstm import CNNLSTM, build_model
+from model.cnn_lstm import CNNLSTM, MODELS, build_model
 from model.contract import last_layer
 from model.heads import HEADS
 from model.legacy import converted
-from model.registry import MODELS
-from model.state_dicts import plain_names, read_safely
+from model.state_dicts import load_tensors, read_safely, tensors_in, tensors_of
 from model.vision import without_memory
 from runtime.errors import UserError
 from runtime.files import whole_file
-from runtime.flags import LARGEST
 from runtime.sentences import shortened
 
 FORMAT = 1
-ARGUMENTS = {  # of a model, in the configuration of a checkpoint; the head has more
-    "num_classes": int, "backbone": str, "head": str, "feature_size": int, "hidden_size": int, "num_layers": int,
-    "classifier_size": int, "dropout": float, "vector_dropout": float,
-}
 HEAD = "head."  # the prefix of the head's weights in a model; names in a file lack it
 
 
@@ -39,7 +31,7 @@ HEAD = "head."  # the prefix of the head's weights in a model; names in a file l
 class ModelInfo:
     """Everything besides the weights that is needed to use a model.
 
-    model: a name in model.registry.MODELS. config: arguments of the model's class. classes: names in the order of the
+    model: a name in model.cnn_lstm.MODELS. config: arguments of the model's class. classes: names in the order of the
     scores. sample_size: side of the square frames in pixels. sample_duration: frames per clip. mean, std: per RGB
     channel, for pixels in 0..1. epoch: epochs trained. assumed: settings that were assumed because a file of the
     original projects does not contain them. frame_rate: of the training clips in frames per second, 0 if unknown.
@@ -67,19 +59,11 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **train
         temporary.write_bytes(content.getbuffer())
 
 
-def load_weights(model: nn.Module, state: dict[str, torch.Tensor], assign: bool = False) -> None:
-    """Load the state dict of a checkpoint into a model. Raise RuntimeError if it does not fit.
-
-    assign: replace the model's tensors instead of copying into them. Weights in half precision become those of the
-    model's type.
-    """
-    types = {name: weight.dtype for name, weight in model.state_dict().items()}
-    names = {name.removeprefix(HEAD): name for name in types}
-    state = {names.get(name, name): weight for name, weight in state.items()}
-    if assign:
-        state = {name: weight.to(types.get(name)) if weight.is_floating_point() else weight
-                 for name, weight in state.items()}
-    model.load_state_dict(state, assign=assign)
+def load_weights(model: nn.Module, state: dict[str, torch.Tensor], fault: str, advice: str,
+                 assign: bool = False) -> None:
+    """Load the state dict of a checkpoint, whose names lack HEAD, into a model; see `load_tensors`."""
+    names = {name.removeprefix(HEAD): name for name in model.state_dict()}
+    load_tensors(model, {names.get(name, name): weight for name, weight in state.items()}, fault, advice, assign)
 
 
 def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
@@ -88,15 +72,10 @@ def read_checkpoint(path: str | Path, **assumed: Any) -> dict[str, Any]:
     assumed: settings that files of the original projects do not contain, see model.legacy.ASSUMED. Raises
     FileNotFoundError if there is no such file and ValueError if it is not a checkpoint.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; train one with main.py or give another path")
-    content = read_safely(path)
+    content = read_safely(path, "train one with main.py or give another path")
     required = {item.name for item in fields(ModelInfo) if item.default is item.default_factory is MISSING}
     if isinstance(content, dict) and required | {"format", "state_dict"} <= content.keys():
-        state = content["state_dict"] if isinstance(content["state_dict"], dict) else {}
-        tensors = {name: value for name, value in plain_names(state).items() if isinstance(value, torch.Tensor)}
-        return content | {"state_dict": tensors}
+        return content | {"state_dict": tensors_of(content["state_dict"])}
     try:
         original = converted(content, **assumed)
     except UserError as error:
@@ -117,19 +96,28 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
     """
     content = read_checkpoint(path, **assumed)
     info = ModelInfo(**{item.name: content[item.name] for item in fields(ModelInfo) if item.name in content})
-    _check_fields(path, info)
+    _check(path, info)
     try:
+        check_frame_size(info.config.get("backbone", "resnet18"), info.sample_size)
         with without_memory():
-            model = build_model(info.model, **_named(info))
-        load_weights(model, content["state_dict"], assign=True)
-        broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    except RuntimeError as error:
-        raise UserError(f"{path}: its weights do not fit the model it describes ({shortened(error)}); give a "
-                        "checkpoint written by main.py") from error
-    if broken:
-        raise UserError(f"{path}: {len(broken)} of its weights contain values that are not finite (first: "
-                        f"{broken[0]}); its training diverged, train again with a lower --lr_rate")
+            model = build_model(info.model, **{**_named(info), "backbone_weights": "none"})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: it does not describe a model ({shortened(error)}); give a checkpoint written by "
+                        "main.py") from error
+    load_weights(model, content["state_dict"], f"{path}: its weights do not fit the model that it describes: it",
+                 "give a checkpoint written by main.py", assign=True)
+    check_finite(model, path, "its training diverged, train again with a lower --lr_rate")
     return model.to(device).float().eval(), info
+
+
+def check_finite(model: nn.Module, source: str | Path, advice: str) -> None:
+    """Raise UserError if a weight of a model is not finite. source: where its weights come from."""
+    broken = [name for name, value in tensors_in(model).items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(f"{source}: {len(broken)} of its weights contain values that are not finite (first: "
+                        f"{broken[0]}); {advice}")
 
 
 def _named(info: ModelInfo) -> dict[str, Any]:
@@ -147,57 +135,27 @@ def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
     content = read_checkpoint(path)
     same, last = content["classes"] == classes, f"{last_layer(model)}."
     own = {} if same else {name: weight for name, weight in model.state_dict().items() if name.startswith(last)}
-    try:
-        load_weights(model, {**content["state_dict"], **own})
-    except RuntimeError as error:
-        raise UserError(f"--pretrain_path {path} does not fit this model ({shortened(error, 160)}); give the same "
-                        "--model, --backbone and sizes as in its training") from error
+    load_weights(model, {**content["state_dict"], **own}, f"--pretrain_path {path} does not fit this model: it",
+                 "give the same --model, --backbone and sizes as in its training")
     return same
 
 
-def _check_fields(path: str | Path, info: ModelInfo) -> None:
-    """Raise ValueError if a field of a checkpoint has an impossible value. The file may come from an unknown source."""
+def _check(path: str | Path, info: ModelInfo) -> None:
+    """Raise UserError if a field of a checkpoint has an impossible value."""
     wrong = [item.name for item in fields(info) if type(getattr(info, item.name)) is not item.type]
     if not wrong:
         possible = {
-            "config": _is_config(info.config, MODELS[info.model].unnamed_head if info.model in MODELS else "lstm"),
+            "model": info.model in MODELS, "config": info.config.get("num_layers", 1) in range(1, 1000),
             "classes": all(isinstance(name, str) for name in info.classes)
             and info.config.get("num_classes") == len(info.classes) > 1,
             "sample_size": info.sample_size > 0, "sample_duration": info.sample_duration > 0,
-            "frame_rate": 0 <= info.frame_rate < 1000,
             "mean": _is_colour(info.mean), "std": _is_colour(info.std) and min(info.std) > 0,
         }
         wrong = [name for name, good in possible.items() if not good]
     if wrong:
-        value = shortened(repr(getattr(info, wrong[0])), 60)
-        raise UserError(f"{path}: its {wrong[0]} is {value}, which is not valid; give a checkpoint written by main.py")
-    if info.model not in MODELS:
-        raise UserError(f"{path} contains a model of kind {info.model!r}; known are: {', '.join(MODELS)}")
-    try:
-        check_frame_size(info.config.get("backbone", "resnet18"), info.sample_size)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def _is_config(config: dict, unnamed_head: str) -> bool:
-    """Return whether a configuration has only arguments of a model, with values of their types in a possible range.
-
-    unnamed_head: the head if the configuration names none. An unknown head or backbone is told by the model.
-    """
-    head = HEADS.get(str(config.get("head", unnamed_head)))
-    types = ARGUMENTS | {option.name: option.type for option in (head.options if head else ())}
-    least = {"classifier_size": 0}
-    return config.get("num_layers", 1) in range(1, 1000) and all(
-        0 <= value <= 1 if types.get(name) is float and type(value) in (int, float) else
-        type(value) is types.get(name) and (type(value) is str or least.get(name, 1) <= value <= LARGEST)
-        for name, value in config.items())
-
-
-def is_number(value: Any) -> bool:
-    """Return whether this is a float, or an int that a float can hold."""
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
+        raise UserError(f"{path}: its {wrong[0]} is {shortened(repr(getattr(info, wrong[0])), 60)}, which is not valid;"
+                        " give a checkpoint written by main.py")
 
 
 def _is_colour(values: list) -> bool:
-    """Return whether the values are three finite numbers."""
-    return len(values) == 3 and all(is_number(value) and math.isfinite(value) for value in values)
+    return len(values) == 3 and all(isinstance(value, int | float) and abs(value) < 1e6 for value in values)

@@ -1,17 +1,11 @@
-"""Checks of what is given to a model and of what it returns. Each ends in one sentence that says what to do.
+"""Checks of what is given to a model and of what it returns. Each ends in one sentence that says what to do."""
 
-Importing this module does not import PyTorch.
-"""
+from typing import Any
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+import torch
 
 from model.scores import n_classes
 from runtime.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 
 def has_encoder(model: Any) -> bool:

@@ -10,16 +10,37 @@ The model follows the contract in model/contract.py.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from model.backbones import build_backbone
+from model.cbam import add_cbam
 from model.checks import check_clips
 from model.heads import HEADS
-from model.registry import MODELS
-from runtime.declare import load
 from runtime.errors import UserError
+
+
+class ModelKind(NamedTuple):
+    """One kind of model: an image network on each frame, and a head over the frames.
+
+    line: one line for --help. head: the name, in model.heads.HEADS, of a new model's head if none is chosen.
+    unnamed_head: the head of a checkpoint that names none. adapt_backbone: a function that changes the backbone.
+    """
+
+    line: str
+    head: str = "lstm"
+    unnamed_head: str = "lstm"
+    adapt_backbone: Callable[[nn.Module], nn.Module] | None = None
+
+
+MODELS = {
+    "cnnlstm": ModelKind("an image network and the head that --head names"),
+    "cnnlstm_attn": ModelKind("with input-cell attention before an LSTM (Ismail et al. 2019)", "cell_attention",
+                              "cell_attention"),
+    "cnnlstm_cbam": ModelKind("with CBAM in a ResNet, needs --finetune (Woo et al. 2018)", adapt_backbone=add_cbam),
+}
 
 
 class CNNLSTM(nn.Module):
@@ -49,7 +70,7 @@ class CNNLSTM(nn.Module):
         self.backbone, self.backbone_size = build_backbone(backbone, backbone_weights, adapt_backbone)
         self.vector_dropout = nn.Dropout1d(vector_dropout) if vector_dropout else nn.Identity()
         self.projection = nn.Linear(self.backbone_size, feature_size)
-        self.head = load(HEADS[head].place)(feature_size, hidden_size, num_layers, **options)
+        self.head = HEADS[head].build(feature_size, hidden_size, num_layers, **options)
         self.classifier = build_classifier(self.head.output_size, classifier_size, num_classes, dropout)
 
     def describe(self, clips: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -109,22 +130,12 @@ class CNNLSTM(nn.Module):
         return [("backbone", self.backbone)]
 
 
-def choose_head(kind: str, head: str | None, options: dict) -> str:
-    """Return the head of a new model: `head`, or that of its kind if it is None; options: those given for heads.
-
-    ValueError if kind and head contradict each other, or if an option belongs to another head.
-    """
-    entry = MODELS[kind]
-    if kind == "cnnlstm_attn" and head not in (None, entry.head):
-        raise UserError(f"--head {head} was given, but --model {kind} has the head {entry.head}; leave one of them "
-                        "out")
-    chosen = head or entry.head
-    foreign = sorted(options.keys() - {option.name for option in HEADS[chosen].options})
-    if foreign:
-        owners = " or ".join(name for name, other in HEADS.items()
-                             if foreign[0] in [option.name for option in other.options])
-        raise UserError(f"--{foreign[0]} belongs to --head {owners}, but the head is {chosen}; leave it out")
-    return chosen
+def choose_head(kind: str, head: str | None) -> str:
+    """Return the head of a new model: `head`, or that of its kind if it is None. UserError if they contradict."""
+    if kind == "cnnlstm_attn" and head not in (None, MODELS[kind].head):
+        raise UserError(f"--head {head} was given, but --model {kind} has the head {MODELS[kind].head}; leave one of "
+                        "them out")
+    return head or MODELS[kind].head
 
 
 class CentredLinear(nn.Linear):
@@ -145,13 +156,12 @@ def build_classifier(size: int, hidden: int, num_classes: int, dropout: float) -
 
 def build_model(kind: str, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none",
                 head: str | None = None, **sizes) -> CNNLSTM:
-    """Build a model of a kind in model.registry.MODELS; `sizes` are further arguments of CNNLSTM.
+    """Build a model of a kind in MODELS; `sizes` are further arguments of CNNLSTM.
 
     head: by default that of a checkpoint which names none. ValueError if there is no such head.
     """
     entry = MODELS[kind]
     if head not in (None, *HEADS):
         raise UserError(f"unknown head {head!r}; known are: {', '.join(HEADS)}")
-    adapt = load(entry.adapt_backbone) if entry.adapt_backbone else None
-    return CNNLSTM(num_classes, backbone, backbone_weights, head=head or entry.unnamed_head, adapt_backbone=adapt,
-                   **sizes)
+    return CNNLSTM(num_classes, backbone, backbone_weights, head=head or entry.unnamed_head,
+                   adapt_backbone=entry.adapt_backbone, **sizes)

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from model.state_dicts import weights_digest
 from runtime.files import whole_file
 
 MOST_BYTES = 8 << 30  # of the files in a folder; 600 clips of 30 frames in two views take about 0.2 GiB
@@ -32,12 +33,8 @@ class FeatureCache:
     def __init__(self, folder: Path, model: nn.Module, settings: str, whole: bool = False,
                  most_bytes: int = MOST_BYTES):
         self.folder, self.most_bytes = folder, most_bytes
-        digest = hashlib.sha256(f"{settings} {torch.__version__}".encode())
-        for _, part in [("", model)] if whole else model.backbone_modules():
-            for name, weight in part.state_dict().items():
-                digest.update(name.encode())
-                digest.update(weight.cpu().numpy().tobytes())
-        self.prefix = digest.hexdigest()
+        parts = [model] if whole else [part for _, part in model.backbone_modules()]
+        self.prefix = f"{settings} {torch.__version__} {' '.join(map(weights_digest, parts))}"
         self._bytes = sum(path.stat().st_size for path in folder.glob("*.pt"))
 
     def _path(self, key: str) -> Path:

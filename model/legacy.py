@@ -71,41 +71,24 @@ def _our_name(name: str) -> str:
 
 
 def _config(state: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """Return the arguments of CNNLSTM that the shapes of its weights imply."""
-    _check_recurrent(state)
-    shapes = {}
-    for name in ("classifier.4.weight", "projection.weight", "lstm.weight_hh_l0", "classifier.1.weight"):
-        if name not in state:
-            raise UserError(f"{LOOKS_LIKE}, but its weight {name!r} is missing; give a complete file")
-        shapes[name] = tuple(state[name].shape)
-    if any(len(shape) != 2 for shape in shapes.values()):
-        raise UserError(f"{LOOKS_LIKE}, but its weights have impossible shapes; give a complete file")
+    """Return the arguments of CNNLSTM that the shapes of its weights imply. UserError unless its LSTM is plain."""
+    needed = ("classifier.4.weight", "projection.weight", "lstm.weight_hh_l0", "classifier.1.weight")
+    shapes = {name: tuple(state[name].shape) for name in needed if name in state}
+    if len(shapes) < len(needed) or any(len(shape) != 2 for shape in shapes.values()):
+        lost = [name for name in needed if len(shapes.get(name, ())) != 2]
+        raise UserError(f"{LOOKS_LIKE}, but its weight {lost[0]!r} is missing or damaged; give a complete file")
+    rows, size = shapes["lstm.weight_hh_l0"]
+    strange = [name for name in state if name.startswith("lstm.") and ("_hr_" in name or name.endswith("_reverse"))]
+    if rows != 4 * size or strange:
+        raise UserError(f"{LOOKS_LIKE}, but its recurrent layer is not a plain LSTM of one direction (it has "
+                        f"{strange[0] if strange else f'{rows // size} gates'}); give a file with such an LSTM, or "
+                        "train a new model with main.py")
     return {
         "num_classes": shapes["classifier.4.weight"][0], "backbone": _backbone(state),
-        "feature_size": shapes["projection.weight"][0], "hidden_size": shapes["lstm.weight_hh_l0"][1],
+        "feature_size": shapes["projection.weight"][0], "hidden_size": size,
         "num_layers": sum(name.startswith("lstm.weight_ih_l") for name in state),
         "classifier_size": shapes["classifier.1.weight"][0], "dropout": 0.0,
     }
-
-
-def _check_recurrent(state: dict[str, torch.Tensor]) -> None:
-    """Raise ValueError unless the weights lstm.* are those of an LSTM of one direction without projections."""
-    shape = tuple(state["lstm.weight_hh_l0"].shape) if "lstm.weight_hh_l0" in state else ()
-    projection = state.get("lstm.weight_hr_l0")
-    two_ways = any(name.startswith("lstm.") and name.endswith("_reverse") for name in state)
-    if len(shape) != 2:
-        return  # what is missing or damaged is told by the caller
-    fault = None
-    if projection is not None:
-        fault = f"its LSTM projects its states (proj_size {projection.shape[0]}), which no head of this project does"
-    elif shape[0] in (3 * shape[1], shape[1]):
-        kind = "GRU" if shape[0] == 3 * shape[1] else "plain RNN"
-        fault = f"its recurrent layer is a {'bidirectional ' if two_ways else ''}{kind} instead of an LSTM"
-    elif two_ways:
-        fault = "its LSTM is bidirectional, and its weights do not say how the states of the two directions are read"
-    if fault:
-        raise UserError(f"{LOOKS_LIKE}, but {fault}; give a file whose LSTM has one direction and no projections, or "
-                        "train a new model with main.py")
 
 
 def _backbone(state: dict[str, torch.Tensor]) -> str:

@@ -1,7 +1,7 @@
 """The pixel normalisation of the original projects, which --mean_dataset, --std_norm and other flags ask for.
 
 interpretability_of_lstm and cnn-lstm divide pixels in 0..255 by norm_value, then subtract a mean and divide by a
-standard deviation, which are divided by norm_value as well. Importing this module does not import PyTorch.
+standard deviation, which are divided by norm_value as well.
 """
 
 from runtime.errors import UserError

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.adapters import ClipModel
-from model.checkpoint import ModelInfo, load_model
+from model.adapters import LAYOUTS, ClipModel
+from model.checkpoint import ModelInfo, check_finite, load_model
 from model.checks import has_encoder
 from model.contract import class_scores
 from model.legacy import ASSUMED
 from model.normalisation import NORMALISATION, normalisation
-from model.own import OwnModel, check_finite, in_short, load_own_weights, weights_digest
+from model.own import OwnModel, in_short, is_own_model, load_own_weights
 from model.prediction import ONE_SCORE
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size
-from model.registry import LAYOUTS, is_own_model
 from model.scores import n_classes
+from model.state_dicts import weights_digest
 from runtime.errors import UserError
 
 
@@ -72,7 +72,7 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
     model = place.build(len(classes))
     if path is not None:
         load_own_weights(model, path)
-    check_finite(model, str(path or place.path))
+    check_finite(model, path or place.path, "give other weights")
     if layout is not None and has_encoder(model):
         raise UserError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
                         "read (B, T, C, H, W); leave --layout out")

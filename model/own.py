@@ -7,7 +7,6 @@
 docs/models.md describes what the function may return.
 """
 
-import hashlib
 import importlib.util
 import inspect
 import sys
@@ -15,13 +14,13 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from model.checks import described
-from model.state_dicts import read_safely, tensors_of
+from model.state_dicts import load_tensors, read_safely, tensors_of
 from runtime.errors import UserError
 from runtime.sentences import shortened
 
@@ -121,48 +120,14 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
     FileNotFoundError if there is no such file. ValueError if it is damaged, contains more than weights and plain
     values, or does not hold exactly the weights of the network.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; give another --resume_path, or none for the weights that "
-                                "the function of --model gives")
-    content = read_safely(path)
-    state, own = _state_in(content, model), _tensors(model)
+    content = read_safely(path, "give another --resume_path, or none for the weights that the function gives")
+    own = isinstance(content, dict) and content.keys() == model.state_dict().keys()
+    state = content if own else tensors_of(content)
     if not state:
         raise UserError(f"{path} contains no named tensors; save the state_dict of the network")
-    needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    faults = [
-        ("lacks {} weights of the network", [name for name in needed if name not in state]),
-        ("has {} that the network lacks", [name for name in state if name not in own]),
-        ("has {} of another shape", [name for name in own if name in state and own[name].shape != state[name].shape]),
-    ]
-    found = [f"{text.format(len(names))} (first: {names[0]})" for text, names in faults if names]
-    if found:
-        raise UserError(f"{path} {', '.join(found)}; give the checkpoint of the network that --model builds")
-    model.load_state_dict(state, strict=False)  # not strict: files of old versions lack num_batches_tracked
+    load_tensors(model, state, str(path), "give the checkpoint of the network that --model builds")
 
 
-def _state_in(content: Any, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the named tensors in a file, under the names of the file if the model has these."""
-    if isinstance(content, dict) and content.keys() == model.state_dict().keys():
-        return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
-    return tensors_of(content)
-
-
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-
-
-def check_finite(model: nn.Module, source: str) -> None:
-    """Raise ValueError if a weight of a model is not finite. source: where its weights come from."""
-    broken = [name for name, value in _tensors(model).items() if not torch.isfinite(value).all()]
-    if broken:
-        raise UserError(f"{source}: {len(broken)} of its weights contain values that are not finite (first: "
-                        f"{broken[0]})")
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 digest of a model's names and weights."""
-    digest = hashlib.sha256()
-    for name, value in _tensors(model).items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+def is_own_model(choice: str | None) -> bool:
+    """Return whether a value of --model names a function in a file of the user, "FILE.py:FUNCTION"."""
+    return choice is not None and ".py:" in choice

@@ -1,15 +1,10 @@
-"""Scores and probabilities of classes, also for one score per clip. Importing this module does not import PyTorch.
+"""Scores and probabilities of classes, also for one score per clip.
 
 One score s per clip tells two classes apart: it is the logit of the second one, whose probability is its sigmoid. The
 score of the first class is -s.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 def n_classes(scores: torch.Tensor) -> int:

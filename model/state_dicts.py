@@ -1,19 +1,23 @@
-"""Weights in files of any origin: safe reading, and the named tensors inside whatever wraps them.
+"""Weights in files of any origin: safe reading, and loading them into a network under the names that it has.
 
     content = read_safely("best.pth")       # plain values and tensors on the CPU; nothing in the file is executed
     state = tensors_of(content)             # {"backbone.conv1.weight": tensor, ...} without module. and _orig_mod.
+    load_tensors(network, state, "best.pth")
 
 Files are read with torch.load(weights_only=True). Numbers and texts of NumPy, such as a loss beside the weights, are
 allowed too. They become plain Python values without NumPy's own pickle functions, to which a hostile file could pass
 descriptions of memory that it does not own.
 """
 
+import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from runtime.errors import UserError
 
@@ -22,6 +26,7 @@ NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "netw
           "ema_state_dict", "state_dict_ema", "model_ema", "ema")  # where files keep weights; the first one applies
 DEPTH = 4  # dictionaries around the weights in which they are searched
 NUMPY_VALUE = re.compile(r"b1|[iu][1248]|f[248]|U\d{1,6}")  # types of a scalar: number of bytes, of U of characters
+COUNTER = "num_batches_tracked"  # of batch norm; files of old versions of PyTorch lack it
 
 
 class _Dtype:
@@ -45,11 +50,14 @@ SAFE = [(_Dtype, "numpy.dtype"), (_scalar, "numpy.core.multiarray.scalar"),  # a
         (_scalar, "numpy._core.multiarray.scalar")]  # as NumPy 2 names it
 
 
-def read_safely(path: str | Path) -> Any:
+def read_safely(path: str | Path, hint: str = "give an existing path") -> Any:
     """Return the content of a file of torch.save, with its tensors on the CPU, wherever they were saved.
 
-    Raises UserError if the file is damaged or contains pickled objects besides weights and plain values.
+    hint: what to do if there is no such file, which raises FileNotFoundError. Raises UserError if the file is damaged
+    or contains pickled objects besides weights and plain values.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; {hint}")
     try:
         with torch.serialization.safe_globals(SAFE):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -59,22 +67,23 @@ def read_safely(path: str | Path) -> Any:
                         "state_dict") from error
 
 
-def tensors_of(content: Any) -> dict[str, torch.Tensor]:
+def tensors_of(content: Any, depth: int = DEPTH) -> dict[str, torch.Tensor]:
     """Return the named tensors in the content of a file: a state dict, or dictionaries that contain one (NESTED).
 
     The names are those of the bare model, see `plain_names`. Anything else has no tensors.
     """
-    return plain_names(_state_in(content, DEPTH))
-
-
-def _state_in(content: Any, depth: int) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict):
         return {}
     for name in NESTED if depth else ():
-        inside = _state_in(content.get(name), depth - 1)
+        inside = tensors_of(content.get(name), depth - 1)
         if inside:
             return inside
-    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return plain_names({str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)})
+
+
+def tensors_in(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors in the state dict of a network, which may hold other things too."""
+    return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
 
 
 def plain_names(state: dict[str, Any]) -> dict[str, Any]:
@@ -83,11 +92,9 @@ def plain_names(state: dict[str, Any]) -> dict[str, Any]:
     torch.compile also wraps parts of a model, so its prefix is removed inside names too. A name keeps its prefixes if
     it would be equal to another name without them.
     """
-    plain = {name: _plain_name(str(name)) for name in state}
-    counts = {}
-    for name in plain.values():
-        counts[name] = counts.get(name, 0) + 1
-    return {plain[name] if counts[plain[name]] == 1 else name: value for name, value in state.items()}
+    plain = {name: _plain_name(name) for name in state}
+    names = list(plain.values())
+    return {plain[name] if names.count(plain[name]) == 1 else name: value for name, value in state.items()}
 
 
 def _plain_name(name: str) -> str:
@@ -95,3 +102,40 @@ def _plain_name(name: str) -> str:
     while name.startswith(WRAPPERS):
         name = name.partition(".")[2]
     return name
+
+
+def prefix_before(names: Collection[str], needed: Collection[str]) -> str:
+    """Return the prefix that ends with a dot, or the empty one, under which `names` hold most of the needed names."""
+    prefixes = {""} | {name[:place + 1] for name in names for place, letter in enumerate(name) if letter == "."}
+    return max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in names for name in needed))
+
+
+def load_tensors(network: nn.Module, state: dict[str, torch.Tensor], fault: str, advice: str,
+                 assign: bool = False) -> None:
+    """Load named tensors into a network. UserError if one is missing, has another shape, or is one too many.
+
+    fault: the beginning of this sentence, such as the name of the file; advice: its end. assign: replace the network's
+    tensors instead of copying into them, with those of its types.
+    """
+    own = tensors_in(network)
+    faults = [
+        ("lacks {} weights of the network", [name for name in own if name not in state and not name.endswith(COUNTER)]),
+        ("has {} that the network lacks", [name for name in state if name not in own]),
+        ("has {} of another shape", [name for name in own if name in state and own[name].shape != state[name].shape]),
+    ]
+    found = [f"{text.format(len(names))} (first: {names[0]})" for text, names in faults if names]
+    if found:
+        raise UserError(f"{fault} {', '.join(found)}; {advice}")
+    state = {name: state[name].to(value.dtype) for name, value in own.items() if name in state}
+    if assign:  # what the file lacks was left without values
+        state |= {name: value.new_zeros(value.shape, device="cpu") for name, value in own.items() if name not in state}
+    network.load_state_dict(state, strict=False, assign=assign)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 digest of a model's names and weights."""
+    digest = hashlib.sha256()
+    for name, value in tensors_in(model).items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -3,51 +3,26 @@
     from model.vision import models, without_memory
     with without_memory():
         network = models.mobilenet_v2(weights=None)
-
-torchvision imports torch._dynamo for one function, which tells whether a device has the compiler. A stand-in for that
-module loads the real one when the function is called, which happens for detection networks alone.
 """
 
-import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-COMPILER = "torch._dynamo.utils"
+COMPILER = "torch._dynamo.utils"  # torchvision imports it to ask whether one function for detection is to be compiled
 
+if COMPILER in sys.modules:
+    import torchvision
+else:
+    sys.modules[COMPILER] = ModuleType(COMPILER)
+    sys.modules[COMPILER].is_compile_supported = lambda device: False
+    import torchvision
+    del sys.modules[COMPILER]
 
-class _Later(ModuleType):
-    """A stand-in for the compiler, which is imported when one of its functions is called."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def call(*arguments, **options):
-            if sys.modules.get(COMPILER) is self:
-                del sys.modules[COMPILER]
-            return getattr(importlib.import_module(COMPILER), name)(*arguments, **options)
-
-        return call
-
-
-def _import_torchvision() -> ModuleType:
-    """Return torchvision. If the compiler is not loaded yet, importing torchvision does not load it."""
-    stand_in = _Later(COMPILER)
-    sys.modules.setdefault(COMPILER, stand_in)
-    try:
-        return importlib.import_module("torchvision")
-    finally:
-        if sys.modules.get(COMPILER) is stand_in:
-            del sys.modules[COMPILER]
-
-
-torchvision = _import_torchvision()
 models, ops = torchvision.models, torchvision.ops
 
 

@@ -26,7 +26,6 @@ INPUTS = {  # options that may name input files, and the words for another such 
     WEIGHTS: "other weights of the network",
     "backbone_weights": "other --backbone_weights", "pretrain_path": "another --pretrain_path",
 }
-EARLIER = {"duration": "model", "robustness": False}  # what earlier versions did that had no such option
 MOST_TOLD = 4  # differences that a message names
 
 
@@ -47,30 +46,27 @@ def checked_recipe(folder: str | Path, options: dict[str, Any], weights: str | N
     if options["overwrite"] or not path.is_file():
         return current
     content = read_json(path)
-    content = content if isinstance(content, dict) else {}
-    before, inputs = content.get("options"), content.get("inputs", {})
+    earlier = content if isinstance(content, dict) else {}
+    before, inputs, given = earlier.get("options"), earlier.get("inputs", {}), current["options"]
     if not isinstance(before, dict) or not isinstance(inputs, dict):
         raise UserError(f"{path} does not hold the options of an earlier run; choose another --result_path, or pass "
                         "--overwrite")
-    given, before = current["options"], EARLIER | before
     files = [name for name, digest in current["inputs"].items() if inputs.get(name, digest) != digest]
-    options = [name for name in sorted(given.keys() - INCIDENTAL) if before.get(name, given[name]) != given[name]]
-    if files or options:
-        other = [_other_file(name, before, given) for name in files]
-        other += [f"--{name} {before[name]} (now {given[name]})" for name in options if name not in files]
+    other = [_other_file(name, before.get(name), given.get(name)) for name in files]
+    other += [f"--{name} {before[name]} (now {given[name]})" for name in sorted(given.keys() - INCIDENTAL - set(files))
+              if before.get(name, given[name]) != given[name]]
+    if other:
         more = f" and {len(other) - MOST_TOLD} more" if len(other) > MOST_TOLD else ""
         raise UserError(f"{folder} was made with {', '.join(other[:MOST_TOLD])}{more}; choose another --result_path, "
                         "or pass --overwrite to replace its results")
     return current | {"inputs": inputs | current["inputs"]}
 
 
-def _other_file(name: str, before: dict[str, Any], given: dict[str, Any]) -> str:
-    """Return the words for an input file that is not the one of the earlier run; name: as in INPUTS, or a video."""
+def _other_file(name: str, before: Any, now: Any) -> str:
+    """Return the words for an input file that is not that of the earlier run; name: as in INPUTS, or a video."""
     what = INPUTS.get(name, f"another file of --{name}")
-    paths = before.get(name), given.get(name)
-    if None in paths or paths[0] == paths[1]:
-        return f"{what}, whose content has changed" if None not in paths else what
-    return f"{what}, {paths[0]} (now {paths[1]})"
+    return what if None in (before, now) else f"{what}, whose content has changed" if before == now else (
+        f"{what}, {before} (now {now})")
 
 
 def recipe(options: dict[str, Any]) -> dict[str, Any]:

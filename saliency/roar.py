@@ -28,7 +28,6 @@ from model.cnn_lstm import build_classifier
 from model.heads import HEADS
 from model.training import evaluate, train_epoch
 from model.vectors import AfterBackbone, Vectors
-from runtime.declare import load
 from saliency.frame_importance import METHODS
 from saliency.when.encoded import EncodedFeatures
 
@@ -88,7 +87,7 @@ class SmallModel(nn.Module):
         entry = HEADS[training.head]
         options = {option.name: option.default for option in entry.options}
         self.projection = nn.Linear(vector_size, training.size)
-        self.head = load(entry.place)(training.size, training.size, entry.num_layers, **options)
+        self.head = entry.build(training.size, training.size, entry.num_layers, **options)
         hidden = min(entry.classifier_size, training.size)
         self.classifier = build_classifier(self.head.output_size, hidden, classes, entry.dropout)
 

@@ -61,15 +61,6 @@ def test_a_frame_model_is_explained_fast_as_by_the_literal_loop():
     assert literal.passes == (9 * 4, 9 * 4)  # 8, and the unmasked clip
 
 
-def test_the_warning_names_the_line_to_add():
-    model = frame_model()
-    bare = nn.Module()
-    bare.encode, bare.classify = model.encode, model.classify
-    with pytest.warns(UserWarning, match="does not state that its frames .* add the line `frames_independent = True` "
-                                         "to the class Module"):
-        temporal_saliency_rescaling(bare, torch.randn(3, 3, 12, 12), 1, step="time")
-
-
 def test_lengths_reach_a_head_that_takes_them():
     model, features = frame_model(), torch.randn(2, 6, 4)
     scores = model.classify(features, torch.tensor([3, 6]))
@@ -116,8 +107,3 @@ def test_layouts(layout, time, channels):
     clips = torch.randn(2, 5, 3, 4, 6)
     scores = ClipModel(Ordered(time, channels), layout)(clips)
     torch.testing.assert_close(scores, torch.stack([clips[:, 0].sum((1, 2, 3)), clips[:, :, 0].sum((1, 2, 3))], 1))
-
-
-def test_an_unknown_layout():
-    with pytest.raises(ValueError, match="unknown layout 'TBCHW'; known are: BTCHW, BCTHW"):
-        ClipModel(nn.Flatten(), "TBCHW")

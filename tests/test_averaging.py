@@ -19,11 +19,6 @@ def averaged(values):
         return weight.item()
 
 
-def test_a_few_epochs_have_their_mean():
-    assert averaged([5]) == 5
-    assert averaged([1, 2, 6]) == pytest.approx(3)
-
-
 def test_many_epochs_forget_the_first_ones():
     values = [100.0] * MEMORY + [1.0] * 60
     expected = 100.0

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from model.backbones import BACKBONES, build_backbone
+from model.backbones import build_backbone
 from model.cnn_lstm import CNNLSTM
 
 FAMILIES = {
@@ -23,24 +23,6 @@ def test_a_frame_becomes_a_vector(name):
         assert vectors.shape == (2, size) and size == FAMILIES[name]
         gradient, = torch.autograd.grad(vectors.sum(), frames)
         assert gradient.shape == frames.shape
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf"])
-def test_the_vector_depends_on_every_part_of_the_frame(name):
-    torch.manual_seed(0)
-    network, size = build_backbone(name)
-    frames = torch.randn(2, 3, 64, 64, requires_grad=True)
-    vectors = network.eval()(frames)
-    assert vectors.shape == (2, size)
-    gradient, = torch.autograd.grad(vectors[0].square().sum(), frames)
-    tiles = gradient[0].unflatten(1, (4, 16)).unflatten(3, (4, 16))  # (3, 4, 16, 4, 16)
-    assert gradient.isfinite().all() and tiles.abs().amax((0, 2, 4)).gt(0).all() and (gradient[1] == 0).all()
-
-
-def test_the_registry_leaves_out_what_cannot_serve():
-    assert {"resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2", "efficientnet_b0"} <= set(BACKBONES)
-    left_out = {name.split("_")[0] for name in set(models.list_models(module=models)) - set(BACKBONES)}
-    assert left_out == {"googlenet", "inception"}
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -77,8 +59,8 @@ def test_weights_load_with_and_without_classifier_prefix_and_checkpoint(saved, f
 
 
 @pytest.mark.parametrize("file, sentence", [
-    ("incomplete", r"does not fit .*: 1 weights are missing and 0 have another shape \(first: features.0.bias\)"),
-    ("list", "does not fit this backbone: 50 weights are missing"), ("numbers", "50 weights are missing"),
+    ("incomplete", r"does not fit this backbone: it lacks 1 weights of the network \(first: features.0.bias\)"),
+    ("list", "does not fit this backbone: it lacks 50 weights"), ("numbers", "lacks 50 weights"),
     ("pickled", "is not a checkpoint that torch can load safely"), ("text", "is not a checkpoint that torch can load"),
 ])
 def test_wrong_weights_are_refused_in_a_sentence(saved, file, sentence):
@@ -88,7 +70,7 @@ def test_wrong_weights_are_refused_in_a_sentence(saved, file, sentence):
 
 
 def test_weights_of_another_backbone_and_a_missing_file_are_refused(saved):
-    with pytest.raises(ValueError, match=r"\d+ weights are missing and .*check --backbone"):
+    with pytest.raises(ValueError, match=r"of another shape .*; check --backbone"):
         build_backbone("squeezenet1_0", saved[0] / "whole.pth")
-    with pytest.raises(FileNotFoundError, match="no such file; give 'imagenet', 'none' or an existing path"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*'imagenet', 'none' or an existing path"):
         build_backbone("squeezenet1_1", saved[0] / "absent.pth")

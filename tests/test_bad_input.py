@@ -42,10 +42,6 @@ def test_one_line_and_nothing_lost(bad, good, results, capsys, script, line, com
     assert (bad / "empty").read_bytes() == b""
 
 
-def test_there_are_many_kinds():
-    assert len({line for _, line, _ in CASES}) >= 100
-
-
 def test_newlines_in_what_was_given_stay_in_one_line(good, results, capsys):
     for flags in (["--annotation_path", "no\nwhere"], ["--no\nflag"], ["--dataset", "a\nb"]):
         refused(capsys, "main", *options_of("main", good, results), *flags)

@@ -28,10 +28,3 @@ def test_equals_two_lstms(pooling, lengths):
         if pooling == "mean":
             expected = torch.cat([forwards.mean(0), backwards.mean(0)])
         torch.testing.assert_close(found[row], expected)
-
-
-def test_states_are_0_beyond_the_length():
-    head = BiLSTMHead(3, 4)
-    states = head.states(torch.randn(2, 6, 3), torch.tensor([2, 5]))
-    assert states.shape == (2, 6, 8) and not states[0, 2:].any() and not states[1, 5:].any()
-    assert (states[0, :2] != 0).all()

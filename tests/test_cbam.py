@@ -32,16 +32,6 @@ def test_cbam_scales_channels_then_places():
     assert first.out_features == 2 and cbam.spatial[0].kernel_size == (7, 7)
 
 
-@pytest.mark.parametrize("name, blocks", [("resnet18", 8), ("resnet50", 16)])
-def test_every_block_gets_cbam_and_keeps_its_weights(name, blocks):
-    with torch.device("meta"):
-        network, size = build_backbone(name)
-        shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
-        assert add_cbam(network)(torch.empty(2, 3, 64, 64)).shape == (2, size)
-    assert sum(isinstance(module, CBAM) for module in network.modules()) == blocks
-    assert {key: value.shape for key, value in network.state_dict().items() if ".cbam." not in key} == shapes
-
-
 def test_new_gates_are_open_and_closed_ones_leave_the_shortcut():
     torch.manual_seed(0)
     block = add_cbam(build_backbone("resnet18")[0]).eval().layer1[0]
@@ -86,8 +76,3 @@ def test_spatial_attention_is_the_last_block_s_and_leaves_nothing():
         model.backbone.layer4[1].cbam.spatial[1].bias.fill_(0)
         model.backbone.layer4[1].cbam.spatial[1].weight.fill_(0)
     assert spatial_attention(model, clip).unique().tolist() == [0.5]
-
-
-def test_spatial_attention_needs_cbam():
-    with pytest.raises(ValueError, match="a CNNLSTM has no spatial attention; train one with --model cnnlstm_cbam"):
-        spatial_attention(CNNLSTM(2, "squeezenet1_1"), torch.zeros(1, 3, 33, 33))

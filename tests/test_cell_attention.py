@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from model.checkpoint import ModelInfo, load_model, save_checkpoint
-from model.heads.cell_attention import CellAttentionHead, InputCellAttention
-from saliency.gradient import feature_gradient, frame_gradient
+from model.heads.cell_attention import InputCellAttention
 from tests.toys import attending
 
 
@@ -32,18 +30,6 @@ def test_attention_equals_its_step_by_step_definition(steps, dtype, tolerance):
     torch.testing.assert_close(result, step_by_step(attention, inputs), rtol=0, atol=tolerance)
 
 
-def test_gradients_equal_those_of_the_definition():
-    torch.manual_seed(0)
-    attention = InputCellAttention(5, rows=3, hidden=4).double()
-    inputs = torch.randn(2, 6, 5, dtype=torch.float64, requires_grad=True)
-    direction = torch.randn(2, 6, 15, dtype=torch.float64)
-    wanted = [inputs, *attention.parameters()]
-    fast = torch.autograd.grad((attention(inputs) * direction).sum(), wanted)
-    slow = torch.autograd.grad((step_by_step(attention, inputs) * direction).sum(), wanted)
-    for ours, theirs in zip(fast, slow, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-
-
 def test_a_step_sees_the_past_and_not_the_future():
     torch.manual_seed(1)
     attention = InputCellAttention(5, rows=3, hidden=4)
@@ -58,35 +44,8 @@ def test_a_step_sees_the_past_and_not_the_future():
     assert all((weights[:, t, :, t + 1:] == 0).all() for t in range(6))
 
 
-def test_a_single_step_is_repeated_in_each_row():
-    inputs = torch.randn(2, 1, 5)
-    assert InputCellAttention(5, rows=3)(inputs).tolist() == inputs.repeat(1, 1, 3).tolist()
-
-
-def test_scores_of_any_size_stay_finite():
-    attention = InputCellAttention(5, rows=3, hidden=4)
-    with torch.no_grad():
-        attention.score[2].weight *= 1e4
-    inputs = torch.randn(1, 8, 5, requires_grad=True)
-    result = attention(inputs)
-    gradient, = torch.autograd.grad(result.sum(), inputs)
-    assert result.isfinite().all() and gradient.isfinite().all()
-
-
 def test_the_model_attends_before_its_lstm():
     model = attending()
     features = torch.randn(2, 5, 6)
     states, _ = model.head.lstm(step_by_step(model.head.attention, features))
     torch.testing.assert_close(model.classify(features), model.classifier(states[:, -1]))
-
-
-def test_saliency_of_the_model_and_its_checkpoint(tmp_path):
-    model = attending(num_layers=2)
-    clip = torch.randn(4, 3, 33, 33)
-    assert frame_gradient(model, clip, 1).shape == clip.shape
-    assert feature_gradient(model, clip, 1).abs().sum(1).gt(0).tolist() == [True] * 4
-    info = ModelInfo("cnnlstm_attn", model.config, ["a", "b"], 33, 4, [0.0] * 3, [1.0] * 3)
-    save_checkpoint(tmp_path / "model.pth", model, info)
-    loaded, again = load_model(tmp_path / "model.pth")
-    assert type(loaded.head) is CellAttentionHead and again == info
-    torch.testing.assert_close(loaded(clip[None]), model(clip[None]), rtol=0, atol=0)

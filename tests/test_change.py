@@ -21,13 +21,6 @@ def test_a_still_clip_has_the_same_output_whatever_it_shows():
     torch.testing.assert_close(head()(one), head()(other))
 
 
-def test_by_hand():
-    """One frame: no change, so every state is the rectified bias of the convolution."""
-    layer = head()
-    expected = layer.convolutions[0].bias.relu()[None]
-    torch.testing.assert_close(layer(features(1, 1)), expected)
-
-
 def test_the_output_is_a_weighted_mean_of_states():
     """With a gate that is the same for all frames, the states are averaged."""
     layer, x = head(), features(1)
@@ -43,14 +36,3 @@ def test_lengths_cut_a_clip(layers):
     together = head(num_layers=layers)(x, lengths)
     for i, length in enumerate(lengths):
         torch.testing.assert_close(together[i], head(num_layers=layers)(x[i:i + 1, :length])[0])
-
-
-def test_dropout_acts_in_training_only():
-    layer, x = head(change_dropout=0.5), features()
-    assert torch.equal(layer(x), layer(x))
-    layer.train()
-    assert not torch.equal(layer(x), layer(x))
-
-
-def test_two_convolutions():
-    assert head(num_layers=2)(features()).shape == (2, 5)

@@ -1,19 +1,17 @@
 """One sentence for each kind of wrong clip, wrong features, wrong scores and wrong target."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from model.adapters import ClipModel, FrameModel
 from model.cnn_lstm import CNNLSTM
-from model.contract import class_scores, encode_clips
 from saliency.deletion import deletion_metrics
 from saliency.explain import explain
 from saliency.gradient import feature_gradient, frame_gradient
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.tsr import temporal_saliency_rescaling
-from tests.toys import SMALL, Linear, cnn_lstm
+from tests.toys import SMALL, Linear
 
 
 class Returning(nn.Module):
@@ -66,12 +64,6 @@ def test_targets_out_of_range(call, target):
         call(Linear(), CLIP, target)
 
 
-def test_other_clips():
-    for clip, found in ((np.zeros((3, 3, 5, 5), np.uint8), "has the type uint8"), ("walk.avi", "is a str")):
-        with pytest.raises(ValueError, match=f"the clip {found}"):
-            frame_gradient(Linear(), clip, 0)
-
-
 @pytest.mark.parametrize(("function", "complaint"), [
     (lambda sums: sums, r"a tensor of shape \(1,\)"),
     (lambda sums: sums[:, None, None], r"a tensor of shape \(1, 1, 1\)"),
@@ -90,24 +82,6 @@ def test_scores_without_a_gradient():
         frame_gradient(Returning(lambda sums: torch.zeros(len(sums), 2)), CLIP, 0)
     with pytest.raises(ValueError, match="the score has no gradient"):
         frame_gradient(Returning(lambda sums: sums[:, None].detach()), CLIP, 0)
-
-
-def test_features_of_another_shape():
-    model = Linear()
-    model.encode = lambda clips: clips.flatten(0, 1).flatten(1)
-    for call in (frame_gradient, feature_gradient):
-        with pytest.raises(ValueError, match=r"encode returned a tensor of shape \(3, 75\) for 1 clips of 3 frames; it "
-                                             r"must return one vector per frame, \(B, T, D\)"):
-            call(model, CLIP, 0)
-    with pytest.raises(ValueError, match=r"the batch of clips has shape \(3, 3, 5, 5\); give one of shape \(B, T, C"):
-        encode_clips(Linear(), CLIP)
-
-
-def test_encode_of_the_projects_models_names_a_wrong_rank():
-    model, clip = cnn_lstm()
-    for call in (model.encode, model, lambda clips: class_scores(model, clips)):
-        with pytest.raises(ValueError, match=r"the batch of clips has shape \(4, 3, 32, 32\); give one of shape"):
-            call(clip)
 
 
 @pytest.mark.parametrize(("encoder", "complaint"), [

@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 from model.cnn_lstm import CNNLSTM, build_model
-from model.contract import SequenceModel, check_lengths, check_parts, frames_are_independent, last_layer
+from model.contract import SequenceModel, check_lengths, check_parts, frames_are_independent
 from model.heads import HEADS
-from model.registry import MODELS
-from saliency.sanity import check, random_head_models, randomised_models
+from saliency.sanity import check
 from saliency.tsr import temporal_saliency_rescaling
-from tests.toys import SMALL, Gru, Linear, MeanOfBackbone, SmoothModel, Trainable, example
+from tests.toys import SMALL, Gru, Linear, MeanOfBackbone, example
 
 
 class Bare(nn.Module):
@@ -53,14 +52,6 @@ class MixingInTime(Mixing):
         return clips.cumsum(1).flatten(2)
 
 
-class Convolutional(MeanOfBackbone):
-    """A model without a linear layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Conv2d(3, 4, 3)
-
-
 def parts(model, head=(), backbone=()):
     """Let a model list other parts than it has."""
     model.head_modules = lambda: [(name, model.get_submodule(name)) for name in head]
@@ -68,20 +59,13 @@ def parts(model, head=(), backbone=()):
     return model
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(("kind", "head"), [*(("cnnlstm", head) for head in HEADS), ("cnnlstm_cbam", None)])
 def test_models_of_the_project_follow_the_contract(kind, head):
     model = build_model(kind, 2, "resnet18", head=head, **SMALL).eval()
     assert isinstance(model, SequenceModel)
     check_parts(model)
     assert frames_are_independent(model, torch.randn(3, 3, 32, 32))
     assert frames_are_independent(model, torch.randn(1, 3, 32, 32))
-
-
-@pytest.mark.parametrize("toy", [MeanOfBackbone, Gru, SmoothModel, Trainable])
-def test_toys_follow_the_contract(toy):
-    assert isinstance(toy(), SequenceModel)
-    check_parts(toy())
 
 
 def test_models_without_the_members_are_not_taken_for_fast_ones():
@@ -121,30 +105,6 @@ def test_a_part_that_is_left_out_fails_the_sanity_check():
         check(own, [example()], ["gradient"], draws=1)
 
 
-@pytest.mark.parametrize(("head", "backbone"), [
-    (["classifier", "classifier"], ["backbone"]), (["classifier"], ["backbone", "backbone.0"]),
-    (["classifier", "backbone.3"], ["backbone"]),
-])
-def test_a_part_that_is_listed_twice_fails_the_sanity_check(head, backbone):
-    with pytest.raises(ValueError, match="2 parameters are listed twice in head_modules"):
-        check(parts(MeanOfBackbone(), head, backbone), [example()], ["gradient"], draws=1)
-
-
-def test_a_gru_is_randomised_with_the_head():
-    """Whatever a recurrent layer is called, and whichever it is."""
-    torch.manual_seed(0)
-    model = Gru().eval()
-    trained = {name: weight.clone() for name, weight in model.gru.named_parameters()}
-    for other in random_head_models(model, draws=2):
-        assert not any(weight.equal(trained[name]) for name, weight in other.gru.named_parameters())
-        assert not other.classifier.weight.equal(model.classifier.weight)
-        assert all(weight.equal(trained[name]) for name, weight in model.gru.named_parameters())
-    stages = dict(randomised_models(model))
-    assert list(stages)[:2] == ["classifier", "gru"]
-    assert stages["classifier"].gru.weight_hh_l0.equal(model.gru.weight_hh_l0)
-    assert not stages["gru"].gru.weight_hh_l0.equal(model.gru.weight_hh_l0)
-
-
 @pytest.mark.parametrize("model", [Mixing(), MixingInTime()])
 @pytest.mark.parametrize("value", [-2.0, 0.0, 0.5, 1.0, None])
 def test_frames_that_meet_in_the_encoder_are_found_even_where_all_frames_are_equal(model, value):
@@ -161,7 +121,7 @@ def test_frames_that_meet_in_the_encoder_are_found_even_where_all_frames_are_equ
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [2])
 def test_steps_beyond_the_length_of_a_clip_have_no_influence(head, layers):
     """Not in the last digit, and not on the gradient."""
     torch.manual_seed(0)
@@ -190,19 +150,3 @@ def test_heads_that_read_what_follows_a_clip_are_found(head):
     model.classify = lambda features, lengths=None: model.classifier(model.head(features))
     with pytest.raises(ValueError, match="CNNLSTM: steps at or beyond `lengths` change its scores"):
         check_lengths(model, features)
-
-
-@pytest.mark.parametrize(("model", "name"), [
-    (MeanOfBackbone(), "classifier"), (Trainable(), "classifier.1"), (SmoothModel(), "scores"), (Gru(), "classifier"),
-    *((build_model(kind, 2, "resnet18", **SMALL), "classifier.4") for kind in MODELS),
-    *((CNNLSTM(2, "squeezenet1_1", head=head, feature_size=6, hidden_size=8),
-       "classifier.4" if entry.classifier_size else "classifier.1") for head, entry in HEADS.items()),
-])
-def test_last_layer(model, name):
-    assert last_layer(model) == name
-    assert isinstance(model.get_submodule(name), nn.Linear)
-
-
-def test_a_head_without_a_linear_layer_has_no_last_layer():
-    with pytest.raises(ValueError, match="the head module backbone of Convolutional has no linear layer"):
-        last_layer(parts(Convolutional(), ["backbone"]))

@@ -4,7 +4,6 @@ cuDNN refuses the backward pass of a recurrent layer in eval mode, so it must be
 gradients are recorded. These tests need no GPU: they pretend that weights are on CUDA, and watch the layers.
 """
 
-import re
 from contextlib import contextmanager
 
 import pytest
@@ -12,16 +11,11 @@ import torch
 from torch import nn
 
 from model.adapters import ClipModel, FrameModel
-from model.cnn_lstm import CNNLSTM
-from model.contract import differentiable_rnns
-from model.heads import HEADS
 from saliency import sanity
-from saliency.deletion import deletion_metrics
 from saliency.gradient import feature_gradient, frame_gradient, head_gradient
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
-from tests.runs import ROOT
-from tests.toys import SMALL, Gru, example
+from tests.toys import Gru, example
 
 
 @pytest.fixture
@@ -68,33 +62,6 @@ def test_cudnn_is_off_while_a_recurrent_layer_runs_in_eval_mode_and_only_then(gu
         gradient(model, clip, 0)
     assert len(noted) == 2 * len([layer for layer in model.modules() if not list(layer.children())])
     assert {name for name, off in noted if off} == {"gru"} and ("gru", False) not in noted
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_cudnn_is_off_in_the_recurrent_layer_of_every_head(guarded, head):
-    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL).eval()
-    noted = guarded(model)
-    feature_gradient(model, torch.randn(2, 3, 33, 33), 0)
-    recurrent = {name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)}
-    assert {name for name, off in noted if off} == recurrent
-    assert bool(recurrent) == (head in ("lstm", "bilstm", "gru", "cell_attention"))
-
-
-def test_cudnn_stays_on_without_gradients_in_training_and_after_an_error(guarded):
-    model, features = Gru().eval(), torch.randn(1, 2, 8)
-    noted = guarded(model)
-    with differentiable_rnns(model):
-        with torch.no_grad():
-            model.classify(features)
-        model.train().classify(features)
-        with pytest.raises(RuntimeError, match="must be equal to input_size"):
-            model.eval().classify(features[..., :5])
-        assert noted == [("gru", False), ("classifier", False)] * 2 + [("gru", True)]
-        model.classify(features)
-    assert noted[-2:] == [("gru", True), ("classifier", False)]
-    model.classify(features)
-    assert noted[-2:] == [("gru", False), ("classifier", False)]
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 class Recurrent(nn.Module):
@@ -154,31 +121,6 @@ def test_cudnn_is_off_in_every_path_that_takes_gradients(recurrent_runs, kind, p
     assert all(recorded == off for recorded, off in recurrent_runs)
     takes_gradients = any(word in path for word in ("gradient", "smoothgrad", "tsr", "sanity"))
     assert any(recorded for recorded, _ in recurrent_runs) == takes_gradients
-
-
-def test_grad_cam_with_a_recurrent_head(recurrent_runs):
-    attribute(METHODS["grad_cam"], Gru().eval(), torch.randn(3, 3, 12, 12), 1)
-    assert recurrent_runs == [(True, True)]
-
-
-def test_deletion_takes_no_gradients(recurrent_runs):
-    deletion_metrics(recurrent_everywhere(nn.GRU), torch.randn(3, 3, 12, 12), 1, {"any": torch.rand(3, 12, 12)})
-    assert set(recurrent_runs) == {(False, False)}
-
-
-def test_saliency_records_gradients_in_one_place():
-    found = {path.relative_to(ROOT).as_posix(): len(re.findall(r"enable_grad\(\)", path.read_text()))
-             for path in (ROOT / "saliency").rglob("*.py")}
-    assert {path: count for path, count in found.items() if count} == {"saliency/gradient.py": 1}
-
-
-def test_a_cell_needs_no_guard(guarded):
-    """LSTMCell and GRUCell do not use cuDNN."""
-    cell = nn.LSTMCell(3, 4).eval()
-    with differentiable_rnns(cell):
-        hidden, _ = cell(torch.randn(2, 3, requires_grad=True))
-        assert not cell._forward_pre_hooks and guarded.depth == 0
-    assert hidden.requires_grad
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")

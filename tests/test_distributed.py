@@ -3,7 +3,6 @@
 torchrun itself is started once, which takes seconds; elsewhere its variables are set in forked processes.
 """
 
-import os
 import subprocess
 import sys
 
@@ -43,28 +42,6 @@ def test_torchrun_goes_on_from_one_process_to_the_same_weights(data_set, tmp_pat
     assert [list(row) for row in one["history"]] == [list(row) for row in two["history"]]
     for before, now in zip(one["history"], two["history"], strict=True):
         assert now == pytest.approx(before, abs=1e-5)
-
-
-LATE = """
-import os
-from runtime import processes
-
-class Late:
-    def __del__(self):
-        os.abort()  # as a thread of PyTorch may do while the interpreter is taken down
-
-late = Late()
-with processes.together():
-    assert processes.gather(1) == [1, 1]
-"""
-
-
-def test_a_process_whose_work_is_done_is_not_aborted_when_python_ends(tmp_path):
-    (tmp_path / "late.py").write_text(LATE)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    ended = subprocess.run([*torchrun, tmp_path / "late.py"], env=os.environ | {"PYTHONPATH": str(ROOT)},
-                           capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
 
 
 class Turn(nn.Module):

@@ -222,7 +222,7 @@ def worked_examples():
 
 
 def add(example, root):
-    """Add an example to a copy of the project: exactly one new file, and exactly one line in a registry."""
+    """Add an example to a copy of the project: one new file, and one line in a registry, with the import it needs."""
     path = root / example.code.splitlines()[0].removeprefix("# ")
     assert path.parent.is_dir() and not path.exists()
     path.write_text(example.code, encoding="utf-8")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from runtime.declare import EXPORTS
 from runtime.files import write_json
-from runtime.flags import EXPORTS
 from saliency.export import WRITERS, drawn_map, export_clips, map_of, strip
 from saliency.figures import overlay_frames
 from saliency.result import ClipResult

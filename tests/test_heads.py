@@ -4,23 +4,22 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from model import training
 from model.checkpoint import ModelInfo, load_model, read_checkpoint, save_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.contract import check_parts, frames_are_independent
-from model.heads import HEADS, HeadEntry
+from model.heads import HEADS
 from model.vectors import Vectors
 from saliency.fills import background
 from saliency.gradient import feature_gradient, frame_gradient, head_gradient
 from saliency.patches import patch_boxes
-from saliency.sanity import check, random_head_models, randomise, stages
+from saliency.sanity import random_head_models, randomise
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 from saliency.tsr.literal import LiteralRelevance
 from tests.runs import same
-from tests.toys import HEAD_CASES, SMALL, example, with_head
+from tests.toys import HEAD_CASES, SMALL, with_head
 
 every_case = pytest.mark.parametrize(("head", "options"), HEAD_CASES)
 every_head = pytest.mark.parametrize("head", HEADS)
@@ -36,30 +35,6 @@ def test_a_clip_padded_to_twice_its_length_has_the_same_scores(head, options):
     torch.testing.assert_close(scores, model.classify(features), rtol=0, atol=1e-5)
     gradient, = torch.autograd.grad(scores[:, 0].sum(), padded)
     assert not gradient[:, 6:].any() and gradient[:, :6].any()
-
-
-@every_case
-def test_clips_of_a_batch_do_not_meet(head, options):
-    torch.manual_seed(0)
-    model, _ = with_head(head, **options)
-    features, lengths = torch.randn(3, 6, 6, dtype=torch.float64), torch.tensor([6, 2, 4])
-    together = model.classify(features, lengths)
-    for row, length in enumerate(lengths.tolist()):
-        alone = model.classify(features[row:row + 1, :length])[0]
-        torch.testing.assert_close(together[row], alone, rtol=1e-12, atol=1e-14)
-
-
-@every_case
-def test_scores_are_the_same_with_and_without_gradients(head, options):
-    """The transformer has another path without gradients."""
-    model, clip = with_head(head, **options)
-    model.requires_grad_(False)
-    features, lengths = model.encode(torch.stack([clip, clip.flip(0)])), torch.tensor([6, 4])
-    for given in (None, lengths):
-        with torch.no_grad():
-            without = model.classify(features, given)
-        torch.testing.assert_close(model.classify(features.clone().requires_grad_(True), given), without, rtol=1e-12,
-                                   atol=1e-14)
 
 
 @every_case
@@ -140,54 +115,6 @@ def test_a_random_head_is_random_in_every_weight_after_the_backbone(head, option
         torch.testing.assert_close(other.describe(clip[None]), model.describe(clip[None]).detach())
 
 
-@every_head
-def test_the_sanity_check_runs(head):
-    model, _ = with_head(head)
-    report = check(model.float(), [example(size=17)], ["gradient"], draws=1)
-    names = report["sanity"]["stages"]
-    assert names[:2] == ["trained", "classifier"] and "projection" in names and len(names) > 4
-    assert -1 <= report["random_head"]["gradient"]["correlation"]["mean"] <= 1
-
-
-class WeightedHead(nn.Module):
-    """A head with parameters of its own, one of them a single number, beside attention and a linear layer."""
-
-    def __init__(self, feature_size, hidden_size=256, num_layers=1):
-        super().__init__()
-        self.output_size = hidden_size
-        self.gain, self.shift = nn.Parameter(torch.ones(1)), nn.Parameter(torch.arange(float(feature_size)))
-        self.attend = nn.MultiheadAttention(feature_size, 1, batch_first=True)
-        self.layer = nn.Linear(feature_size, hidden_size)
-
-    def forward(self, features, lengths=None):
-        features = self.gain * features + self.shift
-        return self.layer(self.attend(features, features, features)[0]).mean(1)
-
-
-def test_parameters_that_lie_in_the_head_itself_are_randomised(monkeypatch):
-    monkeypatch.setitem(HEADS, "weighted", HeadEntry("tests.test_heads:WeightedHead", "for this test"))
-    model, _ = with_head("weighted")
-    check_parts(model)
-    assert [name for name, _ in stages(model)][:3] == ["classifier", "head", "projection"]
-    changed = randomised_names(trained(model))
-    assert {"head.gain", "head.attend.in_proj_weight", "head.attend.in_proj_bias", "head.attend.out_proj.bias",
-            "head.layer.bias"} <= changed
-    assert not any(name.startswith("backbone.") for name in changed)
-
-
-@every_case
-def test_a_checkpoint_gives_the_same_scores(tmp_path, head, options):
-    torch.manual_seed(0)
-    model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL, **options).eval()
-    info = ModelInfo("cnnlstm", model.config, ["a", "b"], 32, 6, [0.5] * 3, [0.5] * 3)
-    save_checkpoint(tmp_path / "best.pth", model, info)
-    again, found = load_model(tmp_path / "best.pth")
-    assert found == info and options.items() <= found.config.items()
-    clips = torch.randn(1, 4, 3, 32, 32)
-    with torch.no_grad():
-        assert again(clips).equal(model(clips))
-
-
 @pytest.mark.parametrize(("kind", "head"), [("cnnlstm", "lstm"), ("cnnlstm_attn", "cell_attention")])
 def test_a_checkpoint_from_before_there_were_poolings_has_the_last_state(tmp_path, kind, head):
     torch.manual_seed(0)
@@ -203,8 +130,7 @@ def test_a_checkpoint_from_before_there_were_poolings_has_the_last_state(tmp_pat
 
 @pytest.mark.parametrize(("change", "complaint"), [
     ({"pooling": "median"}, "unknown pooling 'median'; known are: last, mean, max, attention"),
-    ({"pooling": 3}, "its config is"), ({"attention_heads": 3}, "must be a multiple of the number of attention"),
-    ({"attention_heads": 0}, "its config is"), ({"layer_dropout": 7.0}, "its config is"),
+    ({"attention_heads": 3}, "must be a multiple of the number of attention"), ({"layer_dropout": 7.0}, "dropout"),
 ])
 def test_a_checkpoint_with_an_impossible_option_is_refused(tmp_path, change, complaint):
     model = CNNLSTM(2, "squeezenet1_1", head="transformer", **SMALL)

@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from model.heads import HEADS, POOLINGS
-from runtime.declare import load
 
 BLIND = ("attention", "mean")  # heads that see the set of the frames, not their order
 FRAMES, PLACES = 8, 8
@@ -35,7 +34,7 @@ def two_places(count, seed):
 def accuracy_after_training(head, options, clips, steps=300):
     """Train the head with a linear classifier on some clips, until it fits them, and return its accuracy on others."""
     torch.manual_seed(0)
-    layers = load(HEADS[head].place)(PLACES, 16, HEADS[head].num_layers, **options)
+    layers = HEADS[head].build(PLACES, 16, HEADS[head].num_layers, **options)
     model = nn.Sequential(layers, nn.Linear(layers.output_size, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     features, labels = clips(32, seed=0)
@@ -67,5 +66,5 @@ def test_an_lstm_learns_the_order_with_every_pooling(pooling):
 @pytest.mark.parametrize("head", BLIND)
 def test_a_blind_head_has_the_same_output_for_reversed_frames(head):
     torch.manual_seed(0)
-    layers, features = load(HEADS[head].place)(PLACES, 16).double().eval(), moving_bumps(4, seed=0)[0].double()
+    layers, features = HEADS[head].build(PLACES, 16).double().eval(), moving_bumps(4, seed=0)[0].double()
     torch.testing.assert_close(layers(features), layers(features.flip(1)))

@@ -25,12 +25,6 @@ def test_a_still_clip_has_the_same_output_whatever_it_shows():
     torch.testing.assert_close(head()(one), head()(other))
 
 
-def test_it_reads_each_frame_minus_the_one_two_before():
-    layer, x = head(pooling="mean"), features()
-    read = torch.stack([x[:, t] - x[:, max(t - 2, 0)] for t in range(9)], 1)
-    torch.testing.assert_close(layer(x), layer.lstm(read)[0].mean(1))
-
-
 def test_of_features_with_the_last_state_it_is_the_lstm_of_the_literature():
     layer, x = head(reads="features", pooling="last"), features()
     torch.testing.assert_close(layer(x), layer.lstm(x)[0][:, -1])
@@ -42,13 +36,6 @@ def test_lengths_cut_a_clip(reads):
     together = head(reads=reads)(x, lengths)
     for i, length in enumerate(lengths):
         torch.testing.assert_close(together[i], head(reads=reads)(x[i:i + 1, :length])[0])
-
-
-def test_dropout_acts_in_training_only():
-    layer, x = head(layer_dropout=0.5), features()
-    assert torch.equal(layer(x), layer(x))
-    layer.train()
-    assert not torch.equal(layer(x), layer(x))
 
 
 def test_a_new_model_reads_changes_and_its_scores_have_the_mean_0():

@@ -11,10 +11,9 @@ import torch
 
 from data.annotation import read_annotation, write_annotation
 from model.checkpoint import load_model, read_checkpoint
-from model.cnn_lstm import build_model
+from model.cnn_lstm import MODELS, build_model
 from model.contract import last_layer
 from model.normalisation import normalisation
-from model.registry import MODELS
 from model.training import train_epoch
 from runtime import training_log
 from runtime.files import read_json

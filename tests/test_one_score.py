@@ -10,18 +10,14 @@ from torch import nn
 from data.clips import find_clips, load_frames
 from model.adapters import FrameModel
 from model.checkpoint import ModelInfo
-from model.cnn_lstm import CNNLSTM
 from model.own import OwnModel
 from model.prediction import ONE_SCORE, warn_of_sigmoid
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities
 from runtime.files import read_json
-from saliency.fills import background
 from saliency.gradient import frame_gradient
-from saliency.methods import FEATURE_METHODS, attribute
 from saliency.report import explain_to_report
 from saliency.scores import target_score
-from saliency.when import decide
 from tests import own_nets
 from tests.runs import data_options, refused, run_command, saved, table
 from tests.tiny_data import CLIP, DURATION, SIZE
@@ -69,12 +65,6 @@ def test_the_scores_and_probabilities_of_the_two_classes():
         target_score(scores, 2)
 
 
-def test_a_hundred_classes_are_as_before():
-    scores = torch.randn(3, 100)
-    assert class_probabilities(scores).equal(scores.softmax(-1))
-    assert target_score(scores, 99).equal(scores[:, 99])
-
-
 def test_the_gradient_of_the_probability_by_hand():
     clip = torch.full((2, 1, 2, 2), 0.125)  # sum 1, score -1
     slope = torch.tensor(-1.0).sigmoid() * torch.tensor(1.0).sigmoid()
@@ -82,35 +72,6 @@ def test_the_gradient_of_the_probability_by_hand():
         assert frame_gradient(sums(), clip, target).eq(sign).all()
         torch.testing.assert_close(frame_gradient(sums(), clip, target, "probability"),
                                    torch.full_like(clip, sign * float(slope)))
-
-
-def test_when_a_model_with_one_score_decided():
-    """The third frame makes the score positive; without it the prediction is the first class."""
-    clip = torch.zeros(5, 1, 2, 2)
-    clip[2] = 1.0  # sum 4, score 2; the background has the score -2
-    decision = decide(sums(), clip, 1, "probability")
-    assert decision.predicted == 1 and decision.score_of_clip == pytest.approx(float(torch.tensor(2.0).sigmoid()))
-    assert decision.prefixes.decided == 3 and decision.prefixes.padded.shape == (5, 2)
-    torch.testing.assert_close(decision.prefixes.padded[:, 1], torch.tensor([-2.0, -2, 2, 2, 2]).sigmoid().double())
-    assert decision.intervals.flipped["background"][2, 2] and not decision.intervals.flipped["background"][0, 1]
-    assert decision.intervals.necessary["background"] == (3, 3)
-
-
-@pytest.mark.parametrize("score", ["logit", "probability"])
-@pytest.mark.parametrize("target", [0, 1])
-def test_deep_lift_is_complete(score, target):
-    torch.manual_seed(1)
-    model = CNNLSTM(1, "squeezenet1_1", head="lstm", hidden_size=4, feature_size=3, classifier_size=4).double().eval()
-    clip = torch.randn(3, 3, 32, 32, dtype=torch.float64)
-    found = attribute(FEATURE_METHODS["deep_lift"], model, clip, target, score=score).map
-    with torch.no_grad():
-        features = model.encode(clip[None])
-        reference = background(features[0]).expand_as(features)
-        ends = target_score(model.classify(torch.cat([features, reference])), target, score)
-    torch.testing.assert_close(found.sum(), ends[0] - ends[1])
-    if score == "logit":
-        lrp = attribute(FEATURE_METHODS["lrp"], model, clip, target)
-        torch.testing.assert_close(lrp.map.sum() + lrp.facts["kept"], ends[0])
 
 
 def test_the_command_lines(data_set, nets, tmp_path, capsys):
@@ -131,13 +92,6 @@ def test_the_command_lines(data_set, nets, tmp_path, capsys):
     run_command("feature_saliency", *options(data_set, nets, "logit", tmp_path / "feature_saliency"))
     assert np.abs(saved(tmp_path / "feature_saliency" / "walking" / CLIP)["gradient"]).max() > 0
     assert "(1.00)" not in capsys.readouterr().out + (tmp_path / "frame_saliency" / "report.html").read_text()
-
-
-def test_a_network_of_whole_clips(data_set, nets, tmp_path):
-    run_command("frame_saliency", *options(data_set, nets, "logit_of_clips", tmp_path), "--layout", "BCTHW", "--score",
-                "probability", "--method", "integrated_gradients", "--path_points", 2, "--no_when", "--no_overlay")
-    arrays = saved(tmp_path / "walking" / CLIP)
-    assert arrays["gradient"].max() > 0 and 0 < arrays["probability"] < 1 and arrays["integrated_gradients"].max() > 0
 
 
 @pytest.mark.parametrize("script", ["inference", "frame_saliency", "feature_saliency"])

@@ -45,14 +45,6 @@ def test_a_path_that_is_given_is_not_changed(script):
                 assert getattr(args, other) == getattr(DATASETS["folder"], WITH_DATA[script][other])
 
 
-def test_paths_as_they_were_before_there_were_data_sets():
-    assert parsed("inference").video_path == Path("data/kth/image_data")
-    assert parsed("inference").annotation_path == Path("data/kth/annotation/kth1.json")
-    assert parsed("inference", "--dataset", "folder").annotation_path == Path("data/folder/annotation/folder1.json")
-    assert parsed("utils.trim_videos").raw_path == Path("data/raw_dataset/kth_data")
-    assert parsed("utils.trim_videos").trimmed_path == Path("data/kth_trimmed")
-
-
 @pytest.mark.parametrize(("target", "video", "complaint"), [
     ("label", ["walk.avi"], "clips of --video have no label"), ("flying", None, "the model knows running, walking"),
 ])
@@ -61,8 +53,3 @@ def test_targets_that_cannot_be_explained(target, video, complaint):
         opts.check_target(SimpleNamespace(target=target, video=video), ["running", "walking"])
     for possible in ("predicted", "running"):
         opts.check_target(SimpleNamespace(target=possible, video=["walk.avi"]), ["running", "walking"])
-
-
-def test_halves_of_characters_are_shown_as_escapes():
-    """As a JSON file or the name of a file may hold them; no terminal can print them."""
-    assert opts.one_line("made with\n\ud800") == "made with \\ud800"

@@ -1,6 +1,5 @@
 """The recipe of a result folder: results that were made otherwise are not mixed."""
 
-import json
 import shutil
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 
 from data.video import write_video
-from runtime import recipe as recipes
 from tests.bad_cases import SCRIPTS, options_of
 from tests.runs import bytes_of, data_options, refused, run_command, use
 from tests.tiny_data import DURATION, SIZE
@@ -51,19 +49,6 @@ def test_videos_of_one_name_in_two_folders_are_not_mixed(data_set, trained, tmp_
     line = refused(capsys, "frame_saliency", *options, "--video", other)
     assert "was made with another file of --video walk; choose another" in line
     assert bytes_of(tmp_path / "results") == before
-
-
-def test_the_recipe_without_git_and_packages(monkeypatch):
-    """OpenCV may be installed under another of its names, git not at all."""
-    def absent(*args, **options):
-        raise FileNotFoundError("git")
-
-    monkeypatch.setattr(recipes.subprocess, "run", absent)
-    monkeypatch.setattr(recipes, "PACKAGES", ("torch", "no-such-package"))
-    recipe = recipes.recipe({"seed": 1})
-    assert recipe["commit"] is None
-    assert recipe["versions"]["no-such-package"] is None
-    assert json.dumps(recipe)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

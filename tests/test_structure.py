@@ -1,4 +1,4 @@
-"""The structure of the project: who may import whom, how long files and functions are, what is imported when.
+"""The structure of the project: who may import whom, how long functions are.
 
 The table ALLOWED is that of docs/architecture.md.
 """
@@ -12,14 +12,12 @@ import pytest
 from tests.runs import ROOT
 from tests.sources import files_of_kind, is_script, product_modules
 
-REGISTRIES = {"data.datasets", "model.registry", "model.heads", "model.normalisation", "saliency.methods",
-              "saliency.scores", "saliency.fills"}
 ALLOWED = {  # room: the rooms, or single modules, that it may import
     "runtime": {"runtime"},
     "data": {"data", "runtime"},
     "model": {"model", "runtime"},
     "saliency": {"saliency", "model", "runtime"},
-    "opts": {"runtime", *REGISTRIES},
+    "opts": {"runtime", "model", "data.datasets", "saliency.methods", "saliency.scores"},
     "utils": {"utils", "data", "saliency", "runtime", "opts"},
     "scripts": {"opts", "data", "model", "saliency", "runtime"},
 }
@@ -94,24 +92,16 @@ def test_all_arrows_are_allowed():
     ("runtime.files", "from data import clips", "runtime may not import data.clips"),
     ("data.clips", "from model.preprocessing import normalise", "data may not import model.preprocessing"),
     ("data.clips", "def read():\n    from model import checkpoint", "data may not import model.checkpoint"),
-    ("model.registry", 'HEAD = "saliency.explain:explain"', "model may not import saliency.explain"),
-    ("model.registry", 'importlib.import_module("saliency.explain")', "model may not import saliency.explain"),
+    ("model.heads", "from saliency.explain import explain", "model may not import saliency.explain"),
     ("saliency.explain", "from data.video import write_video", "saliency may not import data.video"),
     ("saliency.explain", "import opts", "saliency may not import opts"),
     ("saliency.explain", "from .metrics import auc", "imports are written in full, not as .metrics"),
     ("opts", "from saliency.methods.gradient import gradient", "opts may not import saliency.methods.gradient"),
-    ("utils.batch", "from model.registry import MODELS", "utils may not import model.registry"),
     ("utils.batch", "from utils.trim_videos import cut", "utils.trim_videos is a script, which nothing may import"),
     ("inference", "import main", "main is a script, which nothing may import"),
 ])
 def test_a_wrong_arrow_is_found(module, line, complaint):
     assert any(complaint in sentence for sentence in wrong_arrows(module, line, product_modules()))
-
-
-def test_a_right_arrow_is_not_found():
-    line = "import torch\nfrom saliency.methods import METHODS\nfrom data.datasets import DATASETS\nimport opts"
-    assert not wrong_arrows("inference", line, product_modules())
-    assert not wrong_arrows("saliency.explain", 'TEXT = "note: this"\nfrom model import contract', product_modules())
 
 
 def test_no_function_is_too_long():
@@ -129,12 +119,6 @@ def test_nothing_is_imported_inside_a_function():
     assert {path for path, _ in found} == set(LAZY), "an exception that nothing needs any more"
 
 
-def test_an_import_inside_a_function_is_found():
-    source = "def f():\n    if 1:\n        from os import path\n    import json"
-    assert lazy_imports(source) == {(3, "os"), (4, "json")}
-    assert lazy_imports("import os\n\n\ndef f():\n    return os") == set()
-
-
 def imported_at_once(module, source, modules):
     """Return the modules that run when a module is imported: those of its top level, and their packages."""
     found = set()
@@ -149,11 +133,3 @@ def test_every_module_can_be_imported_first():
     modules = product_modules()
     graph = {module: imported_at_once(module, source, modules) for module, source in modules.items()}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(modules)  # a CycleError names the cycle
-
-
-def test_a_cycle_through_a_package_is_found():
-    modules = {"a": "", "a.one": "from b.two import f", "b": "from b import three", "b.two": "",
-               "b.three": "import a.one"}
-    graph = {module: imported_at_once(module, source, modules) for module, source in modules.items()}
-    with pytest.raises(graphlib.CycleError):
-        graphlib.TopologicalSorter(graph).prepare()

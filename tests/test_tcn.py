@@ -25,11 +25,6 @@ def test_a_causal_convolution_equals_one_with_zeros_before(dilation):
     torch.testing.assert_close(layer(states), conv1d(before, layer.weight, layer.bias, dilation=dilation))
 
 
-def test_many_blocks_take_no_more_memory_than_the_clip_needs():
-    """The dilation of the last block is 2^39 frames."""
-    assert TCNHead(3, 4, 40)(torch.randn(1, 5, 3)).isfinite().all()
-
-
 def test_a_block_by_hand():
     torch.manual_seed(0)
     head, features = TCNHead(3, 4, 1).eval(), torch.randn(2, 6, 3)
@@ -39,11 +34,3 @@ def test_a_block_by_hand():
     torch.testing.assert_close(head(features), expected)
     wide = TCNHead(4, 4, 1)
     assert isinstance(wide.blocks[0].residual, torch.nn.Identity)
-
-
-def test_dropout_acts_in_training_only():
-    torch.manual_seed(0)
-    head, features = TCNHead(3, 16, 2, layer_dropout=0.5), torch.randn(2, 6, 3)
-    assert not head(features).equal(head(features))
-    head.eval()
-    assert head(features).equal(head(features))

@@ -32,26 +32,6 @@ def test_the_order_of_the_frames_matters():
     assert not torch.allclose(layer(x), layer(x.flip(1)), atol=1e-3)
 
 
-def test_clips_of_any_length():
-    layer = head()
-    for length in (1, 2, 300):
-        assert layer(features(length)).shape == (2, 8)
-
-
-def test_layers_start_with_different_weights():
-    first, second = head(num_layers=2).encoder.layers
-    assert not first.linear1.weight.equal(second.linear1.weight)
-    assert not first.self_attn.in_proj_weight.equal(second.self_attn.in_proj_weight)
-
-
-def test_dropout_acts_in_training_only():
-    layer, x = head(layer_dropout=0.5), features()
-    assert layer(x).equal(layer(x))
-    layer.train()
-    assert not layer(x).equal(layer(x))
-    assert all(each.self_attn.dropout == 0 for each in layer.encoder.layers)
-
-
 @pytest.mark.parametrize(("size", "heads"), [(10, 4), (8, 0), (8, -2), (8, 16)])
 def test_sizes_that_do_not_fit(size, heads):
     with pytest.raises(ValueError, match=rf"--hidden_size {size} and --attention_heads {heads}; the size must be"):

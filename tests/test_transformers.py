@@ -10,12 +10,10 @@ from torchvision.models.vision_transformer import VisionTransformer
 from frame_saliency import build_parser
 from model import backbones
 from model.backbones import BACKBONES, build_backbone, check_frame_size
-from model.checkpoint import ModelInfo, load_model, save_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.contract import check_parts, frames_are_independent
 from model.fast.folding import folded
 from saliency.fills import background
-from saliency.methods import METHODS, attribute
 from saliency.patches import patch_boxes
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
@@ -64,26 +62,6 @@ def test_a_frame_becomes_a_vector(name, size):
         assert found == size and network(torch.empty(2, 3, 224, 224)).shape == (2, size)
 
 
-def test_a_real_transformer_in_a_model():
-    torch.manual_seed(0)
-    model, frames = CNNLSTM(2, "vit_b_16", hidden_size=4, feature_size=6).eval(), torch.randn(2, 3, 224, 224)
-    with torch.no_grad():
-        features = model.encode(frames[None])[0]
-        torch.testing.assert_close(features[1], model.encode(frames[1:][None])[0, 0], rtol=1e-3, atol=1e-5)
-    assert features.shape == (2, 6) and (features[0] - features[1]).abs().max() > 1e-3
-
-
-def test_the_weights_of_a_file_are_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "get_model", lambda name, weights=None: tiny_vit())
-    torch.manual_seed(0)
-    saved = tiny_vit()
-    torch.save({"model": {f"module.{name}": weight for name, weight in saved.state_dict().items()}}, tmp_path / "a.pth")
-    network, size = build_backbone("vit_b_32", tmp_path / "a.pth")
-    frames = torch.randn(1, 3, 32, 32)
-    torch.testing.assert_close(saved.heads.head(network.eval()(frames)), saved.eval()(frames))
-    assert size == 12
-
-
 @pytest.mark.parametrize(("make", "side", "patch"), [(tiny_vit, 32, 4), (tiny_maxvit, 56, 8)])
 def test_fast_algorithms_apply(monkeypatch, make, side, patch):
     """A folded model is the same model, and fast TSR with windowed convolutions gives the literal numbers."""
@@ -105,40 +83,6 @@ def test_fast_algorithms_apply(monkeypatch, make, side, patch):
     assert exact.min() > 0 and bound < 1e-9
 
 
-def test_grad_cam_of_a_transformer_weighs_its_tokens(monkeypatch):
-    model, clip = small_model(monkeypatch, tiny_vit, 32)
-    found = attribute(METHODS["grad_cam"], model, clip, 1)
-    tokens = {}
-    last = model.backbone.encoder.layers.encoder_layer_1.ln_1
-    last.register_forward_hook(lambda module, inputs, output: tokens.update(all=output))
-    slopes, = torch.autograd.grad(model(clip[None])[0, 1], tokens["all"])  # (T, 17, 12)
-    expected = (slopes[:, 1:].mean(1, keepdim=True) * tokens["all"][:, 1:]).sum(2).view(4, 1, 4, 4)
-    enlarged, positive = (nn.functional.interpolate(grid, (32, 32), mode="bilinear")[:, 0].detach()
-                          for grid in (expected, expected.relu()))
-    torch.testing.assert_close(found.evidence, enlarged)
-    torch.testing.assert_close(found.map, positive)
-    torch.testing.assert_close(attribute(METHODS["grad_cam"], folded(model), clip, 1).evidence, enlarged)
-    named = attribute(METHODS["grad_cam"], model, clip, 1, layer="backbone.encoder.layers.encoder_layer_1.ln_1")
-    torch.testing.assert_close(named.evidence, enlarged)
-
-
-def test_grad_cam_of_maxvit_sees_what_its_pooling_sees(monkeypatch):
-    model, clip = small_model(monkeypatch, tiny_maxvit, 56)
-    pooled = {}
-    model.backbone.classifier[0].register_forward_hook(lambda module, inputs, output: pooled.update(map=inputs[0]))
-    slopes, = torch.autograd.grad(model(clip[None])[0, 1], pooled["map"])  # (T, 8, 14, 14)
-    expected = (slopes.mean((2, 3), keepdim=True) * pooled["map"]).sum(1, keepdim=True)
-    enlarged = nn.functional.interpolate(expected, (56, 56), mode="bilinear")[:, 0].detach()
-    for own in (model, folded(model)):
-        torch.testing.assert_close(attribute(METHODS["grad_cam"], own, clip, 1).evidence, enlarged)
-
-
-def test_grad_cam_without_a_map_is_one_sentence(monkeypatch):
-    model, clip = small_model(monkeypatch, tiny_vit, 32)
-    with pytest.raises(ValueError, match=r"is not a feature map .* or the tokens of a vision transformer; Grad-CAM"):
-        attribute(METHODS["grad_cam"], model, clip, 1, layer="backbone.heads")
-
-
 def test_from_training_to_maps(monkeypatch, data_set, tmp_path, capsys):
     """The command lines with a small transformer in place of a large one."""
     monkeypatch.setattr(models, "get_model", lambda name, weights=None: tiny_vit())
@@ -149,11 +93,3 @@ def test_from_training_to_maps(monkeypatch, data_set, tmp_path, capsys):
                 "--method", "grad_cam", "--compare", "gradient", "--tsr", "--tsr_patch", 16, "--sanity", "--no_overlay")
     assert "1 clip explained" in capsys.readouterr().out
     assert build_parser().parse_args(["--method", "grad_cam"]).method == "grad_cam"
-
-
-def test_a_checkpoint_with_an_impossible_size_is_refused(monkeypatch, tmp_path):
-    model, _ = small_model(monkeypatch, tiny_vit, 32)
-    info = ModelInfo("cnnlstm", model.config, ["a", "b"], 150, 4, [0.0] * 3, [1.0] * 3)
-    save_checkpoint(tmp_path / "vit.pth", model, info)
-    with pytest.raises(ValueError, match=r"vit\.pth: sample_size is 150, but vit_b_16 accepts only frames of 224"):
-        load_model(tmp_path / "vit.pth")

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import opts
-from runtime.flags import EXPORTS, frame_range
+from runtime.declare import EXPORTS, frame_range
 from saliency.export import export_clips
 
 

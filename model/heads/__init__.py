@@ -4,27 +4,39 @@ A head is a module with `output_size` and forward(features (B, T, D), lengths=No
 the head only. Frames at or beyond a clip's length must have no influence. docs/models.md compares the heads, and
 docs/architecture.md shows how to add one.
 
-POOLINGS is the registry of the ways in which the states of the frames become one vector, see model/heads/pooling.py.
+Heads that have a state per frame share the poolings of model/heads/pooling.py.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from torch import nn
+
+from model.heads.attention import AttentionHead
+from model.heads.bilstm import BiLSTMHead
+from model.heads.cell_attention import CellAttentionHead
+from model.heads.change import ChangeHead
+from model.heads.gru import GRUHead
+from model.heads.lstm import LSTMHead
+from model.heads.mean import MeanHead
+from model.heads.pooling import POOLINGS
+from model.heads.tcn import TCNHead
+from model.heads.transformer import TransformerHead
 from runtime.declare import Option
 
 
 class HeadEntry(NamedTuple):
     """One head.
 
-    place: of the class, as for runtime.declare.load. line: one line for --help. options: the keyword arguments of the
-    class besides feature_size, hidden_size and num_layers. classifier_size: units between the head and the class scores
+    build: the class. line: one line for --help. options: the keyword arguments of the class besides feature_size,
+    hidden_size and num_layers. classifier_size: units between the head and the class scores
     in a new model; 0 for a linear classifier, whose scores for one class are evidence against the others. dropout,
     vector_dropout: shares of the classifier's inputs and of the backbone's outputs that the training of a new model
     drops. num_layers: layers of a new model, the default of the class. unnamed: arguments of CNNLSTM for a checkpoint
     that does not name them, where the defaults of a new model have changed since.
     """
 
-    place: str
+    build: type[nn.Module]
     line: str
     options: tuple[Option, ...] = ()
     classifier_size: int = 128
@@ -32,14 +44,6 @@ class HeadEntry(NamedTuple):
     vector_dropout: float = 0.0
     num_layers: int = 1
     unnamed: Mapping[str, Any] = {}
-
-
-POOLINGS = {  # name: place of a class, built with the size of a state
-    "last": "model.heads.pooling:LastPooling",
-    "mean": "model.heads.pooling:MeanPooling",
-    "max": "model.heads.pooling:MaxPooling",
-    "attention": "model.heads.pooling:AttentionPooling",
-}
 
 
 def pooling_option(default: str) -> Option:
@@ -56,34 +60,34 @@ def layer_dropout_option(default: float) -> Option:
 
 HEADS = {
     "lstm": HeadEntry(
-        "model.heads.lstm:LSTMHead", "the states of an LSTM over the changes between frames, or over the features",
+        LSTMHead, "the states of an LSTM over the changes between frames, or over the features",
         (Option("reads", str, "changes", "what the LSTM reads: the change of the features over two frames, or the "
                 "features", choices=("changes", "features")), pooling_option("attention"), layer_dropout_option(0.2)),
         classifier_size=0, dropout=0.0, vector_dropout=0.35,
         unnamed={"reads": "features", "pooling": "last", "layer_dropout": 0.0, "classifier_size": 128}),
     "change": HeadEntry(
-        "model.heads.change:ChangeHead", "changes between frames, a convolution over five frames, a gate over time",
+        ChangeHead, "changes between frames, a convolution over five frames, a gate over time",
         (Option("change_dropout", float, 0.2, "share of the changes between frames that training drops", least=0,
                 most=1),), classifier_size=0, dropout=0.0, vector_dropout=0.35,
     ),
-    "bilstm": HeadEntry("model.heads.bilstm:BiLSTMHead", "the states of an LSTM that reads in both directions",
+    "bilstm": HeadEntry(BiLSTMHead, "the states of an LSTM that reads in both directions",
                         (pooling_option("last"),)),
-    "gru": HeadEntry("model.heads.gru:GRUHead", "the states of a GRU", (pooling_option("last"),)),
+    "gru": HeadEntry(GRUHead, "the states of a GRU", (pooling_option("last"),)),
     "cell_attention": HeadEntry(
-        "model.heads.cell_attention:CellAttentionHead", "an LSTM that reads summaries of all frames so far",
+        CellAttentionHead, "an LSTM that reads summaries of all frames so far",
         (Option("attention_rows", int, 20, "number of summaries per frame", least=1),
          Option("attention_size", int, 50, "units that score the frames of a summary", least=1),
          pooling_option("last")),
     ),
-    "attention": HeadEntry("model.heads.attention:AttentionHead", "a weighted sum of the features of the frames"),
+    "attention": HeadEntry(AttentionHead, "a weighted sum of the features of the frames"),
     "transformer": HeadEntry(
-        "model.heads.transformer:TransformerHead", "a transformer encoder with sinusoidal positions",
+        TransformerHead, "a transformer encoder with sinusoidal positions",
         (Option("attention_heads", int, 4, "attention heads per layer, a divisor of --hidden_size", least=1),
          layer_dropout_option(0.1), pooling_option("mean")), num_layers=2,
     ),
     "tcn": HeadEntry(
-        "model.heads.tcn:TCNHead", "dilated convolutions that read the frame and those before it",
+        TCNHead, "dilated convolutions that read the frame and those before it",
         (layer_dropout_option(0.2), pooling_option("last")), num_layers=4,
     ),
-    "mean": HeadEntry("model.heads.mean:MeanHead", "a small network on each frame, then the mean over time"),
+    "mean": HeadEntry(MeanHead, "a small network on each frame, then the mean over time"),
 }

@@ -15,7 +15,7 @@ class BiLSTMHead(nn.Module):
     """The pooled states of both directions: (B, T, feature_size) -> (B, 2 * hidden_size).
 
     The backward direction starts at the last frame of each clip, whatever the length of the batch. pooling: a name in
-    model.heads.POOLINGS; "last" takes from each direction the state after it has read the whole clip, which is that of
+    POOLINGS; "last" takes from each direction the state after it has read the whole clip, which is that of
     the first frame for the backward direction.
     """
 

@@ -45,7 +45,7 @@ class CellAttentionHead(nn.Module):
     """The pooled states of an LSTM that reads summaries of all frames so far: (B, T, feature_size) -> (B, hidden_size).
 
     attention_rows, attention_size: r and d_a in the paper, see InputCellAttention. pooling: a name in
-    model.heads.POOLINGS.
+    POOLINGS.
     """
 
     def __init__(self, feature_size: int, hidden_size: int = 256, num_layers: int = 1, attention_rows: int = 20,

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from model.heads.lstm import changes
+from model.heads.pooling import frames_beyond
 
 KERNEL = 5  # frames that a convolution reads
 GATE_SIZE = 32  # units that score the frames
@@ -39,8 +40,7 @@ class ChangeHead(nn.Module):
             states = self.dropout(hold_last(states, lengths))
         scores = self.gate(states)  # (B, T, 1)
         if lengths is not None:
-            beyond = torch.arange(features.shape[1], device=features.device) >= lengths[:, None]  # (B, T)
-            scores = scores.masked_fill(beyond[..., None], -torch.inf)
+            scores = scores.masked_fill(frames_beyond(states, lengths)[..., None], -torch.inf)
         return (scores.softmax(1) * states).sum(1)
 
 

@@ -13,7 +13,7 @@ from model.heads.pooling import build_pooling
 class GRUHead(nn.Module):
     """The pooled states of a GRU's top layer: (B, T, feature_size) -> (B, hidden_size).
 
-    pooling: a name in model.heads.POOLINGS.
+    pooling: a name in POOLINGS.
     """
 
     def __init__(self, feature_size: int, hidden_size: int = 256, num_layers: int = 1, pooling: str = "last"):

@@ -16,7 +16,7 @@ LAG = 2  # frames between which a change is measured
 class LSTMHead(nn.Module):
     """The pooled states of an LSTM's top layer: (B, T, feature_size) -> (B, hidden_size).
 
-    reads: "changes" or "features". pooling: a name in model.heads.POOLINGS. layer_dropout: share of what the first
+    reads: "changes" or "features". pooling: a name in POOLINGS. layer_dropout: share of what the first
     layer reads and of the states that training drops. With reads="features" and pooling="last" this is the head of
     pranoyr/cnn-lstm.
     """

@@ -10,18 +10,9 @@ have no influence and get the gradient 0.
 import torch
 from torch import nn
 
-from model.heads import POOLINGS
-from runtime.declare import load
 from runtime.errors import UserError
 
 SCORE_SIZE = 64  # units that score the frames for --pooling attention
-
-
-def build_pooling(kind: str, size: int) -> nn.Module:
-    """Return a new pooling of states of `size` numbers. ValueError if POOLINGS has no such kind."""
-    if kind not in POOLINGS:
-        raise UserError(f"unknown pooling {kind!r}; known are: {', '.join(POOLINGS)}")
-    return load(POOLINGS[kind])(size)
 
 
 def frames_beyond(states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -94,3 +85,13 @@ class AttentionPooling(nn.Module):
 
     def forward(self, states: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
         return (self.weights(states, lengths)[..., None] * states).sum(1)
+
+
+POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling, "attention": AttentionPooling}
+
+
+def build_pooling(kind: str, size: int) -> nn.Module:
+    """Return a new pooling of states of `size` numbers. ValueError if POOLINGS has no such kind."""
+    if kind not in POOLINGS:
+        raise UserError(f"unknown pooling {kind!r}; known are: {', '.join(POOLINGS)}")
+    return POOLINGS[kind](size)

@@ -50,7 +50,7 @@ class TCNHead(nn.Module):
 
     num_layers: blocks; the dilation doubles from block to block, so that a state depends on the last
     1 + 4 (2^num_layers - 1) frames, which are 61 for 4 blocks. layer_dropout: share of the outputs of each convolution
-    that training drops. pooling: a name in model.heads.POOLINGS.
+    that training drops. pooling: a name in POOLINGS.
     """
 
     def __init__(self, feature_size: int, hidden_size: int = 256, num_layers: int = 4, layer_dropout: float = 0.2,

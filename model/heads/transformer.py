@@ -20,7 +20,7 @@ class TransformerHead(nn.Module):
 
     attention_heads: hidden_size must be a multiple of it. layer_dropout: share of the outputs of each part of a layer
     that training drops. The attention weights are not dropped, because several processes could not draw these as one
-    process does. pooling: a name in model.heads.POOLINGS. ValueError if the sizes do not fit.
+    process does. pooling: a name in POOLINGS. ValueError if the sizes do not fit.
     """
 
     def __init__(self, feature_size: int, hidden_size: int = 256, num_layers: int = 2, attention_heads: int = 4,

@@ -17,9 +17,9 @@ from torch import nn
 
 from model.checks import check_clip
 from model.contract import class_scores
-from model.own import weights_digest
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities, n_classes
+from model.state_dicts import weights_digest
 from runtime.errors import UserError
 from runtime.files import sole_writer, whole_folder, write_csv, write_json
 from runtime.names import readable
