@@ -1,7 +1,8 @@
 """The result of an attribution method, the same for frames and for features."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ class Attribution:
     evidence: for frames (T, H, W), signed, positive where the input raises the score of the explained class, or None if
     the method has no sign; for features None, because the map is signed already.
     facts: what the method states about itself: numbers, such as a completeness gap, or the name of TSR's base.
-    arrays: further results that are saved with the map, such as TSR's time contribution. For a padded clip,
-    those with a row per true frame get zeros for the padding.
+    arrays: further results that are saved with the map, such as TSR's time contribution.
     time_only: whether the method tells frames apart but not the pixels of a frame, so that its map is constant within
     each frame. Such a map is neither blurred nor measured against pixels, and it is drawn over time.
     """
@@ -29,6 +29,11 @@ class Attribution:
     facts: dict[str, float | str] = field(default_factory=dict)
     arrays: dict[str, torch.Tensor] = field(default_factory=dict)
     time_only: bool = False
+
+
+def with_seed(function: Callable, options: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return the options of a method with the seed of a run, if the function draws at random and names no other."""
+    return {"seed": seed} | options if "seed" in signature(function).parameters else options
 
 
 def is_time_only(facts: Mapping[str, Any], method: str) -> bool:

@@ -15,7 +15,6 @@ from torch import nn
 from runtime.errors import UserError
 from saliency.attribution import is_time_only
 from saliency.baselines import blocks_of, centre_map, frame_difference, over_blocks, random_map
-from saliency.lengths import padded, true_frames
 from saliency.methods import METHODS, Method, attribute, check_method
 from saliency.metrics import map_metrics
 
@@ -36,16 +35,14 @@ class Explanation(NamedTuple):
 
 def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str], score: str = "logit",
             smooth: float = 0.0, options: dict[str, dict] | None = None,
-            registry: dict[str, Method] = METHODS, length: int | None = None, seed: int = 0) -> Explanation:
+            registry: dict[str, Method] = METHODS, seed: int = 0) -> Explanation:
     """Explain the score of class `target` on one normalised clip (T, C, H, W) with each of the methods.
 
     methods: names in the registry, which is METHODS for pixels or FEATURE_METHODS for features. smooth: standard
     deviation in pixels of a Gaussian that blurs the maps of pixels; 0 for none. options: {method: keyword arguments}.
-    length: the number of true frames if the frames after them are padding, which gets 0 in every map and array.
     seed: of everything that the methods draw at random; the same seed gives the same maps.
     The model may be any module from (B, T, C, H, W) to scores (B, classes), see docs/models.md. ValueError if a
-    method is unknown or cannot explain the model, before anything is computed, for a wrong length, and if the padding
-    has an influence on the scores of the model.
+    method is unknown or cannot explain the model, before anything is computed.
     """
     unknown = [name for name in methods if name not in registry]
     if unknown:
@@ -53,11 +50,9 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     for name in methods:
         check_method(registry[name], model)
     found = Explanation({}, {}, {}, {})
-    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     for name in methods:
         own = {"seed": seed} | (options or {}).get(name, {})
         attribution = attribute(registry[name], model, clip, target, score, **own)
-        attribution = padded(attribution, len(clip), total)
         found.maps[name] = blur(attribution.map.cpu().numpy(), smooth)
         if attribution.evidence is not None:
             found.evidence[name] = blur(attribution.evidence.cpu().numpy(), smooth)
@@ -79,20 +74,16 @@ def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
 
 def measure(maps: dict[str, np.ndarray], frames: np.ndarray, flow: np.ndarray, masks: np.ndarray | None = None,
             mean_flow: np.ndarray | None = None, smooth: float = 0.0, seed: int = 0,
-            length: int | None = None, facts: Mapping[str, Any] | None = None,
-            time_only: Collection[str] = ()) -> dict[str, dict[str, float]]:
+            facts: Mapping[str, Any] | None = None, time_only: Collection[str] = ()) -> dict[str, dict[str, float]]:
     """Return saliency.metrics.map_metrics of each map and of each baseline: {method or baseline: {metric: number}}.
 
     frames (T, H, W) uint8, flow (T-1, H, W), masks (T, H, W) bool or None, mean_flow (H, W) of training clips or None.
-    smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map. length: the
-    number of true frames if the frames after them are padding, which no metric counts. facts: those of the Explanation,
-    which say which maps are constant within a frame, and which consist of patches; frame difference averaged over the
-    same patches stands beside these. time_only: further maps, of your own, that are constant within a frame.
+    smooth: blur of the frame difference, in pixels; the maps must have it already. seed: of the random map. facts:
+    those of the Explanation, which say which maps are constant within a frame, and which consist of patches; frame
+    difference averaged over the same patches stands beside these. time_only: further maps, of your own, that are
+    constant within a frame.
     """
     facts = {f"{name}_time_only": 1.0 for name in time_only} | dict(facts or {})
-    if length is not None:
-        maps = {name: values[:length] for name, values in maps.items()}
-        frames, flow, masks = frames[:length], flow[:length - 1], None if masks is None else masks[:length]
     maps = maps | baseline_maps(frames, mean_flow, smooth, seed, blocks_of(facts, maps))
     return {name: map_metrics(values, flow, masks, is_time_only(facts, name)) for name, values in maps.items()}
 

@@ -1,11 +1,6 @@
-"""Fills, the values that replace a masked part of a clip. Importing this module does not import PyTorch."""
+"""Fills, the values that replace a masked part of a clip."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 def background(clip: torch.Tensor) -> torch.Tensor:

@@ -8,12 +8,12 @@ background. They need no pass of the image network, so whole data sets can be ex
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from runtime.declare import load
 from saliency.gradient import head_gradient, untouched
-from saliency.methods import FEATURE_METHODS
+from saliency.mean_gradient import PLAIN, mean_head_gradient
 from saliency.methods.freeze import FRAMES, frozen_windows
 from saliency.tsr.features import feature_changes
 from saliency.when.encoded import EncodedClip
@@ -46,8 +46,7 @@ def integrated_gradients(encoded: EncodedClip) -> torch.Tensor:
 def tsr(encoded: EncodedClip) -> torch.Tensor:
     """Return the summed change of |dS/df| when a frame shows the background, TSR's time delta, (T,)."""
     with untouched(encoded.model):
-        prepare = load(FEATURE_METHODS["gradient"].sequences)
-        relevance = prepare(encoded.model, encoded.features, encoded.target, encoded.score)
+        relevance = partial(mean_head_gradient, encoded.model, encoded.target, encoded.score, PLAIN)
         return feature_changes(relevance, encoded.features, encoded.empty, encoded.steps, None)
 
 

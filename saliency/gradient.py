@@ -15,7 +15,6 @@ from torch import nn
 from model.checks import check_clip
 from model.contract import class_scores, differentiable_rnns, encode_clips
 from runtime.errors import UserError
-from saliency.lengths import padded, true_frames
 from saliency.scores import target_score
 from saliency.state import untouched
 
@@ -32,31 +31,25 @@ def with_gradients(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
-                   length: int | None = None) -> torch.Tensor:
+def frame_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
     """Return dS/dx of one normalised clip, signed: (T, C, H, W) -> (T, C, H, W).
 
-    S is the score of class `target`. length: the number of true frames, T if None; the frames after them are padding,
-    and their gradient is 0. ValueError if the clip, the score or the gradient is not finite, if the clip or the scores
-    have another shape, if the model has no such class, and for a wrong length.
+    S is the score of class `target`. ValueError if the clip, the score or the gradient is not finite, if the clip or
+    the scores have another shape, and if the model has no such class.
     """
     check_clip(clip)
-    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     with untouched(model), with_gradients(model):
         frames = clip.detach().clone().requires_grad_(True)
-        gradient = _gradient(target_score(class_scores(model, frames[None]), target, score).sum(), frames)
-    return padded(gradient, len(clip), total)
+        return _gradient(target_score(class_scores(model, frames[None]), target, score).sum(), frames)
 
 
-def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
-                     length: int | None = None) -> torch.Tensor:
-    """Return dS/df of one normalised clip, signed: (T, C, H, W) -> (T, D). length, errors: as for `frame_gradient`."""
+def feature_gradient(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
+    """Return dS/df of one normalised clip, signed: (T, C, H, W) -> (T, D). Errors: as for `frame_gradient`."""
     check_clip(clip)
-    total, clip = len(clip), clip if length is None else true_frames(model, clip, length)
     with untouched(model):
         with torch.no_grad():
             features = encode_clips(model, clip[None])
-        return padded(head_gradient(model, features, target, score)[0], len(clip), total)
+        return head_gradient(model, features, target, score)[0]
 
 
 def head_gradient(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> torch.Tensor:
@@ -72,8 +65,10 @@ def _gradient(value: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
         raise UserError("the score has no gradient with respect to the input of the model; the model must compute it "
                         "with differentiable operations of PyTorch, without torch.no_grad and detach")
     gradient = torch.autograd.grad(value, inputs)[0]
-    for name, tensor in {"input of the model": inputs, "score": value, "gradient of the score": gradient}.items():
-        if not torch.isfinite(tensor).all():
+    named = {"input of the model": inputs, "score": value, "gradient of the score": gradient}
+    finite = torch.stack([torch.isfinite(tensor).all() for tensor in named.values()]).tolist()  # one wait for a GPU
+    for name, is_finite in zip(named, finite, strict=True):
+        if not is_finite:
             raise UserError(f"the {name} holds values that are not finite; check the model's weights and the clip")
     return gradient
 

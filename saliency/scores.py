@@ -1,16 +1,12 @@
-"""The score of a class, the number that is explained. Importing this module does not import PyTorch."""
-
-from __future__ import annotations
+"""The score of a class, the number that is explained."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
 
 from model.checks import check_scores
 from model.scores import class_logits, class_probabilities
 from runtime.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 SCORES = ("logit", "probability")
 HARDLY = 0.1  # a smaller difference between the two most probable classes means that the model hardly decides

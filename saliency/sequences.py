@@ -17,6 +17,8 @@ from model.contract import class_scores, frames_are_independent
 from saliency.gradient import BATCH, encode_frames, score_of
 from saliency.scores import target_score
 
+HEAD_BATCH = 512  # sequences that go through the head at a time
+
 
 class Sequences:
     """One model, in eval mode, and one class. `independent` says whether frames are encoded by themselves.
@@ -36,7 +38,8 @@ class Sequences:
     def scores(self, parts: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """Return the score of each sequence: parts (n, ...) of `describe` and their indices (N, T) -> (N,)."""
         if self.independent:
-            return score_of(self.model, parts[order], self.target, self.score)
+            return torch.cat([score_of(self.model, parts[rows], self.target, self.score)
+                              for rows in order.split(HEAD_BATCH)])
         at_once = max(1, BATCH // order.shape[1])  # clips
         return torch.cat([target_score(class_scores(self.model, parts[rows]), self.target, self.score)
                           for rows in order.split(at_once)])

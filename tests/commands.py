@@ -58,8 +58,6 @@ REPLACED = {
     " --burners 0 2 --rounds 2 --frames 8 --time_limit 20": "",
     # options that follow others in such a way that none can be appended
     "--options --sanity": "--options --sanity --sanity_draws 1",
-    # in a clip as small as here, Grad-CAM has a map of one pixel, which no mask changes
-    "--bases gradient gradient_x_input grad_cam occlusion_frame": "--bases gradient gradient_x_input occlusion_frame",
     "whole_run --before ../before": "whole_run",  # no earlier version is there
 }
 SMALLER = {
@@ -103,6 +101,7 @@ SMALLER = {
     "tests.benchmarks.stretch": "--size 32 --patch 16 --masked 1 --points 2 --frames 28 --ranks 4 --largest 1",
     "tests.benchmarks.feature_tsr": "--heads lstm --frames 3 --features 4 --sample 4 --passes 1",
     "tests.benchmarks.feature_agreement": "--clips 1 --pairs 2 --methods gradient lrp",
+    "tests.benchmarks.rounding": "--frames 3 --size 32 --bits 10",
     "tests.benchmarks.busy": "--burners 0 --rounds 1 --frames 2 --size 32",
     "tests.benchmarks.whole_run": "--clips 1 --no_training --runs inference",
     "tests.benchmarks.kills": "--training 0 --preparation 1 --saliency 0 --whole 1",

@@ -30,9 +30,8 @@ RULES = ("deep_lift", "lrp")  # methods of features that know only certain heads
 CALLS = [
     frame_gradient, feature_gradient, lambda *given: deletion_metrics(*given, {}),
     lambda *given: explain(*given, ["gradient"]), temporal_saliency_rescaling,
-    *(lambda *given, method=method: attribute(method, *given) for method in METHODS.values()),
-    *(lambda *given, method=method: attribute(method, *given) for name, method in FEATURE_METHODS.items()
-      if name not in RULES),
+    *(lambda *given, name=name: attribute(METHODS[name], *given) for name in ("grad_cam", "occlusion_block")),
+    *(lambda *given, name=name: attribute(FEATURE_METHODS[name], *given) for name in ("smoothgrad", "occlusion")),
     *(lambda *given, method=FEATURE_METHODS[name]: attribute(method, *given) for name in RULES),
 ]
 

@@ -48,29 +48,6 @@ def test_near_the_reference_it_is_the_gradient_times_the_difference(head):
     torch.testing.assert_close(slopes, gradient, rtol=0, atol=1e-3 * gradient.abs().max().item())
 
 
-def test_one_step_of_an_lstm_by_hand():
-    """One frame, one feature, one unit: the score is v o tanh(i g), and each slope is a ratio or a mean of two."""
-    model, _ = with_head("lstm", feature_size=1, hidden_size=1, classifier_size=0)
-    w = {name: weight.detach() for name, weight in model.head.lstm.named_parameters()}
-    frames = torch.tensor([[0.8], [-0.4]], dtype=torch.float64)  # the last frame alone is explained below
-    features, reference = frames[:1], torch.tensor([[0.1]], dtype=torch.float64)
-
-    def units(x):
-        i, _, g, o = (w["weight_ih_l0"] @ x[0] + w["bias_ih_l0"] + w["bias_hh_l0"]).tolist()
-        return torch.sigmoid(torch.tensor(i)), torch.tanh(torch.tensor(g)), torch.sigmoid(torch.tensor(o))
-
-    (i, g, o), (i0, g0, o0) = units(features), units(reference)
-    bent, bent0 = torch.tanh(i * g), torch.tanh(i0 * g0)
-    of_cell = (i - i0) * (g + g0) / 2 + (g - g0) * (i + i0) / 2  # the difference of the cell, from its two factors
-    expected = (o - o0) * (bent + bent0) / 2 + (o + o0) / 2 * (bent - bent0) / (i * g - i0 * g0) * of_cell
-    variable = features.clone().requires_grad_(True)
-    scores = class_scores_by(DifferenceRules(), model, Pair(variable[None], reference[None]))
-    slope = torch.autograd.grad(scores.value[0, 1], variable)[0]
-    v = model.classifier[1].weight
-    v = (v - v.mean(0))[1, 0].item()
-    assert (slope * (features - reference)).sum().item() == pytest.approx(v * expected.item(), rel=1e-5)
-
-
 def test_the_reference_of_masked_sequences_is_that_of_the_clip():
     model, _ = with_head("lstm")
     features = torch.randn(6, 6, dtype=torch.float64)

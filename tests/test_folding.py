@@ -7,7 +7,7 @@ from torch.nn.utils import parametrizations
 
 from model.cnn_lstm import build_model
 from model.fast.folding import fold_batch_norm, folded
-from tests.toys import MeanOfBackbone, unsettled
+from tests.toys import unsettled
 
 
 def norms(model):
@@ -30,31 +30,6 @@ def test_folded_equals_plain_and_leaves_the_model_alone(kind, backbone):
     with torch.no_grad():
         expected, features = model.eval().encode(clips), twin.encode(clips)
     assert (features - expected).norm() <= 1e-4 * expected.norm()
-
-
-def test_a_batch_norm_that_follows_no_convolution_stays():
-    network = unsettled(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()))
-    frames = torch.randn(2, 3, 8, 8)
-    expected = network(frames)
-    network = fold_batch_norm(network)
-    assert norms(network) == 1
-    torch.testing.assert_close(network(frames), expected)
-
-
-def test_a_convolution_whose_result_is_used_twice_is_not_folded():
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.convolution, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
-
-        def forward(self, frames):
-            maps = self.convolution(frames)
-            return maps + self.norm(maps)
-
-    network = unsettled(Twice())
-    frames = torch.randn(2, 3, 8, 8)
-    expected = network(frames)
-    torch.testing.assert_close(fold_batch_norm(network)(frames), expected)
 
 
 class Shared(nn.Module):
@@ -89,8 +64,25 @@ def without_statistics():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
 
 
-@pytest.mark.parametrize(("build", "left"), [(Shared, 1), (weighted, 1), (hooked, 1), (without_statistics, 1)])
-def test_layers_that_cannot_be_folded_stay(build, left):
+def alone():
+    """Return a batch norm that follows no convolution, and one that does."""
+    return nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+
+class Twice(nn.Module):
+    """A convolution whose result is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, frames):
+        maps = self.convolution(frames)
+        return maps + self.norm(maps)
+
+
+@pytest.mark.parametrize("build", [Shared, weighted, hooked, without_statistics, alone, Twice])
+def test_layers_that_cannot_be_folded_stay(build):
     torch.manual_seed(0)
     network, frames = build().eval(), torch.randn(2, 3, 8, 8)
     for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
@@ -100,7 +92,7 @@ def test_layers_that_cannot_be_folded_stay(build, left):
     with torch.no_grad():
         expected = network(frames)
         torch.testing.assert_close(fold_batch_norm(network)(frames), expected)
-    assert norms(network) == left
+    assert norms(network) == 1
 
 
 def test_a_network_that_cannot_be_traced_is_used_as_it_is():
@@ -114,23 +106,6 @@ def test_a_network_that_cannot_be_traced_is_used_as_it_is():
 
     for network in (Branching(), Raising()):
         assert fold_batch_norm(network) is network
-
-
-def test_methods_of_a_backbone_other_than_forward_still_work():
-    class Backbone(nn.Sequential):
-        def features(self, frames):
-            return self[1](self[0](frames)).mean((2, 3)).to(self[0].weight.dtype)
-
-    torch.manual_seed(0)
-    model = MeanOfBackbone()
-    model.backbone, model.classifier = Backbone(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), nn.Linear(8, 2)
-    model.encode = lambda clips: model.backbone.features(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-    model = unsettled(model)
-    frames = torch.randn(2, 3, 12, 12)
-    with torch.no_grad():
-        expected = model.backbone.features(frames)
-        torch.testing.assert_close(folded(model).backbone.features(frames), expected)
-    assert norms(folded(model)) == 0
 
 
 def test_a_model_of_whole_clips_is_returned_itself():

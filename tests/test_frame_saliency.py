@@ -12,6 +12,7 @@ from runtime.files import read_json
 from saliency import drawing
 from saliency.attribution import Attribution
 from saliency.gradient import drawn_map, frame_gradient
+from saliency.methods import METHODS
 from saliency.metrics import auc
 from saliency.result import ClipResult
 from saliency.when import decide
@@ -124,12 +125,6 @@ def test_frame_saliency_goes_on(data_set, trained, explained, tmp_path, capsys):
     assert not (folder / "walking" / CLIP / "overlay.mp4").exists()
 
 
-def test_half_precision_tells_what_it_cost(data_set, trained, tmp_path):
-    use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--tsr", "--tsr_step", "time",
-        "--amp")
-    assert 0 < saved(tmp_path / "walking" / CLIP)["tsr_amp_error"] < 0.5
-
-
 def test_frame_saliency_of_a_video_into_the_folder_one_is_in(data_set, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use("frame_saliency", data_set, trained, ".", "--video", data_set.video, "--limit", 1, "--no_overlay",
@@ -173,7 +168,8 @@ def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, t
 
 def test_a_map_of_zeros_is_said_once_also_when_the_run_goes_on(data_set, trained, tmp_path, capsys, monkeypatch):
     zeros = torch.zeros(DURATION, SIZE, SIZE)
-    monkeypatch.setattr("saliency.methods.grad_cam.grad_cam", lambda *args, **options: Attribution(zeros, zeros - 1))
+    monkeypatch.setitem(METHODS, "grad_cam", METHODS["grad_cam"]._replace(
+        function=lambda *args, **options: Attribution(zeros, zeros - 1)))
     for limit in (1, 2):
         use("frame_saliency", data_set, trained, tmp_path, "--limit", limit, "--no_overlay", "--no_when",
             "--compare", "grad_cam", "--threads", 1)

@@ -17,6 +17,7 @@ from saliency.gradient import feature_gradient, frame_gradient, head_gradient
 from saliency.patches import patch_boxes
 from saliency.sanity import random_head_models, randomise
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
+from saliency.tsr.algorithm import magnitude
 from saliency.tsr.literal import LiteralRelevance
 from tests.runs import same
 from tests.toys import HEAD_CASES, SMALL, with_head
@@ -53,7 +54,7 @@ def test_gradients_are_finite_and_reach_every_weight(head, options):
 def test_tsr_equals_the_literal_loop(head, options):
     model, clip = with_head(head, **options)
     result = temporal_saliency_rescaling(model, clip, 1, patch=9, tolerance=0)
-    literal, fill = LiteralRelevance(model, clip, 1), background(clip)
+    literal, fill = LiteralRelevance(clip, magnitude(model, clip, 1)), background(clip)
     whole = torch.tensor([0, 17, 0, 17]).expand(6, 4)
     time_delta, _ = literal.changes(torch.arange(6), whole, fill)
     torch.testing.assert_close(result.time_delta, time_delta, rtol=0, atol=1e-9 * time_delta.max().item())

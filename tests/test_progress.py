@@ -3,7 +3,6 @@
 import pytest
 
 from runtime.progress import Progress, each, in_words
-from saliency.tsr.progress import Bar
 
 
 def test_a_line_every_minute(clock, capsys):
@@ -18,16 +17,6 @@ def test_short_work_is_quiet(clock, capsys):
     for _ in each(range(10), "explaining", "clip"):
         clock[0] += 5.9
     assert capsys.readouterr() == ("", "")
-
-
-def test_tsr_tells_its_progress_though_its_total_grows(clock, capsys):
-    with Bar(100) as bar:
-        for _ in range(3):
-            bar(12.5)
-        bar.more(50)
-        clock[0] += 75
-        bar(12.5)
-        assert "50.0/150" in capsys.readouterr().err
 
 
 def test_the_time_of_all_steps_is_said_once_after_the_first_one(clock, capsys):

@@ -1,22 +1,25 @@
 """One seed for a run: it reaches everything that draws at random, and the same seed gives the same numbers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from data.video import write_video
 from model.adapters import ClipModel
 from runtime.files import read_json
 from saliency import sanity
 from saliency.explain import explain
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
+from saliency.methods.gradients import noisy
+from saliency.methods.sequences import mean_gradients
 from saliency.report import explain_to_report
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 from saliency.when import decide
-from tests.runs import as_seen, run_command, saved, use
+from tests.runs import as_seen, saved, use
 from tests.test_explain_to_report import CLASSES, clips
-from tests.tiny_data import CLIP, moving_block
+from tests.tiny_data import CLIP
 from tests.toys import MeanOfBackbone, example, smooth
 
 NOISE = {"samples": 2, "noise": 0.5}
@@ -36,7 +39,7 @@ def model_and_clip():
 
 @pytest.mark.parametrize("registry", [METHODS, FEATURE_METHODS])
 def test_the_seed_reaches_every_method_that_draws_at_random(model_and_clip, registry):
-    names = [name for name, method in registry.items() if not method.heads]
+    names = [name for name, method in registry.items() if not method.ruled]
     options = OPTIONS if registry is METHODS else OPTIONS | {"tsr": {"base": "smoothgrad", "base_options": NOISE}}
     first, again, other = (explain(*model_and_clip, 1, names, options=options, registry=registry, seed=seed).maps
                            for seed in (0, 0, 7))
@@ -47,14 +50,14 @@ def test_the_seed_reaches_every_method_that_draws_at_random(model_and_clip, regi
 def test_the_noise_of_tsr_stays_the_same_within_a_call(model_and_clip):
     """Masking a frame that the model ignores changes nothing, because both maps are of the same noise."""
     model, clip = smooth(6, frames_ignored=(2,))
-    base = {"base": "smoothgrad", "base_options": NOISE | {"seed": 7}}
+    own = partial(noisy, **NOISE, seed=7)
     for seed in (7, 8):
         options = OPTIONS["tsr"] | {"step": "time"}
         found = explain(model, clip, 1, ["tsr"], options={"tsr": options}, seed=seed).arrays["time_delta"]
-        expected = temporal_saliency_rescaling(model, clip, 1, step="time", tolerance=0.0, **base).time_delta.numpy()
-        assert found[2] < 1e-6 * found.max() and np.array_equal(found, expected) == (seed == 7)
+        expected = temporal_saliency_rescaling(model, clip, 1, step="time", tolerance=0.0, variants=own).time_delta
+        assert found[2] < 1e-6 * found.max() and np.array_equal(found, expected.numpy()) == (seed == 7)
     features = model.encode(clip[None])[0].detach()
-    expected = feature_rescaling(model, features, 1, **base).tsr
+    expected = feature_rescaling(model, features, 1, prepare=partial(mean_gradients(noisy), **NOISE, seed=7)).tsr
     given = {"base": "smoothgrad", "base_options": NOISE}
     torch.testing.assert_close(attribute(FEATURE_METHODS["tsr"], model, clip, 1, seed=7, **given).map, expected)
 
@@ -64,16 +67,6 @@ def test_the_map_of_shapley_values_is_that_of_the_decision(model_and_clip):
     evidence = explain(model, clip, 1, ["shapley_frame"], options=OPTIONS, seed=7).evidence["shapley_frame"]
     decision = decide(model, clip, 1, pairs=2, seed=7)
     np.testing.assert_allclose(evidence.sum((1, 2)), decision.shapley.per_frame(14), rtol=1e-5, atol=1e-7)
-
-
-def test_a_run_has_one_set_of_orders(trained, tmp_path):
-    write_video(tmp_path / "walk.avi", moving_block(1, 3, 14)[0])
-    run_command("frame_saliency", "--resume_path", trained / "best.pth", "--video", tmp_path / "walk.avi", "--duration",
-                "full", "--method", "shapley_frame", "--shapley_pairs", 2, "--seed", 7, "--no_overlay", "--result_path",
-                tmp_path / "out")
-    found = saved(tmp_path / "out/video/walk_00001")
-    np.testing.assert_allclose(found["shapley_frame"].sum((1, 2)), found["when_shapley"].clip(min=0), rtol=1e-4,
-                               atol=1e-7)
 
 
 def test_the_seed_of_the_command_line_reaches_methods_of_features(data_set, trained, tmp_path):

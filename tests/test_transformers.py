@@ -15,6 +15,7 @@ from model.contract import check_parts, frames_are_independent
 from model.fast.folding import folded
 from saliency.fills import background
 from saliency.patches import patch_boxes
+from saliency.tsr.algorithm import magnitude
 from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
 from tests.runs import refused, run_command, train_options
@@ -77,7 +78,7 @@ def test_fast_algorithms_apply(monkeypatch, make, side, patch):
     windows = fast.model.windowed.only_windows
     monkeypatch.setattr(fast.model.windowed, "only_windows", lambda chosen: calls.append(chosen) or windows(chosen))
     found, bound = fast.changes(frames, boxes, background(clip))
-    exact, _ = LiteralRelevance(model, clip, 1).changes(frames, boxes, background(clip))
+    exact, _ = LiteralRelevance(clip, magnitude(model, clip, 1)).changes(frames, boxes, background(clip))
     assert calls
     torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-9 * float(exact.max()))
     assert exact.min() > 0 and bound < 1e-9

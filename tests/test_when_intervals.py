@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -97,15 +96,6 @@ def test_intervals_of_the_bundled_model_on_a_real_clip_are_those_of_a_slow_loop(
     assert found.sufficient is not None
 
 
-def test_an_evident_frame_suffices_and_is_needed():
-    clip = torch.zeros(9, 3, 4, 4, dtype=torch.float64)
-    clip[5] = 1.0
-    found = intervals(EncodedClip(MeanOfFrames().double(), clip, 0))
-    assert found.sufficient == (6, 6) and found.necessary["background"] == (6, 6)
-    assert found.necessary["freeze"] == (6, 6)  # the frame before it shows nothing
-    assert found.necessary["reverse"] is None and found.order_effect == pytest.approx(0)  # the mean knows no order
-
-
 def test_groups_of_frames_end_at_multiples_of_the_segment():
     clip = torch.zeros(8, 3, 4, 4, dtype=torch.float64)
     clip[7] = 1.0
@@ -137,10 +127,6 @@ def test_the_earliest_of_equally_short_intervals_counts():
     for first, last in ((2, 3), (1, 2), (0, 2)):
         table[first, last] = True
     assert shortest(table) == (2, 3)
-
-
-def test_a_still_clip_has_no_shares():
-    model, clip = smooth(frames=5)
-    found = intervals(EncodedClip(model, clip[:1].expand(5, -1, -1, -1), 1))
-    assert np.isnan(found.kept.numpy()).all() and found.sufficient is None
-    assert found.necessary == dict.fromkeys(CHANGES)
+    table = torch.zeros(3, 3, dtype=torch.bool)
+    table[0, 1] = table[1, 2] = True  # frames 1 to 8 and 5 to 9, whose last group is shorter
+    assert shortest(table, 4, 9) == (5, 9)

@@ -67,13 +67,6 @@ def test_sampled_values_agree_within_three_standard_errors():
     assert found.errors[:-1].max() < 0.5 * exact.abs().max()
 
 
-def test_the_seed_decides_the_orders():
-    model, clip = smooth(frames=EXACT + 2)
-    encoded = EncodedClip(model, clip, 0)
-    first, again, other = (frame_values(encoded, pairs=4, seed=seed).values for seed in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other)
-
-
 @pytest.mark.parametrize("length", [5, 20])
 def test_values_of_an_additive_head_are_its_terms(length):
     weights = torch.linspace(-1, 2, length, dtype=torch.float64)
@@ -83,13 +76,6 @@ def test_values_of_an_additive_head_are_its_terms(length):
     terms = weights * (encoded.features - encoded.empty).sum(1)
     torch.testing.assert_close(found.values, terms)
     assert found.errors.max() < 1e-9  # an additive game has the same contribution in every order
-
-
-@pytest.mark.parametrize("length", [6, 14])
-def test_a_frame_that_the_head_ignores_has_no_value(length):
-    model, clip = smooth(frames=length, frames_ignored=(2, 4))
-    values = frame_values(EncodedClip(model, clip, 1), pairs=5).values
-    assert values[[2, 4]].abs().max() < 1e-12 and values[[0, 1, 3, 5]].abs().min() > 1e-6
 
 
 def test_segments_are_one_player_each():
@@ -112,39 +98,12 @@ def test_segments_are_one_player_each():
     assert spread[6] == found.values[2] and float(spread.sum()) == pytest.approx(encoded.difference)
 
 
-def test_long_clips_have_at_most_sixty_groups():
-    clip = torch.rand(130, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = frame_values(EncodedClip(Additive([1.0] * 130), clip, 0), pairs=2)
-    assert found.segment == 3 and len(found.values) == 44
-
-
 def test_values_of_features_sum_to_the_difference():
     model, clip = smooth(frames=3)
     encoded = EncodedClip(model, clip, 2)
     found = feature_values(encoded)
     assert found.values.shape == (8,) and found.exact
     assert float(found.values.sum()) == pytest.approx(encoded.difference)
-
-
-def test_features_that_the_head_ignores_have_no_value():
-    weights = torch.nn.Parameter(torch.zeros(1))
-
-    class FirstFeature(Additive):
-        def classify(self, features, lengths=None):
-            return torch.stack([features[..., 0].pow(2).sum(1), features[..., 1].sum(1)], 1) + 0 * weights
-
-    clip = torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = feature_values(EncodedClip(FirstFeature([1.0] * 4), clip, 0), pairs=3)
-    assert not found.exact and len(found.values) == 27
-    assert found.values[1:].abs().max() == 0 and abs(float(found.values[0])) > 1e-3
-
-
-def test_a_still_clip_has_exact_zeros():
-    model, clip = smooth(frames=15)
-    for length in (4, 15):
-        encoded = EncodedClip(model, clip[:1].expand(length, -1, -1, -1), 1)
-        assert encoded.still and encoded.difference == 0
-        assert frame_values(encoded).values.abs().max() == 0 and feature_values(encoded).values.abs().max() == 0
 
 
 def test_impossible_options_are_refused():

@@ -112,7 +112,7 @@ def test_tsr_is_literal(network):
         assert found.time_delta[t].item() == pytest.approx((changed - relevance).abs().sum().item(), rel=1e-2)
 
 
-@pytest.mark.parametrize("method", [pytest.param(method, id=method.place) for registry in (METHODS, FEATURE_METHODS)
+@pytest.mark.parametrize("method", [pytest.param(method, id=method.line) for registry in (METHODS, FEATURE_METHODS)
                                     for method in registry.values() if method.needs_encode])
 def test_what_needs_an_encoder_names_what_does_not(network, method):
     model, clip = network

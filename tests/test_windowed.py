@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from model.fast.folding import fold_batch_norm
-from model.fast.windowed import FastConvolution, WindowedNetwork
+from model.fast.windowed import WindowedNetwork
 from saliency.patches import box_masks, patch_boxes
 
 
@@ -33,19 +33,6 @@ def test_a_local_network_gives_the_same_numbers_and_gradients(name):
     assert all(layer.windows is None for layer in windowed.layers)
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(torch.autograd.grad(found, frames, slopes)[0], gradient, atol=1e-9, rtol=1e-9)
-
-
-def test_only_the_window_is_computed_and_the_rest_is_the_reference():
-    layer = FastConvolution(nn.Conv2d(64, 2, 3, padding=1).requires_grad_(False))
-    layer.reference = torch.full((1, 2, 9, 9), 7.0)
-    layer.windows = ([0, 5], [6, 2], 4, 3)
-    pictures = torch.randn(2, 64, 9, 9)
-    found, everywhere = layer(pictures), layer.convolution(pictures)
-    for i, (top, left) in enumerate([(0, 6), (5, 2)]):
-        inside = torch.zeros(9, 9, dtype=torch.bool)
-        inside[top:top + 4, left:left + 3] = True
-        torch.testing.assert_close(found[i][:, inside], everywhere[i][:, inside], atol=1e-5, rtol=1e-5)
-        assert (found[i][:, ~inside] == 7).all()
 
 
 def test_the_boxes_reach_what_the_kernel_reaches():

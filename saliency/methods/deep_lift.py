@@ -10,25 +10,18 @@ import torch
 from torch import nn
 
 from model.scores import class_logits
-from saliency.attribution import Attribution
 from saliency.fills import background
-from saliency.methods import check_head
-from saliency.methods.sequences import Relevance, explain_features, slopes_of
-from saliency.propagation import DifferenceRules, Pair, class_scores_by
+from saliency.methods.sequences import Relevance, gradients_of
+from saliency.propagation import DifferenceRules, Pair, check_head, class_scores_by
 from saliency.scores import target_score
 
 
-def feature_deep_lift(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the contributions (T, D) of the features, which sum to S(clip) - S(reference).
+def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Relevance:
+    """Return the contributions of each sequence, which sum to S(sequence) - S(reference of the clip).
 
     ValueError if the rules are not defined for the head.
     """
-    return explain_features(deep_lift_of_sequences, model, clip, target, score)
-
-
-def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Relevance:
-    """Return the contributions of each sequence; the reference is that of the clip."""
-    check_head(model, "deep_lift")
+    check_head(model)
     reference, rules = background(features).expand_as(features)[None], DifferenceRules()  # (1, T, D)
 
     def explained(part):
@@ -39,4 +32,4 @@ def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int
             scores = rules.softmax(scores, -1)
         return target_score(scores.value, target)
 
-    return lambda sequences: (sequences - reference) * slopes_of(model, explained, sequences)
+    return lambda sequences: (sequences - reference) * gradients_of(model, explained, sequences)

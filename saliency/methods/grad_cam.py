@@ -6,9 +6,6 @@ of them.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,63 +36,52 @@ def grad_cam(model: nn.Module, clip: torch.Tensor, target: int, score: str = "lo
     check_clip(clip)
     with untouched(model), with_gradients(model):
         frames = clip.detach().clone().requires_grad_(True)
-        with watched(model, len(clip), layer) as seen:
-            value = target_score(class_scores(model, frames[None]), target, score).sum()
-        gradient = torch.autograd.grad(value, seen.feature_map)[0]
-    slopes, maps = as_map(seen.source, gradient), as_map(seen.source, seen.feature_map.detach())
-    weighted = (slopes.mean(tuple(range(2, maps.ndim)), keepdim=True) * maps).sum(1, keepdim=True)  # (T, 1, h, w)
+        scores, feature_map, source = watched(model, frames, layer)
+        value = target_score(scores, target, score).sum()
+        _check_map(feature_map, len(clip), layer)
+        gradient = torch.autograd.grad(value, feature_map)[0]
+    gradients, maps = as_map(source, gradient), as_map(source, feature_map.detach())
+    weighted = (gradients.mean(tuple(range(2, maps.ndim)), keepdim=True) * maps).sum(1, keepdim=True)  # (T, 1, h, w)
     return Attribution(enlarged(weighted.relu(), clip), enlarged(weighted, clip))
 
 
-@dataclass
-class Watched:
-    """A feature map that a model computed, and the module that returned it; None if it is the input of a module."""
+def watched(model: nn.Module, clip: torch.Tensor,
+            layer: str | None = None) -> tuple[torch.Tensor, torch.Tensor, nn.Module | None]:
+    """Return the class scores (1, classes) of a clip (T, C, H, W) and the feature map that the model computed.
 
-    feature_map: torch.Tensor | None = None
-    source: nn.Module | None = None
-
-
-@contextmanager
-def watched(model: nn.Module, frames: int, layer: str | None = None, filled: bool = False) -> Iterator[Watched]:
-    """Keep the feature map that the model computes in the block for a number of frames. layer, errors: see `grad_cam`.
-
-    The feature map is there when the block has ended. filled: the model may receive further frames after these.
+    Returns also the module that returned the feature map; None if it is the input of a module. layer, errors: see
+    `grad_cam`.
     """
-    modules, seen = dict(model.named_modules()), Watched()
+    modules, seen = dict(model.named_modules()), [(None, None)]  # feature maps and their sources, the last one counts
     if layer is not None and layer not in modules:
         raise UserError(f"the model has no module {layer!r}; its first modules are {', '.join(list(modules)[1:12])}")
     ranks = (4, 5) if any(isinstance(module, nn.Conv3d) for module in modules.values()) else (4,)
 
     def keep(module, inputs, output):
         if layer:
-            seen.feature_map, seen.source = output, module
+            seen.append((output, module))
             return output.clone() if isinstance(output, torch.Tensor) else None  # an in-place ReLU would overwrite it
-        if isinstance(module, nn.MultiheadAttention) and inputs and _has_tokens(inputs[0], frames, filled):
-            seen.feature_map, seen.source = inputs[0], None
-        for found, origin in ((inputs[0] if isinstance(module, POOLINGS) else None, None), (output, module)):
-            if getattr(found, "ndim", 0) in ranks and as_map(origin, found).shape[-2:].numel() > 1:
-                seen.feature_map, seen.source = found, origin
+        if isinstance(module, nn.MultiheadAttention) and inputs and _has_tokens(inputs[0], len(clip)):
+            seen.append((inputs[0], None))
+        for found, source in ((inputs[0] if isinstance(module, POOLINGS) else None, None), (output, module)):
+            if getattr(found, "ndim", 0) in ranks and as_map(source, found).shape[-2:].numel() > 1:
+                seen.append((found, source))
         return None
 
     hooks = [module.register_forward_hook(keep) for module in ([modules[layer]] if layer else modules.values())]
     try:
-        yield seen
+        scores = class_scores(model, clip[None])
     finally:
         for hook in hooks:
             hook.remove()
-    _check_map(seen.feature_map, frames, layer, filled)
+    return scores, *seen[-1]
 
 
-def _has_tokens(tensor: Any, frames: int, filled: bool) -> bool:
+def _has_tokens(tensor: Any, frames: int) -> bool:
     """Return whether a tensor has, for each of the frames, a class token and a square grid of patch tokens."""
-    if getattr(tensor, "ndim", 0) != 3 or not _counts(tensor, frames, filled) or tensor.shape[1] < 2:
+    if getattr(tensor, "ndim", 0) != 3 or len(tensor) != frames or tensor.shape[1] < 2:
         return False
     return math.isqrt(tensor.shape[1] - 1) ** 2 == tensor.shape[1] - 1
-
-
-def _counts(tensor: torch.Tensor, frames: int, filled: bool) -> bool:
-    """Return whether a tensor has a row for each of the frames, and for further ones if the batch may be filled up."""
-    return len(tensor) >= frames if filled else len(tensor) == frames
 
 
 def as_map(source: nn.Module | None, tensor: torch.Tensor) -> torch.Tensor:
@@ -109,12 +95,12 @@ def as_map(source: nn.Module | None, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.movedim(-1, 1) if isinstance(source, nn.LayerNorm) else tensor
 
 
-def _check_map(feature_map: Any, frames: int, layer: str | None, filled: bool) -> None:
+def _check_map(feature_map: Any, frames: int, layer: str | None) -> None:
     """Raise ValueError if an output is not a map of each of the frames, or of the whole clip."""
     rank = getattr(feature_map, "ndim", 0)
-    if rank in (4, 5) and (len(feature_map) == 1 or (rank == 4 and _counts(feature_map, frames, filled))):
+    if rank in (4, 5) and (len(feature_map) == 1 or (rank == 4 and len(feature_map) == frames)):
         return
-    if not _has_tokens(feature_map, frames, filled):
+    if not _has_tokens(feature_map, frames):
         found = "no module of the model outputs"
         if layer:
             found = f"the output of module {layer!r} ({described(feature_map)}) is not"

@@ -17,9 +17,8 @@ from runtime.errors import UserError
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
-from saliency.methods import check_head
-from saliency.methods.sequences import Relevance, clip_features, slopes_of
-from saliency.propagation import RelevanceRules, class_scores_by
+from saliency.methods.sequences import Relevance, clip_features, gradients_of
+from saliency.propagation import RelevanceRules, check_head, class_scores_by
 from saliency.scores import target_score
 
 EPSILON = 1e-3
@@ -48,7 +47,7 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
     A head that reads changes does not notice a constant that is added to all frames. There, the two frames of a change
     share it in proportion to their own differences from the median of the clip's features.
     """
-    check_head(model, "lrp")
+    check_head(model)
     if score != "logit":
         raise UserError(f"lrp distributes the score before the softmax, but the score {score} was given; give logit")
     reads_changes = getattr(model.head, "reads_changes", False)
@@ -58,4 +57,4 @@ def lrp_of_sequences(model: nn.Module, features: torch.Tensor, target: int, scor
     def explained(part):
         return target_score(class_scores_by(rules, model, part), target)
 
-    return lambda sequences: (sequences - origin) * slopes_of(model, explained, sequences)
+    return lambda sequences: (sequences - origin) * gradients_of(model, explained, sequences)

@@ -5,7 +5,7 @@ otherwise the whole model runs on each of the changed clips. The background is t
 or of each feature.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -13,87 +13,106 @@ from torch import nn
 from saliency.attribution import Attribution
 from saliency.fills import background
 from saliency.gradient import score_of, untouched
-from saliency.methods.sequences import explain_features
 from saliency.patches import patch_boxes
 from saliency.sequences import Sequences
 
 
-@torch.no_grad()
-def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
-                    baseline: torch.Tensor | None = None) -> Attribution:
-    """Compute the drop of the score for each replaced frame, from T + 1 frames and T + 1 sequences of them.
+class OcclusionMap:
+    """The map of a clip, and of clips that differ from it in a few frames, which are all that is encoded again.
 
-    baseline (C, H, W): what replaces a frame, the background of the clip if None.
+        drops = OcclusionMap(model, clip, target)
+        drops(clip)                                     # (T, H, W), the positive drops of the score
+
+    Blocks of `frames` frames and `pixels` x `pixels` pixels become the background of the clip, one at a time. They do
+    not overlap, and blocks at the far edges may be smaller. The model is in eval mode.
     """
-    empty = background(clip) if baseline is None else baseline
-    times = torch.arange(len(clip), device=clip.device)
-    replaced = times.repeat(len(clip), 1)  # (T, T), the part that each step shows
-    replaced.fill_diagonal_(len(clip))  # the background
-    with untouched(model):
-        sequences = Sequences(model, clip, target, score)
-        parts = torch.cat([sequences.describe(clip), sequences.describe(empty[None])])  # (T + 1, ...)
-        drop = sequences.scores(parts, times[None]) - sequences.scores(parts, replaced)  # (T,)
-    evidence = drop[:, None, None].expand(-1, *clip.shape[-2:]).clone()
-    return Attribution(evidence.clamp_min(0), evidence, time_only=True)
+
+    def __init__(self, model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", frames: int = 5,
+                 pixels: int = 20):
+        self.sequences, self.empty, self.clip = Sequences(model, clip, target, score), background(clip), clip
+        self.boxes, self.frames = patch_boxes(*clip.shape[-2:], pixels)[0].tolist(), frames
+        at_once = len(self.boxes) if self.sequences.independent else 1  # features take little memory
+        self.groups = [self.boxes[first:first + at_once] for first in range(0, len(self.boxes), at_once)]
+        starts = torch.arange(0, len(clip), frames, device=clip.device)[:, None]
+        times = torch.arange(len(clip), device=clip.device)
+        self.in_block = (times >= starts) & (times < starts + frames)  # (K, T), for K blocks after each other
+        self.known = self._parts(clip, self.boxes) if self.sequences.independent else None
+
+    def __call__(self, clip: torch.Tensor) -> torch.Tensor:
+        """Return the map of a clip, (T, C, H, W) -> (T, H, W)."""
+        return self.drops(clip).clamp_min(0)
+
+    @torch.no_grad()
+    def drops(self, clip: torch.Tensor) -> torch.Tensor:
+        """Return the signed drops of the score, (T, C, H, W) -> (T, H, W). All pixels of a block share its drop."""
+        length, drops = len(clip), clip.new_empty(len(clip), *clip.shape[-2:])
+        steps = torch.arange(length, device=clip.device)
+        for boxes in self.groups:
+            parts = self._parts(clip, boxes)  # (1 + boxes, T, ...)
+            masked = torch.arange(1, len(parts), device=clip.device)[:, None, None] * length + steps
+            shown = torch.where(self.in_block, masked, steps).flatten(0, 1)  # (boxes * K, T)
+            whole, *blocks = self.sequences.scores(parts.flatten(0, 1), torch.cat([steps[None], shown])).split(
+                [1, *[len(self.in_block)] * len(boxes)])
+            for (top, bottom, left, right), scores in zip(boxes, blocks, strict=True):
+                drop = (whole - scores).repeat_interleave(self.frames)[:length]  # (T,)
+                drops[:, top:bottom, left:right] = drop[:, None, None]
+        return drops
+
+    def _parts(self, clip: torch.Tensor, boxes: list[list[int]]) -> torch.Tensor:
+        """Return what the frames become, and the frames with each of the boxes replaced, (1 + boxes, T, ...)."""
+        if getattr(self, "known", None) is None:
+            return self._described(clip, boxes)
+        changed = (clip != self.clip).flatten(1).any(1).nonzero()[:, 0]
+        parts = self.known.clone()
+        if len(changed):
+            parts[:, changed] = self._described(clip[changed], boxes)
+        return parts
+
+    def _described(self, frames: torch.Tensor, boxes: list[list[int]]) -> torch.Tensor:
+        found = [self.sequences.describe(frames)]
+        for top, bottom, left, right in boxes:
+            masked = frames.clone()
+            masked[:, :, top:bottom, left:right] = self.empty[:, top:bottom, left:right]
+            found.append(self.sequences.describe(masked))
+        return torch.stack(found)
 
 
-@torch.no_grad()
+def whole_frame(clip: torch.Tensor) -> int:
+    """Return the side of the blocks that cover a whole frame of a clip (T, C, H, W)."""
+    return max(clip.shape[-2:])
+
+
+def occlusion_frame(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
+    """Compute the drop of the score for each frame that is replaced by the background."""
+    found = occlusion_block(model, clip, target, score, 1, whole_frame(clip))
+    return Attribution(found.map, found.evidence, time_only=True)
+
+
 def occlusion_block(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit", frames: int = 5,
-                    pixels: int = 20, baseline: torch.Tensor | None = None) -> Attribution:
+                    pixels: int = 20) -> Attribution:
     """Compute the drop of the score for each replaced block of `frames` frames and `pixels` x `pixels` pixels.
 
-    Blocks do not overlap, and blocks at the far edges may be smaller. Each frame with a replaced box is encoded once.
-    baseline (C, H, W): what replaces a block, the background of the clip if None.
+    Each frame with a replaced box is encoded once.
     """
-    boxes, _ = patch_boxes(*clip.shape[-2:], pixels, clip.device)
-    empty = background(clip) if baseline is None else baseline
-    times = torch.arange(len(clip), device=clip.device)
-    starts = torch.arange(0, len(clip), frames, device=clip.device)[:, None]  # (blocks, 1)
-    in_block = (times >= starts) & (times < starts + frames)  # (blocks, T)
-    replaced = times + len(clip) * in_block  # (blocks, T), the part that each step shows; masked frames come last
-    evidence = clip.new_zeros(len(clip), *clip.shape[-2:])
-    with untouched(model):
-        sequences = Sequences(model, clip, target, score)
-        parts = sequences.describe(clip)
-        whole = sequences.scores(parts, times[None])
-        for top, bottom, left, right in boxes.tolist():
-            masked = clip.clone()
-            masked[:, :, top:bottom, left:right] = empty[:, top:bottom, left:right]
-            drop = whole - sequences.scores(torch.cat([parts, sequences.describe(masked)]), replaced)
-            evidence[:, top:bottom, left:right] = drop.repeat_interleave(frames)[:len(clip), None, None]
+    with untouched(model), torch.no_grad():
+        evidence = OcclusionMap(model, clip, target, score, frames, pixels).drops(clip)
     return Attribution(evidence.clamp_min(0), evidence, {"patch": pixels, "patch_frames": frames})
 
 
-def feature_occlusion(model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit") -> Attribution:
-    """Compute the drop of the score for each replaced feature of each frame, (T, D), signed."""
-    return explain_features(occlusion_of_sequences, model, clip, target, score)
-
-
-@dataclass(frozen=True)
-class Occlusion:
-    """The Relevance of occlusion. empty (D,): what takes the place of a feature, its median over the clip."""
-
-    model: nn.Module
-    target: int
-    score: str
-    empty: torch.Tensor
+def occlusion_of_sequences(model: nn.Module, features: torch.Tensor, target: int,
+                           score: str = "logit") -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the drops of the score for each feature that becomes its median over the clip, (N, T, D) -> (N, T, D)."""
+    empty = background(features)  # (D,)
 
     @torch.no_grad()
-    def __call__(self, sequences: torch.Tensor) -> torch.Tensor:
-        """Return the drops of the score of each sequence, (N, T, D) -> (N, T, D)."""
-        return torch.stack([self._drops(sequence) for sequence in sequences])
-
-    def _drops(self, sequence: torch.Tensor) -> torch.Tensor:
-        """Return the drops of one sequence, (T, D) -> (T, D)."""
-        whole = score_of(self.model, sequence[None], self.target, self.score)
-        result = torch.empty_like(sequence)
-        for t in range(len(sequence)):
-            sequences = sequence.repeat(sequence.shape[1], 1, 1)  # (D, T, D)
-            sequences[:, t].diagonal().copy_(self.empty)  # sequence d has feature d replaced
-            result[t] = whole - score_of(self.model, sequences, self.target, self.score)
+    def drops(sequences: torch.Tensor) -> torch.Tensor:
+        result = torch.empty_like(sequences)
+        for sequence, found in zip(sequences, result, strict=True):
+            whole = score_of(model, sequence[None], target, score)
+            for t in range(len(sequence)):
+                masked = sequence.repeat(sequence.shape[1], 1, 1)  # (D, T, D)
+                masked[:, t].diagonal().copy_(empty)  # sequence d has feature d replaced
+                found[t] = whole - score_of(model, masked, target, score)
         return result
 
-
-def occlusion_of_sequences(model: nn.Module, features: torch.Tensor, target: int, score: str = "logit") -> Occlusion:
-    """Return the Relevance of occlusion by the median of the clip's features."""
-    return Occlusion(model, target, score, background(features))
+    return drops

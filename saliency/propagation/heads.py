@@ -1,7 +1,7 @@
 """The heads of this project, computed by rules (rules.py). With the usual rules, the scores are those of the model.
 
 Each function takes the rules, the module and a signal of features (N, T, D), and returns the signal of the vector
-(N, H). The heads are those in saliency.methods.RULED_HEADS, with every pooling.
+(N, H). The heads are those in RULED_HEADS, with every pooling.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 from model.cnn_lstm import CNNLSTM
 from model.heads.lstm import changes
 from model.heads.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
+from runtime.errors import UserError
 from saliency.propagation.rules import Pair, Rules
 
 Signal = torch.Tensor | Pair
@@ -125,22 +126,22 @@ def recurrent(rules: Rules, network: nn.RNNBase, signal: Signal, step: Callable)
 
 def one_direction(rules: Rules, network: nn.RNNBase, signal: Signal, step: Callable, name: str) -> Signal:
     """Return the states (N, T, H) of a layer that reads the signal (N, T, D) from its first frame on."""
-    weights, recurrent_weights, bias, recurrent_bias = (
+    w_ih, w_hh, b_ih, b_hh = (
         getattr(network, f"{kind}_{name}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
-    read = rules.arrange(lambda z: linear(z, weights, bias), signal)  # (N, T, gates * H)
+    read = rules.arrange(lambda z: linear(z, w_ih, b_ih), signal)  # (N, T, gates * H)
     state = [rules.zeros(signal, network.hidden_size)] * 2  # the output, and the cell of an LSTM
     outputs = []
     for t in range(signal[0].shape[1] if isinstance(signal, Pair) else signal.shape[1]):
         inputs = rules.arrange(lambda z, t=t: z[:, t], read)
-        state = step(rules, inputs, state, recurrent_weights, recurrent_bias)
+        state = step(rules, inputs, state, w_hh, b_hh)
         outputs.append(rules.arrange(lambda z: z[:, None], state[0]))
     return joined(outputs, 1)
 
 
-def lstm_step(rules: Rules, inputs: Signal, state: list, weights: torch.Tensor, bias: torch.Tensor) -> list:
+def lstm_step(rules: Rules, inputs: Signal, state: list, w_hh: torch.Tensor, b_hh: torch.Tensor) -> list:
     """Return the next output and cell (N, H) of an LSTM. inputs (N, 4 H): what the gates read from the frame."""
     before, cell = state
-    sums = rules.linear(lambda z, h: z + linear(h, weights, bias), inputs, before)
+    sums = rules.linear(lambda z, h: z + linear(h, w_hh, b_hh), inputs, before)
     entry, keep, candidate, exit_ = parts(rules, sums, 4)
     entry, keep, exit_ = (rules.bend("sigmoid", gate) for gate in (entry, keep, exit_))
     cell = rules.linear(torch.add, rules.product(torch.mul, keep, cell),
@@ -148,10 +149,10 @@ def lstm_step(rules: Rules, inputs: Signal, state: list, weights: torch.Tensor, 
     return [rules.product(torch.mul, exit_, rules.bend("tanh", cell)), cell]
 
 
-def gru_step(rules: Rules, inputs: Signal, state: list, weights: torch.Tensor, bias: torch.Tensor) -> list:
+def gru_step(rules: Rules, inputs: Signal, state: list, w_hh: torch.Tensor, b_hh: torch.Tensor) -> list:
     """Return the next output (N, H) of a GRU, twice. inputs (N, 3 H): what the gates read from the frame."""
     before = state[0]
-    from_state = rules.arrange(lambda h: linear(h, weights, bias), before)  # (N, 3 H)
+    from_state = rules.arrange(lambda h: linear(h, w_hh, b_hh), before)  # (N, 3 H)
     (reset, update, fresh), (reset_h, update_h, fresh_h) = parts(rules, inputs, 3), parts(rules, from_state, 3)
     reset, update = (rules.bend("sigmoid", rules.linear(torch.add, *both))
                      for both in ((reset, reset_h), (update, update_h)))
@@ -174,5 +175,16 @@ def joined(signals: list[Signal], dim: int) -> Signal:
     return torch.cat(signals, dim)
 
 
-HEADS_BY_RULES = {"change": change, "mean": mean, "attention": attention, "lstm": lstm, "gru": gru, "bilstm": bilstm,
-                  "cell_attention": cell_attention, "tcn": tcn}
+HEADS_BY_RULES = {"change": change, "lstm": lstm, "bilstm": bilstm, "gru": gru, "cell_attention": cell_attention,
+                  "attention": attention, "tcn": tcn, "mean": mean}
+RULED_HEADS = tuple(HEADS_BY_RULES)
+
+
+def check_head(model: nn.Module) -> None:
+    """Raise ValueError unless the model is a CNN-LSTM of this project with one of the heads that have rules."""
+    config = getattr(model, "config", None)
+    head = config.get("head") if isinstance(config, dict) else None
+    if head not in RULED_HEADS:
+        found = f"the head {head}" if head else f"the head of {type(model).__name__}"
+        raise UserError(f"the rules of LRP and DeepLIFT are not defined for {found}; they are for the heads "
+                        f"{', '.join(RULED_HEADS)}")

@@ -1,4 +1,4 @@
-"""Rules: the operations that heads consist of, each with the slope that a method propagates by.
+"""Rules: the operations that heads consist of, each with the gradient that a method propagates by.
 
     linear     a layer, or a sum of several signals; it may add a constant
     arrange    a choice, a reordering, or a multiple of numbers of one signal
@@ -6,8 +6,8 @@
     product    a gate times a signal, or another product that is linear in both
     largest    the largest value over the frames
 
-`Rules` has the usual slopes, so its gradient is that of the model. A signal is what the operations take and return: a
-tensor, or with DifferenceRules a Pair.
+`Rules` has the usual gradients, so its gradient is that of the model. A signal is what the operations take and return:
+a tensor, or with DifferenceRules a Pair.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ FUNCTIONS = {  # name: (function, derivative)
 THROUGH_ZERO = ("relu", "tanh")  # functions with f(0) = 0
 
 
-class WithSlope(torch.autograd.Function):
-    """A value whose slope with respect to a signal of the same shape is given."""
+class WithGradient(torch.autograd.Function):
+    """A value whose gradient with respect to a signal of the same shape is given."""
 
     @staticmethod
-    def forward(context, signal, value, slope):
-        context.save_for_backward(slope)
+    def forward(context, signal, value, gradient):
+        context.save_for_backward(gradient)
         return value.view_as(value)
 
     @staticmethod
@@ -38,9 +38,9 @@ class WithSlope(torch.autograd.Function):
         return gradient * context.saved_tensors[0], None, None
 
 
-def with_slope(signal: torch.Tensor, value: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """Return `value`, with the slope with respect to `signal` replaced by `slope`. All have the same shape."""
-    return WithSlope.apply(signal, value.detach(), slope.detach())
+def with_gradient(signal: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return `value`, with the gradient with respect to `signal` replaced by `gradient`. All have the same shape."""
+    return WithGradient.apply(signal, value.detach(), gradient.detach())
 
 
 def ratio(numbers: torch.Tensor, divisors: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ def ratio(numbers: torch.Tensor, divisors: torch.Tensor) -> torch.Tensor:
 
 
 class Rules:
-    """The usual slopes."""
+    """The usual gradients."""
 
     def linear(self, function: Callable, *signals):
         """Apply a function that is linear in its signals, up to a constant."""
@@ -94,7 +94,7 @@ class RelevanceRules(Rules):
     sign(z)) (Bach et al., PLOS ONE 2015, equation 58). A bias is such a part; it keeps its share. Functions of one
     number pass their relevance on. In a product of a gate and a signal, the signal gets all of it (Arras, Montavon,
     Müller and Samek, "Explaining Recurrent Neural Network Predictions in Sentiment Analysis", WASSA 2017). The largest
-    value gets all of the relevance of a maximum. If every signal x has the slope R / x, these are the rules below
+    value gets all of the relevance of a maximum. If every signal x has the gradient R / x, these are the rules below
     (Ancona, Ceolini, Öztireli and Gross, ICLR 2018).
     """
 
@@ -104,13 +104,13 @@ class RelevanceRules(Rules):
     def linear(self, function: Callable, *signals):
         value = function(*signals)
         stabilised = torch.where(value < 0, value - self.epsilon, value + self.epsilon)
-        return with_slope(value, value, ratio(value, stabilised))
+        return with_gradient(value, value, ratio(value, stabilised))
 
     def bend(self, name: str, signal):
         value = FUNCTIONS[name][0](signal)
         if name not in THROUGH_ZERO:
             return value  # a gate, which passes no relevance
-        return with_slope(signal, value, ratio(value, signal))
+        return with_gradient(signal, value, ratio(value, signal))
 
     def product(self, function: Callable, gate, signal):
         return function(gate.detach(), signal)
@@ -124,13 +124,13 @@ class Pair(NamedTuple):
 
 
 class DifferenceRules(Rules):
-    """DeepLIFT's rescale rule: slopes are ratios of the differences from a reference.
+    """DeepLIFT's rescale rule: gradients are ratios of the differences from a reference.
 
-    A function f of one number has the slope (f(z) - f(z0)) / (z - z0), in which z0 is its input for the reference
+    A function f of one number has the gradient (f(z) - f(z0)) / (z - z0), in which z0 is its input for the reference
     (Shrikumar, Greenside and Kundaje, "Learning Important Features Through Propagating Activation Differences", ICML
-    2017, equation 12). A product a b has the slopes (b + b0) / 2 and (a + a0) / 2, which are the Shapley values of the
-    two factors. A maximum over time is a chain of max(a, b) = a + relu(b - a). Every operation is complete: differences
-    times slopes sum to the difference of the output. All signals are Pairs.
+    2017, equation 12). A product a b has the gradients (b + b0) / 2 and (a + a0) / 2, which are the Shapley values of
+    the two factors. A maximum over time is a chain of max(a, b) = a + relu(b - a). Every operation is complete:
+    differences times gradients sum to the difference of the output. All signals are Pairs.
     """
 
     def linear(self, function: Callable, *signals):
@@ -144,18 +144,18 @@ class DifferenceRules(Rules):
         function, derivative = FUNCTIONS[name]
         value, reference = map(function, signal)
         difference = (signal.value - signal.reference).detach()
-        # If z and z0 are close, the slope in the middle is more exact than the ratio. A relu has no curvature.
+        # If z and z0 are close, the gradient in the middle is more exact than the ratio. A relu has no curvature.
         close = difference.abs() <= (0 if name == "relu" else torch.finfo(difference.dtype).eps ** (1 / 3))
         middle = derivative(signal.reference + difference / 2)
-        slope = torch.where(close, middle, ratio(value - reference, difference))
-        return Pair(with_slope(signal.value, value, slope), reference.detach())
+        gradient = torch.where(close, middle, ratio(value - reference, difference))
+        return Pair(with_gradient(signal.value, value, gradient), reference.detach())
 
     def product(self, function: Callable, gate, signal):
         reference = function(gate.reference, signal.reference).detach()
         by_signal = function((gate.value + gate.reference).detach() / 2, signal.value)
         by_gate = function(gate.value, (signal.value + signal.reference).detach() / 2)
-        slopes = by_signal + by_gate
-        return Pair(slopes + (function(gate.value, signal.value) - slopes).detach(), reference)
+        gradients = by_signal + by_gate
+        return Pair(gradients + (function(gate.value, signal.value) - gradients).detach(), reference)
 
     def largest(self, signal):
         found = self.arrange(lambda z: z[:, 0], signal)

@@ -1,53 +1,48 @@
 """TSR by its definition: one map of the whole perturbed clip for each perturbation.
 
-This loop explains models that combine frames before the head. The tests compare the fast arithmetic with it.
+This loop explains models that combine frames before the head, and rescales the maps that have no fast arithmetic. The
+tests compare the fast arithmetic with it.
 """
 
 import time
+from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from saliency.patches import box_masks
-from saliency.tsr.bases import Base, GradientBase
-from saliency.tsr.progress import SILENT, Progress
 
 
 class LiteralRelevance:
-    """One normalised clip (T, C, H, W), one model and one base, with the interface of FactoredRelevance.
+    """One normalised clip (T, C, H, W) and a map of clips, with the interface of FactoredRelevance.
 
-    base: the gradient if None. `seconds` is the time of the first map.
+    relevance: the map that is rescaled, of a clip: (T, C, H, W) -> (T, ...), not negative.
     """
 
-    amp = False
+    passes = None  # of frames through the encoder, which only the fast arithmetic counts
 
-    def __init__(self, model: nn.Module, clip: torch.Tensor, target: int, score: str = "logit",
-                 base: Base | None = None):
-        self.model, self.clip, self.target, self.score = model, clip, target, score
-        self.base = base or GradientBase()
-        self.forward_passes = self.backward_passes = 0
-        start = time.perf_counter()
-        self.relevance = self._relevance(clip)
-        self.seconds = time.perf_counter() - start
+    def __init__(self, clip: torch.Tensor, relevance: Callable[[torch.Tensor], torch.Tensor]):
+        self.clip, self.relevance = clip, relevance
+        self.before = relevance(clip)
 
-    def _relevance(self, clip: torch.Tensor) -> torch.Tensor:
-        """Return the map of a clip, (T, C, H, W) or (T, H, W)."""
-        forward, backward = self.base.passes(len(clip))
-        self.forward_passes += forward
-        self.backward_passes += backward
-        return self.base.relevance(self.model, clip, self.target, self.score)
+    def seconds(self, fill: torch.Tensor) -> float:
+        """Return how long the map of a clip takes in which one frame shows the fill."""
+        masked = self.clip.clone()
+        masked[len(masked) // 2] = fill
+        began = time.perf_counter()
+        self.relevance(masked)
+        return time.perf_counter() - began
 
     def changes(self, frames: torch.Tensor, boxes: torch.Tensor, fill: torch.Tensor,
-                progress: Progress = SILENT) -> tuple[torch.Tensor, float]:
+                progress: Callable[[float], None] = lambda done: None) -> tuple[torch.Tensor, float]:
         """Replace box p of frame frames[p] by the fill, for each p by itself, as in FactoredRelevance.changes.
 
-        Returns the changes (P,) and the bound of their error, which is 0.
+        Returns the changes (P,) and the estimate of their error, which is 0.
         """
         delta = self.clip.new_empty(len(frames))
         masks = box_masks(boxes, self.clip.shape[-2:])
         for p, t in enumerate(frames.tolist()):
             masked = self.clip.clone()
             masked[t] = torch.where(masks[p], fill, masked[t])
-            delta[p] = (self._relevance(masked) - self.relevance).abs().sum()
+            delta[p] = (self.relevance(masked) - self.before).abs().sum()
             progress(1)
         return delta, 0.0

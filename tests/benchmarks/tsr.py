@@ -33,9 +33,10 @@ from model.cnn_lstm import CNNLSTM
 from model.heads import HEADS
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from saliency.fills import background
+from saliency.methods.rescaling import VARIANTS
 from saliency.patches import patch_boxes
-from saliency.tsr.algorithm import MEMORY, choose_engine
-from saliency.tsr.bases import BASES, make_base
+from saliency.tsr.algorithm import default_memory, magnitude
+from saliency.tsr.factored import FactoredRelevance
 from saliency.tsr.literal import LiteralRelevance
 
 
@@ -50,7 +51,7 @@ def build_parser():
     parser.add_argument("--resume_path", default=None, help="a model of main.py instead of a ResNet-18")
     parser.add_argument("--head", choices=tuple(HEADS), default="lstm", help="head of the ResNet-18")
     parser.add_argument("--train", action="store_true", help="a trained head instead of a random one")
-    parser.add_argument("--bases", choices=tuple(BASES), nargs="+", default=["gradient"], help="maps to rescale")
+    parser.add_argument("--bases", choices=tuple(VARIANTS), nargs="+", default=["gradient"], help="maps to rescale")
     parser.add_argument("--points", type=int, default=16, help="points of integrated gradients")
     parser.add_argument("--samples", type=int, default=8, help="copies of SmoothGrad")
     parser.add_argument("--device", default="cpu")
@@ -112,42 +113,43 @@ def walker(frames, size, device, seed=0, action="walking"):
     return normalise(resize(middle, size)[..., None].repeat(3, -1), IMAGENET_MEAN, IMAGENET_STD).to(device)
 
 
-def options_of(base, args):
-    """Return the options of the method of a base."""
-    if base == "integrated_gradients":
-        return {"points": args.points}
-    return {"samples": args.samples} if base.startswith("smoothgrad") else {}
+def variants_of(base, args):
+    """Return the function that makes the variants of a clip for a base."""
+    options = {"points": args.points} if base == "integrated_gradients" else {}
+    return partial(VARIANTS[base], **options, **({"samples": args.samples} if base.startswith("smoothgrad") else {}))
 
 
-def run_engine(model, clip, base, patch, tolerance):
+def run_engine(model, clip, variants, patch, tolerance):
     """One whole TSR: what it perturbed, what it found, and the seconds of the time step (setup included) and of all."""
     fill, device = background(clip), clip.device
     boxes, _ = patch_boxes(*clip.shape[-2:], patch, device)
     whole = boxes.new_tensor([0, clip.shape[2], 0, clip.shape[3]]).expand(len(clip), 4)
     every = torch.arange(len(clip), device=device)
-    engine, setup = timed(lambda: choose_engine(model, clip, 0, "logit", tolerance, MEMORY, base=base), device)
+    memory = 1e9 * default_memory(device)
+    engine, setup = timed(
+        lambda: FactoredRelevance(model, clip, 0, "logit", tolerance, memory, tuple(variants(clip))), device)
     (time_delta, time_bound), time_step = timed(lambda: engine.changes(every, whole, fill), device)
     important = time_delta.argsort()[1 + int(0.55 * (len(clip) - 1)):].sort().values  # also if all deltas are equal
     frames, places = important.repeat_interleave(len(boxes)), boxes.repeat(len(important), 1)
     (patch_delta, patch_bound), patch_step = timed(lambda: engine.changes(frames, places, fill), device)
     return SimpleNamespace(
         every=every, whole=whole, frames=frames, places=places, time_delta=time_delta, patch_delta=patch_delta,
-        error_bound=max(time_bound, patch_bound), passes=(engine.forward_passes, engine.backward_passes),
+        error_bound=max(time_bound, patch_bound), passes=engine.passes,
         time_seconds=setup + time_step, seconds=setup + time_step + patch_step,
     )  # fmt: skip
 
 
-def measure(model, clip, patch, tolerance, passes, repeats, peak, base=None):
+def measure(model, clip, patch, tolerance, passes, repeats, peak, variants):
     """One line: seconds of both, their ratio for the time step and for all, and the largest relative difference."""
     device, length = clip.device, len(clip)
-    literal, fill = LiteralRelevance(model, clip, 0, base=base), background(clip)
-    runs = [run_engine(model, clip, base, patch, tolerance)]
+    literal, fill = LiteralRelevance(clip, magnitude(model, clip, 0, "logit", variants)), background(clip)
+    runs = [run_engine(model, clip, variants, patch, tolerance)]
     found = runs[0]
     chosen = torch.linspace(0, len(found.frames) - 1, passes).long()
     exact, literal_seconds = [], []
     for one in chosen.split(1):
         if len(runs) <= len(exact) * repeats // passes:
-            runs.append(run_engine(model, clip, base, patch, tolerance))
+            runs.append(run_engine(model, clip, variants, patch, tolerance))
         (delta, _), seconds = timed(partial(literal.changes, found.frames[one], found.places[one], fill), device)
         exact.append(delta)
         literal_seconds.append(seconds)
@@ -157,8 +159,8 @@ def measure(model, clip, patch, tolerance, passes, repeats, peak, base=None):
     count, flops = 1 + length + len(found.frames), pass_flops(model, clip)
     ideal = sum(passes * each for passes, each in zip(found.passes, flops, strict=True)) / peak
     return {
-        "base": literal.base.name, "variants": literal.base.count, "head": model.config["head"], "device": str(device),
-        "T": length, "size": clip.shape[-1], "patch": patch, "tolerance": tolerance,
+        "variants": len(tuple(variants(clip))), "head": model.config["head"], "device": str(device), "T": length,
+        "size": clip.shape[-1], "patch": patch, "tolerance": tolerance,
         "perturbations": count - 1, "literal_s": round(per_pass * count, 2), "engine_s": round(fast, 2),
         "ratio": round(per_pass * count / fast, 1),
         "ratio_time_step": round(per_pass * (1 + length) / fast_time, 1),
@@ -183,10 +185,10 @@ def main(argv=None):
         for size in args.sizes:
             clip = walker(frames, size, device)
             for name in args.bases:
-                base = make_base(name, clip, **options_of(name, args))
                 for tolerance in args.tolerances:
-                    line = measure(model, clip, args.patch, tolerance, args.passes, args.repeats, peak, base)
-                    print(json.dumps(line), flush=True)
+                    line = measure(model, clip, args.patch, tolerance, args.passes, args.repeats, peak,
+                                   variants_of(name, args))
+                    print(json.dumps({"base": name} | line), flush=True)
 
 
 if __name__ == "__main__":
