@@ -7,11 +7,45 @@ run in metrics.json and metrics.csv. Run it again to go on where it stopped.
 """
 
 import argparse
+from functools import cache, partial
+
+from tqdm import tqdm
 
 import opts
+from data.clips import choose_clips, groups_of, labels_of, limited, load_with_masks, resize
+from data.datasets import DATASETS
+from data.training_clips import training_frames
+from data.video import write_video
+from data.video_files import video_files
+from model import cbam
+from model.checks import has_encoder
+from model.contract import check_parts
+from model.fast.folding import folded
+from model.opening import open_model
+from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
+from runtime import processes
+from runtime.clip_runs import explain_clips, result_folder
 from runtime.declare import EXPORTS, frame_range
+from runtime.device import choose_device, fewer_threads
 from runtime.errors import UserError
+from runtime.names import readable
+from runtime.workers import useful_writers
+from saliency import sanity
+from saliency.baselines import BASELINES
+from saliency.charts import method_bars, sanity_pictures
+from saliency.drawing import FrameLook
+from saliency.export import export_clips
+from saliency.figures import save_figures
+from saliency.flow import grey, mean_flow, optical_flow
+from saliency.frames import Names, Plan, explain_frames
 from saliency.methods import ALL, ALL_METHODS, METHODS, check_method
+from saliency.report import PAGE, write_report
+from saliency.results import tables
+from saliency.results.clip_files import write_frames
+from saliency.results.run import DECISION, checked_metrics, read_checks, summarise_run, write_run
+from saliency.results.trust import trust_table
+
+CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
 
 
 def build_parser():
@@ -52,47 +86,6 @@ def build_parser():
     return parser
 
 
-import time
-from functools import cache, partial
-
-import numpy as np
-from tqdm import tqdm
-
-from data.clips import choose_clips, groups_of, labels_of, limited, load_with_masks, resize
-from data.datasets import DATASETS
-from data.training_clips import training_frames
-from data.video import write_video
-from data.video_files import video_files
-from model import cbam
-from model.checks import has_encoder
-from model.contract import check_parts
-from model.fast.folding import folded
-from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, warn_of_sigmoid, with_known_features
-from runtime import processes
-from runtime.clip_runs import explain_clips, result_folder
-from runtime.device import choose_device, fewer_threads
-from runtime.files import read_json, write_csv, write_json
-from runtime.names import readable
-from runtime.workers import useful_writers
-from saliency import deletion, robustness, sanity, summary
-from saliency.averages import summarise_named
-from saliency.baselines import BASELINES
-from saliency.drawing import FrameLook
-from saliency.explain import baseline_maps, explain
-from saliency.export import export_clips
-from saliency.findings import findings
-from saliency.flow import grey, mean_flow, optical_flow
-from saliency.report import PAGE, write_report
-from saliency.result import ClipResult, facts_of, save_figures, title_of
-from saliency.scores import margin
-from saliency.trust import trust, trust_table
-from saliency.when import decide, of_means
-from saliency.writing import write_frames
-
-CENTRE_CLIPS = 40  # training clips whose mean flow is the centre map
-
-
 def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
@@ -100,54 +93,66 @@ def work(args):
     opts.check_target(args, info.classes, ("predicted", "label", "all"))
     if args.smooth > info.sample_size:
         raise UserError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
-    if args.signed and not METHODS[args.method].signed:
-        signed = ", ".join(name for name, method in METHODS.items() if method.signed)
-        raise UserError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
-    check_model(args, model)
+    plan = planned(args, model)
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
-    centre = cache(partial(training_flow, args, info))
-    read = partial(load_with_masks, **reading(info, args.duration == "full"))
-    fast = folded(model)
-    work_on = partial(explain_clip, args, fast, info, centre, feature_cache(args.feature_cache, fast, info))
+    read, fast = partial(load_with_masks, **reading(info, args.duration == "full")), folded(model)
+    shown = "tsr" if "tsr" in plan.methods and args.tsr_step == "full" else args.method
+    look = FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
+    centre, kept = cache(partial(training_flow, args, info)), feature_cache(args.feature_cache, fast, info)
+
+    def explain(clip, content):
+        """Explain one clip, given as its frames and masks. Return the function that writes its results."""
+        frames, masks = content
+        seen = predict(fast, info, frames, args.target, clip.label, kept)
+        found = explain_frames(fast, seen, grey(frames), Names(clip.name, clip.label, info.classes), plan)
+        if cbam.has_attention(fast):
+            maps = cbam.spatial_attention(fast, seen.tensor).cpu().numpy()
+            found["attention"] = resize(maps, info.sample_size)  # (T, H, W)
+        tqdm.write("\n".join(found["titles"]))
+        reference = {"masks": masks, "mean_flow": centre(), "smooth": args.smooth, "seed": args.seed}
+        return partial(write_frames, look=look, reference=reference,
+                       write_video=None if args.no_overlay else partial(write_video, fps=8), **found)
+
+    # The gradient and the decision take less time than drawing, so the model leaves cores to the processes that draw.
+    # Their number does not depend on how many clips are complete, so a run that goes on computes as the stopped one.
+    quick = plan.methods == ["gradient"] and not (plan.deletion or plan.noisy)
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
-        with fewer_threads(cores_for_drawing(args, len(clips))):
-            rows, counts = explain_clips(clips, read, work_on, summary.checked_methods, args.result_path,
-                                         args.overwrite, args.threads)
+        with fewer_threads(useful_writers(len(clips), args.threads) if quick else 0):
+            rows, counts = explain_clips(clips, read, explain, checked_metrics, args.result_path, args.overwrite,
+                                         args.threads)
         warn_of_sigmoid(info)
         if processes.is_first():
             clips = [clip for clip in clips if clip.name in rows]
             groups = groups_of(clips, DATASETS[args.dataset])
-            checks = check_sanity(args, model, info, read, clips, groups)
-            summarise_run(args, rows, checks, groups)
-            if "tsr" in chosen_methods(args)["methods"]:
-                print(f"TSR rescales the map of the method {chosen_methods(args)['options']['tsr']['base']}.")
+            checks = check_sanity(args, model, info, read, clips, groups, plan) if args.sanity else {}
+            kept_checks = {} if args.overwrite else read_checks(args.result_path)
+            finish(args, summarise_run(rows, args.method, groups, checks or kept_checks), checks)
+            if "tsr" in plan.methods:
+                print(f"TSR rescales the map of the method {plan.options['tsr']['base']}.")
             if args.export:
                 export_clips(args.result_path, rows, args.export, *args.export_frames)
             print(f"{counts}; to look at: {args.result_path / PAGE}")
 
 
-def cores_for_drawing(args, count):
-    """Return how many cores the model leaves to the processes that write and draw the results of `count` clips.
-
-    The gradient and --when take less time than they do. The number does not depend on how many clips are complete, so
-    that a run which goes on computes as the stopped one did.
-    """
-    quick = chosen_methods(args)["methods"] == ["gradient"] and not (args.deletion or args.robustness)
-    return useful_writers(count, args.threads) if quick else 0
-
-
-def check_model(args, model):
-    """Raise ValueError if the model cannot offer what was asked for. Leave --when out, with a warning, if it cannot."""
+def planned(args, model):
+    """Return what is computed for each clip. UserError if the model or a method cannot offer what was asked for."""
     apart = has_encoder(model) and getattr(model, "frames_independent", True)
-    if ALL in args.compare:
-        args.compare = [name for name in ALL_METHODS if apart or not METHODS[name].needs_encode]
-    for name in chosen_methods(args)["methods"]:
+    every = [name for name in ALL_METHODS if apart or not METHODS[name].needs_encode]
+    compared = every if ALL in args.compare else args.compare
+    methods = list(dict.fromkeys(["gradient", args.method, *compared, *(["tsr"] if args.tsr else [])]))
+    for name in methods:
         check_method(METHODS[name], model)
+    if args.signed and not METHODS[args.method].signed:
+        signed = ", ".join(name for name, method in METHODS.items() if method.signed)
+        raise UserError(f"--signed was given, but --method {args.method} has no sign; give one of: {signed}")
     if args.sanity:
         check_parts(model)
     if args.when and not apart:
         opts.warn("the model does not encode each frame by itself, so --when is left out")
-        args.when = False
+    when = opts.method_options(args, METHODS["shapley_frame"]) | {"seed": args.seed}
+    return Plan(methods, args.score, args.smooth, args.seed, opts.options_of_methods(args, METHODS, methods),
+                when if args.when and apart else None, args.deletion, args.signed,
+                args.robustness_draws if args.robustness else 0, args.tsr_patch)
 
 
 def training_flow(args, info):
@@ -158,125 +163,36 @@ def training_flow(args, info):
     return mean_flow(training_frames(*data, CENTRE_CLIPS, info.sample_duration, info.sample_size))
 
 
-def chosen_methods(args):
-    """Return the keyword arguments of saliency.explain.explain: the methods, their options, and what they explain."""
-    methods = list(dict.fromkeys(["gradient", args.method, *args.compare, *(["tsr"] if args.tsr else [])]))
-    return {"methods": methods, "score": args.score, "smooth": args.smooth, "seed": args.seed,
-            "options": opts.options_of_methods(args, METHODS, methods)}
-
-
-def explain_clip(args, model, info, centre, cache, clip, content):
-    """Explain one clip, given as its frames and masks. Return the function that writes all results into a folder."""
-    frames, masks = content
-    seen, pictures = predict(model, info, frames, args.target, clip.label, cache), grey(frames)
-    began = time.monotonic()
-    explained = [explain_class(args, model, info, clip, seen, target, pictures) for target in seen.targets]
-    seconds = (time.monotonic() - began) / len(explained)
-    (result, found), *others = explained
-    result.others = [other for other, _ in others]
-    further = {"rows": {}, "write_video": None if args.no_overlay else partial(write_video, fps=8)}
-    if args.when:
-        further["decision"], further["rows"][summary.WHEN] = explain_decision(args, model, info, seen, result)
-    further["tests"] = put_to_test(args, model, seen, result, found, seconds)
-    if cbam.has_attention(model):
-        maps = cbam.spatial_attention(model, seen.tensor).cpu().numpy()
-        further["attention"] = resize(maps, info.sample_size)  # (T, H, W)
-    titles = [title_of(each.facts, seen.probabilities.max()) for each in (result, *result.others)]
-    tqdm.write("\n".join(titles))
-    reference = {"masks": masks, "mean_flow": centre(), "smooth": args.smooth, "seed": args.seed}
-    return partial(write_frames, result=result, titles=titles, look=look_of(args, info), reference=reference, **further)
-
-
-def explain_class(args, model, info, clip, seen, target, pictures):
-    """Return the result of one explained class, whose index is `target`, and its Explanation."""
-    found = explain(model, seen.tensor, target, **chosen_methods(args))
-    facts = facts_of(clip.name, clip.label, seen.predicted, info.classes[target], float(seen.probabilities[target]),
-                     args.score, margin(seen.probabilities))
-    result = ClipResult(found.facts | facts, frames=pictures, maps=found.maps, arrays=found.arrays,
-                        evidence=found.evidence)
-    return result, found
-
-
-def explain_decision(args, model, info, seen, result):
-    """Return which frames caused the decision, and numbers for metrics.json; add the decision to the result."""
-    options = opts.method_options(args, METHODS["shapley_frame"])
-    known = with_known_features(model, seen)
-    decision = decide(known, seen.tensor, seen.target, args.score, **options | {"seed": args.seed})
-    result.facts |= decision.facts()
-    result.arrays |= decision.arrays(list(map(readable, info.classes)), result.facts["label"])
-    profiles = {name: values.sum((1, 2)) for name, values in result.maps.items() if name != "shapley_frame"}
-    if result.time_contribution is not None:
-        profiles["tsr"] = result.time_contribution
-    return decision, decision.metrics(profiles)
-
-
-def put_to_test(args, model, seen, result, found, seconds):
-    """Return what --deletion and --robustness measure, {method: metrics} each; seconds: what `explain` took."""
-    if not (args.deletion or args.robustness):
-        return []
-    baselines = baseline_maps(result.frames, smooth=args.smooth, seed=args.seed)
-    difference = {"frame_difference": baselines["frame_difference"]}
-    tests, explained = [], (model, seen.tensor, seen.target)
-    if args.deletion:
-        positive = {name: np.maximum(values, 0) for name, values in found.evidence.items()} if args.signed else {}
-        ordered = found.maps | positive | difference
-        tests.append(deletion.deletion_metrics(*explained, ordered, args.tsr_patch, seed=args.seed))
-    if args.robustness:
-        tqdm.write(f"--robustness explains the clip {args.robustness_draws} more times: about "
-                   f"{args.robustness_draws * seconds:.0f} seconds")
-        tests.append(robustness.robustness_metrics(
-            *explained, found.maps | difference | {"random": baselines["random"]}, found.evidence,
-            lambda clip: explain(model, clip, seen.target, **chosen_methods(args)).maps, args.score, args.tsr_patch,
-            args.robustness_draws, args.seed))
-    return tests
-
-
-def look_of(args, info):
-    """Return how the pictures of this run are drawn."""
-    with_tsr = "tsr" in chosen_methods(args)["methods"]
-    shown = "tsr" if with_tsr and args.tsr_step == "full" else args.method
-    return FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
-
-
-def check_sanity(args, model, info, read, clips, groups):
-    """Return what saliency.sanity.check finds in the first clips; without --sanity, what an earlier run found."""
-    path = args.result_path / "metrics.json"
-    if not args.sanity:
-        before = read_json(path) if path.is_file() and not args.overwrite else {}
-        return {name: before[name] for name in sanity.KEYS if isinstance(before, dict) and name in before}
+def check_sanity(args, model, info, read, clips, groups, plan):
+    """Return what saliency.sanity.check finds in the first clips."""
     examples, clips = [], limited(clips, args.sanity_clips, DATASETS[args.dataset])
     for clip in clips:
         frames, _ = read(clip)
         seen = predict(model, info, frames, args.target, clip.label)
         examples.append(sanity.Example(seen.tensor, seen.target, optical_flow(grey(frames))))
-    found = sanity.check(model, examples, draws=args.sanity_draws, **chosen_methods(args),
-                         groups=[groups[clip.name] for clip in clips])
+    found = sanity.check(model, examples, plan.methods, plan.score, plan.smooth, plan.options, args.sanity_draws,
+                         plan.seed, [groups[clip.name] for clip in clips])
     found["sanity"]["clips"] = [clip.name for clip in clips]
     return found
 
 
-def summarise_run(args, rows, checks, groups):
-    """Write the files and the page, and print the tables, of {clip: {method: {metric: value}}} and the groups."""
-    decisions = {clip: row.pop(summary.WHEN) for clip, row in rows.items() if summary.WHEN in row}
-    over_clips, folder = summary.summarise_clips(rows, groups), args.result_path
-    content = {"clips": rows, "groups": groups, "summary": over_clips, **checks}
-    if decisions:
-        content[summary.WHEN] = {"clips": decisions, "summary": summarise_named(of_means(decisions), groups)}
-        print(summary.when_table(content[summary.WHEN]["summary"]))
-    content["trust"] = trust(rows, checks.get("random_head"), groups)
-    content["findings"] = findings(content, args.method)
-    write_json(folder / "metrics.json", content)
-    write_csv(folder / "metrics.csv", summary.csv_rows(over_clips))
-    save_figures({"methods": summary.bars(over_clips)}, folder, args.figure_format)
-    print(summary.tables(over_clips, groups=groups))
-    for sentence in summary.zero_maps(over_clips):
+def finish(args, content, checks):
+    """Write the files and the page of the run, and print its tables; checks: those that this run has made."""
+    write_run(args.result_path, content)
+    over_clips = content["summary"]
+    agreement = {name: row[sanity.METRIC] for name, row in over_clips.items() if sanity.METRIC in row}
+    save_figures({"methods": method_bars(agreement, BASELINES)}, args.result_path, args.figure_format)
+    if DECISION in content:
+        print(tables.when_table(content[DECISION]["summary"]))
+    print(tables.tables(over_clips, content["groups"]))
+    for sentence in tables.zero_maps(over_clips):
         opts.warn(sentence)
-    if args.sanity:
-        save_figures(summary.sanity_pictures(checks), folder, args.figure_format)
-        print(summary.sanity_tables(checks))
+    if checks:
+        save_figures(sanity_pictures(checks), args.result_path, args.figure_format)
+        print(tables.sanity_tables(checks))
     if len(over_clips.keys() - set(BASELINES)) > 1:
         print("\n" + trust_table(content["trust"]))
-    write_report(folder)
+    write_report(args.result_path)
     print("\nWhat was found:\n" + "\n".join(f"- {finding['text']}" for finding in content["findings"]) + "\n")
 
 

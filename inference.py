@@ -29,7 +29,7 @@ from runtime.files import write_csv, write_json
 from runtime.names import readable
 from runtime.sentences import counted
 from saliency import charts
-from saliency.result import save_figures
+from saliency.figures import save_figures
 from saliency.scores import hardly_decides
 
 STRIP = 26  # height in pixels of the darkened strip on which the class is written

@@ -48,7 +48,7 @@ from runtime.recipe import checked_recipe
 from runtime.sentences import counted
 from runtime.training_log import TrainingLog, check_tensorboard
 from saliency import charts
-from saliency.result import save_figure
+from saliency.figures import save_figure
 
 WRITTEN = ("last.pth", "best.pth", "epoch_*.pth", "log.csv", "curves.png", "metrics.json", "confusion_*.png")
 

@@ -1,6 +1,6 @@
 """Charts of a whole run: training curves, confusion matrix, comparison of methods, sanity check.
 
-    save_figure(training_curves(rows), Path("curves.png"))       # save_figure is in saliency/result.py
+    save_figure(training_curves(rows), Path("curves.png"))       # save_figure is in saliency/figures.py
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -87,6 +87,13 @@ def method_bars(scores: Mapping[str, Mapping[str, float]], baselines: Collection
     axes.set(xlabel="AUC against optical flow, mean over frames", ylim=(-0.6, len(scores) - 0.4))
     axes.margins(x=0.12)
     return figure
+
+
+def sanity_pictures(checks: Mapping[str, Mapping]) -> dict[str, Figure]:
+    """Return the charts of the rank correlations that saliency.sanity.check found: {name: figure}."""
+    stages, over_clip, within = (checks["sanity"][kind] for kind in ("stages", "correlations", "within_frames"))
+    return {"sanity": sanity_curves(stages, over_clip, "over the whole clip"),
+            "sanity_within_frames": sanity_curves(stages, within, "within each frame, mean over frames")}
 
 
 @rc_context(STYLE)

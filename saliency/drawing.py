@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from saliency import figures
 from saliency.attribution import frame_values, is_time_only
-from saliency.result import ClipResult, rescaled_name, save_figures
+from saliency.results.clip import ClipResult, rescaled_name
 from saliency.when.decision import Decision
 from saliency.when.figure import feature_figure, when_figure
 
@@ -73,7 +73,7 @@ def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, d
         limits = f"attention, {attention.min():.3f} to {attention.max():.3f}"
         what = "attention of CBAM's last block"
         drawn["attention"] = figures.frame_grid(result.frames, attention, result.flow, title, limits, what)
-    save_figures(drawn, folder, look.kind)
+    figures.save_figures(drawn, folder, look.kind)
     if write_video:
         write_video(folder / "overlay.mp4", figures.overlay_frames(result.frames, shown, enlarge=1))
 
@@ -118,16 +118,16 @@ def _file_part(name: str) -> str:
 
 
 def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLook, flow_total: np.ndarray) -> None:
-    """Write features.png and profile.png of one clip into `folder`, and those of TSR and of Shapley values, if any.
+    """Write features.png of one clip into `folder`, and the pictures of TSR and of Shapley values, if any.
 
-    flow_total (T-1,): sum over the pixels of the optical flow.
+    flow_total (T-1,): sum over the pixels of the optical flow, drawn below the features.
     """
     relevance, name = result.maps[look.method], "dS/df" if look.method == "gradient" else look.method
-    drawn = {"features": figures.feature_heatmap(relevance, title, result.time_contribution, name),
-             "profile": figures.feature_profile(relevance, flow_total, title, name)}
+    drawn = {"features": figures.feature_heatmap(relevance, title, flow_total, "sum of flow (pixels per frame)", name)}
     if "tsr" in result.maps:
+        rescaled = rescaled_name(result.facts.get("tsr_base"))
         drawn["features_tsr"] = figures.feature_heatmap(result.maps["tsr"], title, result.time_contribution,
-                                                        rescaled_name(result.facts.get("tsr_base")))
+                                                        "time contribution", rescaled)
     if "shapley" in result.arrays:
         drawn["features_shapley"] = feature_figure(result.arrays["shapley"], result.arrays["shapley_error"], title)
-    save_figures(drawn, folder, look.kind)
+    figures.save_figures(drawn, folder, look.kind)

@@ -21,8 +21,8 @@ from runtime.errors import UserError
 from runtime.files import read_json, whole_file
 from saliency.attribution import is_time_only
 from saliency.drawing import border
-from saliency.figures import STYLE, colour_limit, overlay, overlay_frames
-from saliency.result import EVIDENCE, ClipResult, save_figure
+from saliency.figures import STYLE, colour_limit, overlay, overlay_frames, save_figure
+from saliency.results.clip import EVIDENCE, ClipResult
 
 FPS = 8  # of an animation, like that of overlay.mp4
 ENLARGE = 2  # factor of the size of an animation

@@ -1,7 +1,6 @@
 """Figures of one clip. The functions take arrays and return a matplotlib Figure, or the frames of a video.
 
-    figure = frame_grid(frames, maps, flow, "person22_walking_d1")
-    Path("grid.pdf").write_bytes(encode_figure(figure, ".pdf"))
+    save_figure(frame_grid(frames, maps, flow, "person22_walking_d1"), Path("grid.pdf"))
 
 Nothing here needs a display or pyplot. Frames are numbered from 1, like the image files. All frames of a clip share one
 colour scale. It ends at a high percentile, so that a few bright pixels do not darken the rest; the colour bar says so.
@@ -12,6 +11,7 @@ import io
 import math
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,6 +24,7 @@ from matplotlib.image import AxesImage, BboxImage
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, TransformedBbox
 
+from runtime.files import whole_file
 from saliency.flow import moving_threshold
 
 PERCENTILE = 99.5  # where colour scales end
@@ -57,6 +58,19 @@ def encode_figure(figure: Figure, suffix: str) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn instead
         figure.savefig(content, dpi=150, format=suffix[1:], metadata=METADATA[suffix], **fast)
     return content.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as .png, .pdf or .svg, by the suffix of the path. A failure leaves an earlier file unchanged."""
+    content = encode_figure(figure, path.suffix)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def save_figures(figures: dict[str, Figure], folder: Path, kind: str) -> None:
+    """Write each of {name: figure} into a folder, as files of a kind such as "png"."""
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}.{kind}")
 
 
 def colour_limit(values: np.ndarray) -> float:
@@ -250,12 +264,12 @@ def feature_order(values: np.ndarray) -> np.ndarray:
 
 
 @rc_context(STYLE)
-def feature_heatmap(gradient: np.ndarray, title: str = "", time_contribution: np.ndarray | None = None,
+def feature_heatmap(gradient: np.ndarray, title: str = "", other: np.ndarray | None = None, other_name: str = "",
                     map_name: str = "dS/df") -> Figure:
     """Draw a map of features, a column per frame and a row per feature, above the sum of magnitudes per frame.
 
-    gradient (T, D): the gradient or another map, which `map_name` names; time_contribution (T,) in 0..1 or None. Rows
-    have the order of `feature_order`.
+    gradient (T, D): the gradient or another map, which `map_name` names; other (T,) or (T-1,): drawn beside the sums
+    under its own name, or None. Rows have the order of `feature_order`.
     """
     order = feature_order(gradient)
     figure = _page((6.5, 6.5), title)
@@ -268,19 +282,7 @@ def feature_heatmap(gradient: np.ndarray, title: str = "", time_contribution: np
     heat.set_ylabel(f"CNN feature, largest total first ({len(order)} of {gradient.shape[1]})")
     heat.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     _colour_bar(figure, image, map_name, gradient, cax=bar, orientation="horizontal", ticklocation="top")
-    _profile(profile, gradient, f"sum of |{map_name}|", time_contribution, "time contribution")
-    return figure
-
-
-@rc_context(STYLE)
-def feature_profile(gradient: np.ndarray, flow_total: np.ndarray, title: str = "", map_name: str = "dS/df") -> Figure:
-    """Draw the sum of magnitudes per frame of a map of features, together with the flow per frame.
-
-    gradient (T, D): the gradient or another map, which `map_name` names; flow_total (T-1,): sum over the pixels.
-    """
-    figure = _page((6.5, 2.6), title)
-    axes = _place(figure, 0.72, 0.45, 5.03, 1.8)
-    _profile(axes, gradient, f"sum of |{map_name}|", flow_total, "sum of flow (pixels per frame)")
+    _profile(profile, gradient, f"sum of |{map_name}|", other, other_name)
     return figure
 
 

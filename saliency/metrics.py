@@ -25,7 +25,7 @@ The other names are:
 All maps are measured in the same frames. A map that is constant where the reference is not has the value of chance: AUC
 0.5; NSS, CC and the correlation in time 0; accuracies and SIM those of a uniform map. A metric is NaN if chance has no
 value (AUP, AUR, sparseness), if the reference is constant, or if map or reference are not finite;
-saliency.averages.summarise counts it. A map that is the same all over each frame has the metrics over time only.
+saliency.results.averages.summarise counts it. A map that is the same all over each frame has metrics over time only.
 """
 
 import inspect
@@ -34,10 +34,9 @@ from functools import wraps
 
 import numpy as np
 
-from runtime.declare import load
 from runtime.errors import UserError
-from saliency.averages import finite_mean
 from saliency.flow import moving_threshold
+from saliency.results.averages import finite_mean
 
 ArrayMetric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -51,16 +50,18 @@ def _metric(function: ArrayMetric) -> ArrayMetric:
     """Extend a metric of flat arrays to arrays of any shape.
 
     The new function returns a float, or NaN if the map is not finite or the reference does not vary. A constant map is
-    measured as a map of ones. ValueError if the shapes differ.
+    measured as a map of ones. ValueError if the shapes differ. A metric that is extended already stays as it is.
     """
+    function = inspect.unwrap(function)
+
     @wraps(function)
     def checked(saliency, reference):
         saliency, reference = np.asarray(saliency), np.asarray(reference)
         if saliency.shape != reference.shape:
             raise UserError(f"the map is {saliency.shape} but its reference {reference.shape}; give both in one shape")
-        flat = _flat(saliency)
-        if flat is None or not _varies(reference):
+        if not saliency.size or not np.isfinite(saliency).all() or not _varies(reference):
             return float("nan")
+        flat = saliency.ravel().astype(np.float64) if _varies(saliency) else np.ones(saliency.size)
         with np.errstate(invalid="ignore"):
             return float(function(flat, reference.ravel()))
 
@@ -189,15 +190,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 BINARY = {
-    "auc": "saliency.metrics:auc",
-    "nss": "saliency.metrics:nss",
-    "mass_accuracy": "saliency.metrics:mass_accuracy",
-    "rank_accuracy": "saliency.metrics:rank_accuracy",
+    "auc": auc, "nss": nss, "mass_accuracy": mass_accuracy, "rank_accuracy": rank_accuracy,
 }
-GRADED = {
-    "cc": "saliency.metrics:cc",
-    "sim": "saliency.metrics:sim",
-}
+GRADED = {"cc": cc, "sim": sim}
 
 
 def _reference_metrics(name: str, maps: np.ndarray, references: np.ndarray,
@@ -207,34 +202,14 @@ def _reference_metrics(name: str, maps: np.ndarray, references: np.ndarray,
     maps (T, H, W), references (T, H, W) bool, magnitudes (T, H, W) or None. For a whole clip, give arrays (1, T, H, W).
     """
     seen = [t for t, reference in enumerate(references) if _varies(reference)]
-    flat = [_flat(maps[t]) for t in seen]
-    row = {f"{name}_share": finite_mean([references[t].mean() for t in seen])}
-    for metric, place in BINARY.items():
-        row[f"{metric}_{name}"] = _mean_over_frames(place, flat, [references[t].ravel() for t in seen])
+    pairs = {metric: (function, references) for metric, function in BINARY.items()}
     if magnitudes is not None:
-        known = [_flat(magnitudes[t]) for t in seen]
-        for metric, place in GRADED.items():
-            row[f"{metric}_{name}"] = _mean_over_frames(place, flat, known)
+        pairs |= {metric: (function, magnitudes) for metric, function in GRADED.items()}
+    row = {f"{name}_share": finite_mean([references[t].mean() for t in seen])}
+    for metric, (function, own) in pairs.items():
+        values = [_metric(function)(maps[t], own[t]) for t in seen]
+        row[f"{metric}_{name}"] = float(np.mean(values)) if values else float("nan")
     return row
-
-
-def _flat(values: np.ndarray) -> np.ndarray | None:
-    """Return values as a flat array of type float64, ones if they are constant, None if empty or not finite."""
-    if not (values.size and np.isfinite(values).all()):
-        return None
-    return values.ravel().astype(np.float64) if _varies(values) else np.ones(values.size)
-
-
-def _mean_over_frames(place: str, maps: list[np.ndarray | None], references: list[np.ndarray | None]) -> float:
-    """Return the mean of the metric at `place` over the frames, NaN without any or if one is not finite.
-
-    The checks that `_metric` adds are left out, because `_flat` has made them for all metrics.
-    """
-    metric = inspect.unwrap(load(place))
-    with np.errstate(invalid="ignore"):
-        values = [np.nan if each is None or other is None else float(metric(each, other))
-                  for each, other in zip(maps, references, strict=True)]
-    return float(np.mean(values)) if values else float("nan")
 
 
 def profile_metrics(totals: np.ndarray, flow_totals: np.ndarray) -> dict[str, float]:

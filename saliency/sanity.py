@@ -31,10 +31,10 @@ from model.scores import class_logits
 from runtime.progress import Progress
 from runtime.sentences import counted
 from saliency.attribution import is_time_only
-from saliency.averages import finite_mean, summarise, t_quantile
 from saliency.explain import explain
 from saliency.fills import background
 from saliency.metrics import map_metrics, spearman
+from saliency.results.averages import finite_mean, summarise, t_quantile
 from saliency.state import untouched
 
 BLOCKS = 5  # stages of the backbone
@@ -173,7 +173,7 @@ def check(model: SequenceModel, examples: list[Example], methods: list[str], sco
     """Run both checks for all methods on a few examples.
 
     methods, score, smooth and options are those of saliency.explain.explain. draws: number of random heads. groups: of
-    the examples, see saliency.averages.summarise.
+    the examples, see saliency.results.averages.summarise.
     Returns {"sanity": see `correlation_curves`, "random_head": see `random_head_agreement`, "sentences": the methods
     that fail, a sentence each}. Numbers are NaN where the score does not vary; a sentence lists these stages.
     """
@@ -251,7 +251,7 @@ def random_head_agreement(trained: dict[str, np.ndarray], heads: list[dict[str, 
 
     trained: result of `compare_maps` for the trained model itself. heads: the results for the models with random heads.
     Returns {method: {"trained", "random_head", "difference", "correlation", "within_frames"}}. Each is a summary over
-    clips, whose groups are `groups` (saliency.averages.summarise). The random head's value of a clip is the mean over
+    clips, whose groups are `groups` (results.averages.summarise). The random head's value of a clip is the mean over
     the heads. difference is trained minus random head, "heads" of them. All clips share one trained head, so the
     interval of the difference also holds the spread of the heads: that of one more random head around the mean of the
     others (prediction interval with Student's t). The last two are the rank correlations between both maps.

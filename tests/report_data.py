@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 
 from runtime.files import write_json
-from saliency.averages import summarise
 from saliency.baselines import centre_map, frame_difference, random_map
-from saliency.findings import findings
 from saliency.flow import optical_flow
 from saliency.metrics import map_metrics
 from saliency.report import write_report
+from saliency.results.averages import summarise
+from saliency.results.clip import ClipResult, facts_of
+from saliency.results.run import summarise_run
 from saliency.sanity import COLUMNS
-from saliency.trust import trust
 
 EVIL = "<script>alert(1)</script>"
 OPTIONS = {"model": "cnnlstm", "resume_path": "snapshots/kth/best.pth", "dataset": "kth", "subset": "testing",
@@ -52,8 +52,12 @@ def save_clip(folder, name, arrays, label="walking", predicted="walking", number
     """Write <class>/<clip>/saliency.npz; the folders are named otherwise, as not every name can be one."""
     place = folder / "class" / f"clip{number:03}"
     place.mkdir(parents=True)
-    np.savez(place / "saliency.npz", **arrays, clip=name, label=label, predicted=predicted, target=predicted,
-             score="logit", probability=0.5 + 0.5 / (number + 1.5), tsr_error_bound=2e-4, tsr_base="occlusion_block")
+    facts = facts_of(name, label, predicted, predicted, 0.5 + 0.5 / (number + 1.5), "logit")
+    if "tsr" in arrays:
+        facts |= {"tsr_error_bound": 2e-4, "tsr_base": "occlusion_block"}
+    parts = {part: {key: arrays[key] for key in keys if key in arrays} for part, keys in (
+        ("maps", ("gradient", "tsr")), ("arrays", ("time_delta", "time_contribution", "patch_delta")))}
+    ClipResult(facts, frames=arrays["frames"], flow=arrays["flow"], **parts).write(place / "saliency.npz")
     return place / "saliency.npz"
 
 
@@ -62,8 +66,9 @@ def save_features(path, length, features=500, seed=0):
     path.parent.mkdir(parents=True)
     random = np.random.default_rng(seed)
     gradient = random.normal(size=(length, features)) * random.gamma(0.5, 1, features)
-    np.savez(path, features=gradient, occlusion=gradient, tsr=np.abs(gradient) / np.abs(gradient).max(),
-             time_contribution=np.linspace(0, 1, length))
+    maps = {"gradient": gradient, "tsr": np.abs(gradient) / np.abs(gradient).max()}
+    ClipResult(facts_of("a walk", None, "walking", "walking", 0.9, "logit"), features=gradient, maps=maps,
+               arrays={"time_contribution": np.linspace(0, 1, length)}).write(path)
 
 
 def save_metrics(folder, clips):
@@ -75,11 +80,9 @@ def save_metrics(folder, clips):
         maps = {"gradient": arrays["gradient"], "tsr": arrays["tsr"], "random": random_map(shape, number),
                 "centre": centre_map(shape), "frame_difference": frame_difference(arrays["frames"])}
         rows[name] = {method: map_metrics(values, arrays["flow"]) for method, values in maps.items()}
-    summary = {method: summarise([row[method] for row in rows.values()]) for method in maps}
     head = {name: summarise([{name: 0.5}, {name: 0.7}])[name] for name in COLUMNS}
-    content = {"clips": rows, "summary": summary, "random_head": {"gradient": head}, "sentences": [EVIL]}
-    content["trust"] = trust(rows, content["random_head"])
-    write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
+    content = summarise_run(rows, "gradient", {}, {"random_head": {"gradient": head}, "sentences": [EVIL]})
+    write_json(folder / "metrics.json", content)
     write_json(folder / "opts.json", RECIPE)
 
 
@@ -102,6 +105,4 @@ def make_run(root):
     rows = [{"time_spearman_flow": 0.4321, "last_quarter_share": 0.5}]
     write_json(folder.parent / "features/metrics.json", {"clips": {"a walk": rows[0]}, "summary": summarise(rows * 2)})
     write_json(folder.parent / "features/opts.json", {"inputs": RECIPE["inputs"]})
-    (folder / "class/clip007").mkdir()
-    (folder / "class/clip007/saliency.npz").write_bytes(b"PK cut short")
     return write_report(folder, folder.parent / "features"), clips

@@ -56,12 +56,3 @@ def test_a_map_of_patches_stands_beside_frame_difference_in_the_same_patches():
         assert rows["tsr"] == rows["frame_difference_patches"] and rows["block"] == rows["frame_difference_blocks"]
         assert rows["tsr"] != rows["frame_difference"]
     assert set(measure(maps, frames, flow)) == {"tsr", "block", "random", "centre", "frame_difference"}
-
-
-def test_own_maps_that_are_constant_within_a_frame_are_not_measured_against_pixels():
-    frames = moving_block(3, 1)[0][..., 0]
-    maps = {"mine": np.ones(frames.shape) * np.arange(len(frames))[:, None, None]}
-    assert "auc_flow_frame" in measure(maps, frames, optical_flow(frames))["mine"]
-    for options in ({"time_only": ["mine"]}, {"facts": {"mine_time_only": 1.0}}):
-        row = measure(maps, frames, optical_flow(frames), **options)["mine"]
-        assert "auc_flow_frame" not in row and "time_spearman_flow" in row

@@ -9,7 +9,7 @@ from data.clips import Clip
 from runtime.clip_runs import explain_clips, map_clips, read_or_warn, result_folder
 from runtime.errors import UserError
 from runtime.files import write_json
-from saliency.summary import checked_methods
+from saliency.results.run import checked_metrics
 
 CLIPS = [Clip("a", "walking", "testing", None), Clip("b", None, None, None), Clip("bad", "walking", "testing", None)]
 
@@ -34,14 +34,14 @@ def test_results_are_kept_or_made_again_and_what_cannot_be_read_is_left_out(tmp_
     row = {"gradient": {"last_quarter_share": 0.5}}
     for overwrite, explained, kept in ((False, 2, 0), (False, 0, 2), (True, 2, 0)):
         with pytest.warns(UserWarning, match="bad is left out: image 3 is not whole"):
-            rows, counts = explain_clips(CLIPS, read, explain, checked_methods, tmp_path, overwrite)
+            rows, counts = explain_clips(CLIPS, read, explain, checked_metrics, tmp_path, overwrite)
         assert rows == {"a": row, "b": row}
         assert counts == f"{explained} clips explained, {kept} kept from before, 1 left out"
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")} == {
         "walking/a/saliency.npz", "video/b/saliency.npz"}
-    (tmp_path / "walking" / "a" / "metrics.json").write_text('{"gradient": 3}')
+    (tmp_path / "walking" / "a" / "metrics.json").write_text("[]")
     with pytest.raises(ValueError, match="does not hold the metrics of a clip"):
-        explain_clips(CLIPS[:1], read, explain, checked_methods, tmp_path)
+        explain_clips(CLIPS[:1], read, explain, checked_metrics, tmp_path)
 
 
 def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
@@ -49,7 +49,7 @@ def test_an_error_while_explaining_is_not_that_of_a_clip(tmp_path):
         raise ValueError("the model overflows")
 
     with pytest.raises(ValueError, match="the model overflows"):
-        explain_clips(CLIPS, read, fail, checked_methods, tmp_path)
+        explain_clips(CLIPS, read, fail, checked_metrics, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -61,7 +61,7 @@ def half(folder):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_while_writing_is_raised_and_leaves_nothing(tmp_path, threads):
     with pytest.raises(OSError, match="no room") as caught:
-        explain_clips(CLIPS[:2], read, lambda *clip: half, checked_methods, tmp_path, threads=threads)
+        explain_clips(CLIPS[:2], read, lambda *clip: half, checked_metrics, tmp_path, threads=threads)
     assert caught.value.errno == errno.ENOSPC
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -74,7 +74,7 @@ def test_what_was_explained_before_an_error_is_kept(tmp_path, threads):
         return finish
 
     with pytest.raises(KeyboardInterrupt):
-        explain_clips(CLIPS[:2], read, explain_first, checked_methods, tmp_path, threads=threads)
+        explain_clips(CLIPS[:2], read, explain_first, checked_metrics, tmp_path, threads=threads)
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
         "walking/a/saliency.npz", "walking/a/metrics.json"}
 

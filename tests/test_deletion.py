@@ -5,17 +5,11 @@ import math
 import pytest
 import torch
 
-from runtime.progress import each
-from saliency import deletion
 from saliency.deletion import (
     TOP_SHARES,
-    area_under,
-    curve,
     deletion_metrics,
-    descending,
     measure,
     patch_probabilities,
-    patch_sums,
 )
 from saliency.fills import background
 from saliency.sequences import Sequences
@@ -49,22 +43,6 @@ def test_frames_go_exactly_when_the_order_says_so():
     # 32 patches in 20 steps of 1 or 2: the first step takes the lit one
     counts = torch.linspace(0, 32, 21).round()
     assert rows["best"]["deletion_patch_auc"] == pytest.approx(low + (high - low) / 2 * counts[1].item() / 32)
-
-
-def test_area_by_hand():
-    drop = torch.tensor([1.0, 0.5, 0.25])
-    seen = []
-
-    def probabilities(deleted):
-        seen.append(deleted)
-        return drop
-
-    order, counts = torch.tensor([2, 0, 3, 1]), torch.tensor([0, 2, 4])
-    for insertion in (False, True):
-        values = curve(order, probabilities, counts, insertion)
-        assert area_under(values, counts) == pytest.approx((0.75 + 0.375) / 2)
-    assert seen[0].int().tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]]
-    assert seen[1].int().tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]]
 
 
 def kept_weight(deleted):
@@ -121,11 +99,6 @@ def test_the_error_of_a_gain_is_the_spread_over_the_draws():
         assert torch.tensor(both).std() < 1e-6 and math.isnan(rows[0]["flat"][f"insertion_{unit}_gain_error"])
 
 
-def test_a_probability_of_zero_has_finite_log_odds():
-    found = measure(torch.arange(5), lambda deleted: 1.0 - deleted[:, 0].double())
-    assert found["log_odds"] == pytest.approx(math.log(1e-12)) and found["comprehensiveness"] == 1
-
-
 @pytest.mark.parametrize("independent", [True, False])
 def test_the_metrics_of_a_map_are_those_of_clips_that_are_put_together_by_hand(independent):
     torch.manual_seed(3)
@@ -143,14 +116,6 @@ def test_the_metrics_of_a_map_are_those_of_clips_that_are_put_together_by_hand(i
     assert row["comprehensiveness_frame"] == pytest.approx(whole - without, abs=1e-6)
     assert row["sufficiency_frame"] == pytest.approx(whole - alone, abs=1e-6)
     assert row["log_odds_frame"] == pytest.approx(math.log(without / whole), abs=1e-5)
-
-
-def test_random_order_loses_its_evidence_at_any_time():
-    rows = deletion_metrics(OneFrame(), clip_with_light(), 0, {}, patch=3, draws=60)
-    high = torch.tensor(15.0).sigmoid().item()
-    for unit in ("frame", "patch"):
-        assert rows["random"][f"deletion_{unit}_auc"] == pytest.approx((high + 0.5) / 2, abs=0.06)
-        assert rows["random"][f"insertion_{unit}_auc"] == rows["random"][f"deletion_{unit}_auc"]
 
 
 @pytest.mark.parametrize("independent", [True, False])
@@ -172,29 +137,8 @@ def test_patches_equal_whole_clips_pasted_by_hand(independent):
             assert probability == pytest.approx(model(pasted[None]).softmax(1)[0, 1].item(), abs=1e-6)
 
 
-def test_sums_of_patches_and_order():
-    maps = torch.arange(2 * 5 * 4.0).view(2, 5, 4)
-    sums = patch_sums(maps, 3)
-    assert sums.shape == (2, 2, 2)
-    assert sums[1, 0, 0] == maps[1, :3, :3].sum() and sums[0, 1, 1] == maps[0, 3:, 3:].sum()
-    generator = torch.Generator().manual_seed(0)
-    orders = [descending(torch.tensor([0.0, 2, 0, 3, 0, 0]), generator).tolist() for _ in range(20)]
-    assert all(order[:2] == [3, 1] and sorted(order) == list(range(6)) for order in orders)
-    assert {order[2] for order in orders} == {0, 2, 4, 5}  # equals come in random order
-
-
 def test_a_map_without_an_order_has_no_area():
     model = OneFrame().train()
     rows = deletion_metrics(model, clip_with_light(), 0, {"flat": torch.ones(8, 6, 6)}, patch=3)
     assert all(math.isnan(value) for value in rows["flat"].values()) and len(rows["flat"]) == 22
     assert model.training and model.weight.requires_grad
-
-
-def test_the_orders_say_how_long_they_will_take(slow, capsys):
-    """The curves by chance and that of the map are timed for each kind of unit, once for all clips of a run."""
-    slow(deletion, "measure", 12)
-    for _ in each(range(10), "clips", "clip"):
-        deletion_metrics(OneFrame(), clip_with_light(), 0, {"map": torch.rand(8, 6, 6)}, patch=3)
-    said = [line for line in capsys.readouterr().err.splitlines() if "take about" in line]
-    assert said == ["deletion by frame: 21 curves take about 4 minutes", "deletion by patch: 6 curves take about 72 "
-                    "seconds"]

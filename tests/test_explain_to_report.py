@@ -10,8 +10,7 @@ from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from runtime.files import read_json
 from saliency.gradient import frame_gradient
 from saliency.report import explain_to_report
-from saliency.result import ClipResult
-from tests.runs import bytes_of
+from saliency.results.clip import ClipResult
 from tests.tiny_data import moving_block
 from tests.toys import MeanOfFrames
 
@@ -48,27 +47,6 @@ def test_a_network_of_whole_clips_and_several_methods(tmp_path):
     assert "auc_flow_frame" in rows["gradient"] and "auc_flow_frame" not in rows["freeze"]
 
 
-def test_a_map_of_zeros_is_told(tmp_path):
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 3 * 32 * 32, 2))
-    torch.nn.init.zeros_(network[1].weight)
-    with pytest.warns(UserWarning, match="map of gradient is 0 everywhere in 2 of 2 clips"):
-        explain_to_report(ClipModel(network), clips(), CLASSES, tmp_path)
-    row = read_json(tmp_path / "metrics.json")["summary"]["gradient"]
-    assert (row["auc_flow_frame"]["mean"], row["nss_flow_frame"]["mean"]) == (0.5, 0)
-
-
-def test_the_margin_of_the_two_best_classes_is_kept(tmp_path):
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 3 * 32 * 32, 2))
-    torch.nn.init.zeros_(network[1].weight)
-    for name, bias in (("close", 0.1), ("clear", 1.0)):
-        network[1].bias.data = torch.tensor([bias, 0.0])
-        page = explain_to_report(ClipModel(network), clips(), CLASSES, tmp_path / name)
-        assert ("The model hardly decides" in page.read_text()) == (name == "close")
-        probability = torch.tensor(bias).sigmoid().item()
-        found = ClipResult.read(tmp_path / name / "video/clip001/saliency.npz").facts
-        assert found["margin"] == pytest.approx(2 * probability - 1, abs=1e-6)
-
-
 def test_the_page_tells_how_it_was_made(tmp_path):
     model = MeanOfFrames()
     page = explain_to_report(model, clips(), CLASSES, tmp_path / "one", methods=["smoothgrad", "gradient"],
@@ -86,10 +64,10 @@ def test_the_page_tells_how_it_was_made(tmp_path):
 
 @pytest.mark.parametrize(("changes", "complaint"), [
     ({"clips": []}, "0 clips, 0 names and 0 labels"), ({"names": ["a"]}, "2 clips, 1 names"),
-    ({"names": ["a", "a"]}, "the same name"), ({"names": ["a", "../b"]}, "cannot be the name of a folder"),
+    ({"names": ["a", "a"]}, "a name of its own"), ({"names": ["a", "../b"]}, "cannot be the name of a folder"),
     ({"labels": ["walking", "jogging"]}, "'jogging' is none of the classes"),
     ({"target": "jogging"}, "'jogging' is none of the classes walking, running"),
-    ({"target": "label"}, "a clip has none"), ({"methods": ["magic"]}, "known are: gradient"),
+    ({"target": "label"}, "a clip has no label"), ({"methods": ["magic"]}, "known are: gradient"),
     ({"classes": ["one", "two", "three"]}, "3 names of classes were given, but the model tells 2 apart"),
     ({"clips": [np.zeros((6, 32, 32), np.uint8)]}, r"uint8 \(6, 32, 32\); give frames"),
     ({"clips": ["walk.avi"]}, "clip001 is a str"), ({"clips": [torch.zeros(6, 3, 32, 32).byte()]}, "floating-point"),
@@ -105,11 +83,3 @@ def test_a_wrong_clip_is_found_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match="clip002 is float64"):
         explain_to_report(MeanOfFrames(), [clips()[0], clips()[1] / 255], CLASSES, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_results_that_exist_stay(tmp_path):
-    explain_to_report(MeanOfFrames(), clips()[:1], CLASSES, tmp_path)
-    before = bytes_of(tmp_path)
-    with pytest.raises(ValueError, match="has results already"):
-        explain_to_report(MeanOfFrames(), clips()[:1], CLASSES, tmp_path)
-    assert bytes_of(tmp_path) == before

@@ -9,7 +9,7 @@ from runtime.declare import EXPORTS
 from runtime.files import write_json
 from saliency.export import WRITERS, drawn_map, export_clips, map_of, strip
 from saliency.figures import overlay_frames
-from saliency.result import ClipResult
+from saliency.results.clip import ClipResult
 from tests.report_data import save_clip, stand_in_maps, walk
 from tests.runs import bytes_of, refused, run_command, use
 

@@ -36,10 +36,10 @@ PLACES = {  # script: functions of ours that it calls, most of them while it rea
              "model.training.count_predictions", "runtime.files.as_json"),
     "inference": ("inference.summarise_confusion", "data.clips.resize", "model.checkpoint.build_model",
                   "model.prediction.class_probabilities"),
-    "frame_saliency": ("saliency.summary.summarise_clips", "saliency.report.page.clip_part",
+    "frame_saliency": ("frame_saliency.summarise_run", "saliency.report.page.clip_part",
                        "saliency.when.encoded.target_score", "data.training_clips.load_frames"),
-    "feature_saliency": ("saliency.averages.summarise", "saliency.gradient.target_score", "data.clips.read_image",
-                         "saliency.writing.optical_flow"),
+    "feature_saliency": ("feature_saliency.summarise_named", "saliency.gradient.target_score", "data.clips.read_image",
+                         "saliency.results.clip_files.optical_flow"),
 }
 CASES = [(script, place, list(FAULTS)[number % 3]) for script, places in PLACES.items()
          for number, place in enumerate(places)]  # the first of each script with all faults
@@ -90,7 +90,7 @@ def test_a_fault_while_a_run_is_resumed(data_set, trained, tmp_path, monkeypatch
 @forks
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_process_that_draws(data_set, trained, tmp_path, monkeypatch, capsys, fault):
-    monkeypatch.setattr("saliency.writing.measure", fault)
+    monkeypatch.setattr("saliency.results.clip_files.measure", fault)
     monkeypatch.setattr("runtime.workers.n_cores", lambda: 2)
     raises_a_fault(capsys, fault, "frame_saliency", *options_for("frame_saliency", data_set, trained, tmp_path / "out"),
                    "--limit", 2)

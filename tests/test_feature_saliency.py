@@ -9,9 +9,9 @@ from runtime.files import read_json
 from saliency.gradient import feature_gradient
 from saliency.methods import FEATURE_METHODS, attribute
 from saliency.report.clip import feature_part
-from saliency.result import ClipResult
+from saliency.results.clip import ClipResult
 from saliency.when import EncodedClip
-from tests.runs import as_seen, refused, saved, use
+from tests.runs import as_seen, saved, use
 from tests.tiny_data import CLIP, DURATION
 
 
@@ -28,7 +28,7 @@ def test_feature_saliency_files(data_set, trained, listened):
     model, info, clip = as_seen(data_set, trained)
     folder = listened / "walking" / CLIP
     assert {path.name for path in folder.iterdir()} == {
-        "saliency.npz", "metrics.json", "features.png", "features_tsr.png", "profile.png"
+        "saliency.npz", "metrics.json", "features.png", "features_tsr.png"
     }
     arrays = saved(folder)
     target = info.classes.index(str(arrays["target"]))
@@ -77,12 +77,5 @@ def test_tsr_rescales_the_method_and_says_so(data_set, trained, tmp_path, flags,
     expected = attribute(FEATURE_METHODS["tsr"], model, clip, target, base=base, base_options=options).map
     np.testing.assert_allclose(arrays["tsr"], expected, atol=2e-3)
     assert arrays.get("tsr_base") == base and (path.parent / "features_tsr.png").is_file()
-    units = {each["name"]: each["unit"] for each in feature_part(ClipResult.read(path), DURATION)["maps"]}
+    units = {each["name"]: each["unit"] for each in feature_part(ClipResult.read(path))["maps"]}
     assert units["tsr"] == (f"TSR of {base.replace('_', ' ')}, 0 to 1, no unit" if base else "0 to 1, no unit")
-
-
-def test_lrp_of_a_probability_is_refused_in_one_line(data_set, trained, tmp_path, capsys):
-    line = refused(capsys, "feature_saliency", "--annotation_path", data_set.annotation, "--video_path",
-                   data_set.images, "--resume_path", trained / "best.pth", "--result_path", tmp_path / "new", "--tsr",
-                   "--tsr_base", "lrp", "--score", "probability")
-    assert "give logit" in line

@@ -12,7 +12,7 @@ from data.video import iterate_video, write_video
 from model.checkpoint import load_model
 from runtime import names
 from runtime.files import read_json, write_csv, write_json
-from saliency.result import ClipResult
+from saliency.results.clip import ClipResult
 from tests.passing import make_videos
 from tests.runs import data_options, run_command, table, train_options
 from tests.tiny_data import DURATION, moving_block

@@ -1,9 +1,9 @@
-"""saliency/findings.py: what a run found, in sentences that say no more than their intervals."""
+"""saliency/results/findings.py: what a run found, in sentences that say no more than their intervals."""
 
 import pytest
 
-from saliency.averages import summarise
-from saliency.findings import findings
+from saliency.results.averages import summarise
+from saliency.results.findings import findings
 
 NAN = float("nan")
 METRIC = "auc_flow_frame"
@@ -11,7 +11,7 @@ FEW = {"low": NAN, "high": None}  # NaN is written as null
 
 
 def cell(mean, low=NAN, high=NAN, n=6, **more):
-    return {"mean": mean, "low": low, "high": high, "n": n, "n_nan": 0} | more
+    return {"mean": mean, "low": low, "high": high, "n": n, "n_nan": 0, "groups": n} | more
 
 
 def content(own=(0.8,) * 6, other=(0.9,) * 6, **more):
@@ -76,14 +76,6 @@ def of_when(**cells):
     return one({"when": {"summary": cells}})
 
 
-def test_lengths_of_intervals():
-    text = of_when(sufficient_frames=cell(2.5, 2, 3), freeze_frames=cell(14.0, 12, 16, n=5, n_nan=1))
-    assert text == ("The shortest interval that alone reaches 90% of the difference from the background has 2.5 [2, 3] "
-                    "frames; the shortest whose standing still changes the prediction or takes 90% has 14 [12, 16] "
-                    "frames, in 5 of 6 clips.")
-    assert "has 7 frames" in of_when(sufficient_frames=cell(7.0, n=1)) and "verage" not in text
-
-
 NEVER, ALWAYS, SOME = cell(0, 0, 0), cell(1, 1, 1), cell(0.5, 0.1, 0.9)
 
 
@@ -108,21 +100,14 @@ def test_the_order_of_the_frames(flips, part, lost, verdict):
     assert text.startswith(verdict), text
 
 
-def test_clips_that_hardly_differ_from_their_background_are_left_out_and_counted():
-    text = of_when(order_flips=NEVER, order_part=NEVER, order_effect=cell(0.01, 0, 0.02, n=5))
-    assert "of the difference from the background, without 1 clip whose score hardly differs from it;" in text
-    text = of_when(order_flips=NEVER, order_part=NEVER, order_effect=cell(NAN, n=0))  # a constant model
-    assert text == ("The order of the frames hardly matters: running backwards keeps the prediction in 6 of 6 clips; "
-                    "reversing some part of the clip keeps the prediction in 6 of 6 clips.")
-
-
 @pytest.mark.parametrize(("gain", "words"), [
     (cell(0.1, 0.05, 0.15), "The probability falls faster if"), (cell(-0.1, -0.2, -0.05), "falls more slowly if"),
     (cell(0.0047, -0.006, 0.015), "falls neither distinguishably faster nor more slowly if the frames are deleted"),
     (cell(0.3, n=2, values=[0.2, 0.4]), "2 clips are too few to tell how fast the probability falls if the frames are "
      "deleted in the order of gradient than in random order (gain 0.200 and 0.400).")])
 def test_deletion(gain, words):
-    assert words in one({"summary": {"gradient": {"deletion_frame_gain": gain}}})
+    own = {"deletion_frame_gain": gain, "deletion_frame_gain_error": cell(0.0)}
+    assert words in one({"summary": {"gradient": own}})
 
 
 def test_a_gain_within_the_error_of_the_random_orders_is_no_verdict():
@@ -141,12 +126,6 @@ def test_a_random_head(difference, words):
     text = said({"random_head": {"gradient": head}})
     assert text.startswith("With a random head on the same backbone, the AUC of gradient is 0.750 instead of 0.800. ")
     assert words in text and (difference.get("low") == 0.02 or "evidence" not in text)
-
-
-@pytest.mark.parametrize(("answer", "count"), [(None, 0), ("A sentence.", 1), (["One.", "Two."], 2)])
-def test_the_trust_tables_may_say_nothing_or_several_sentences(monkeypatch, answer, count):
-    monkeypatch.setattr("saliency.findings.trusted", lambda found: answer)
-    assert len(findings({"trust": {}}, "gradient")) == count + 1
 
 
 def test_what_was_not_measured_is_left_out():

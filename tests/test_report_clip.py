@@ -5,17 +5,16 @@ import pytest
 from matplotlib import colormaps
 
 from runtime.files import read_json, write_json
-from saliency.averages import summarise
 from saliency.figures import DIVERGING, HEAT, colour_limit
-from saliency.findings import findings
-from saliency.flow import moving_threshold
-from saliency.report.clip import clip_part
 from saliency.report.page import write_report
-from saliency.result import ClipResult, facts_of
+from saliency.results.averages import summarise
+from saliency.results.clip import ClipResult, facts_of
+from saliency.results.findings import findings
 from tests.browser import Page
 from tests.report_data import save_features, save_metrics, stand_in_maps, walk
 
 NAME = "gradient, evidence"
+GAIN = {"deletion_frame_auc": 0.25, "deletion_frame_gain_error": 0.01}
 PEAK = 6  # the number, from 0, of the frame with the most saliency
 
 
@@ -48,7 +47,7 @@ def path(results, tmp_path_factory):
     save_metrics(folder, {"a walk": arrays})
     content = read_json(folder / "metrics.json")
     for method, gain in (("gradient", 0.25), ("random", 0.0)):
-        content["summary"][method] |= summarise([{"deletion_frame_gain": gain, "deletion_frame_auc": 0.5 - gain}] * 2)
+        content["summary"][method] |= summarise([GAIN | {"deletion_frame_gain": gain}] * 2)
     write_json(folder / "metrics.json", content | {"findings": findings(content, "gradient")})
     recipe = read_json(folder / "opts.json")
     write_json(folder / "opts.json", recipe | {"options": recipe["options"] | {
@@ -57,11 +56,6 @@ def path(results, tmp_path_factory):
     save_features(features / "walking" / "a walk" / "saliency.npz", 8)
     write_json(features / "opts.json", {"inputs": read_json(folder / "opts.json")["inputs"]})
     return write_report(folder)
-
-
-def test_the_outline_encloses_the_pixels_that_move(results):
-    about, line, _ = clip_part(results[0], 10**6, 90, {})
-    assert about["moving"] == moving_threshold(32) and line["maps"][-1]["name"] == "flow"
 
 
 @pytest.fixture
@@ -120,21 +114,6 @@ def test_the_explained_class_can_be_switched(page, results):
     page.choose("#opacity", 60)
 
 
-def test_sums_for_and_against_are_in_the_chart(page, results):
-    evidence = results[0].evidence["gradient"]
-    (select,) = page.all("select#about")
-    assert page.run("return arguments[0].selectedOptions[0].textContent", select) == "Gradient, evidence"
-    for side, sums in (("for", evidence.clip(min=0)), ("against", -evidence.clip(max=0))):
-        bars = [float(bar.get_attribute("height")) for bar in page.all(f"#timeline rect.{side}")]
-        largest = evidence.clip(min=0).sum((1, 2)).max()
-        np.testing.assert_allclose(bars, sums.sum((1, 2)) / largest, atol=1e-3)
-    assert page.texts("#legend")[0].endswith("for walking\nagainst walking")
-    page.choose("#about", "gradient")
-    page.until(lambda: page.all("#panel[aria-busy=false]"))
-    assert not page.all("#timeline rect.for")
-    page.choose("#about", NAME)
-
-
 def test_scales_are_marked_while_they_are_active(page, results):
     page.choose("#opacity", 100)
     page.choose("#time", 2)
@@ -176,23 +155,6 @@ def test_the_answers(page, results):
     assert page.texts("#answers dd")[1] == "The run measured the maps of the first class only."
 
 
-def test_the_head_says_what_was_masked_and_explained(page):
-    """With --tsr_step time TSR masks no patches; one clip has no interval."""
-    switch(page, "#close")
-    head = page.texts("#facts")[0]
-    assert "gradient, TSR (frames only, fill background)" in head and "patch 10" not in head
-    assert "logit of the predicted class, then class running" in head
-    assert "(1 clip, no interval)" in page.texts("#bars_caption")[0]
-
-
-def test_rows_of_pictures_are_about_equally_long(page):
-    columns = "return getComputedStyle(document.querySelector('#maps')).gridTemplateColumns.split(' ').length"
-    assert len(page.texts("#maps strong")) == page.run(columns) == 4
-    choose_class(page, "side by side")
-    assert len(page.texts("#maps strong")) == 8 and page.run(columns) == 4  # five fit into a row
-    choose_class(page, "walking")
-
-
 def test_a_map_that_is_0_everywhere_says_so(page):
     """The maps of the gradient of two classes are equal if the scores of the classes add up to 0."""
     assert not any("0 everywhere" in text for text in page.texts(".unit"))
@@ -207,18 +169,6 @@ def test_a_failure_is_told_and_leaves_the_panel_usable(page):
     page.choose("#explained", "running")
     page.until(lambda: page.all("#panel[aria-busy=false]"))
     assert page.texts("#clip_problem")[0].startswith("The pictures of this clip cannot be shown: ")
-
-
-def test_deletion_has_its_place(page):
-    switch(page, "#close")
-    assert page.texts("#deletion thead th")[1:] == ["Gradient", "Random\nbaseline"]
-    assert page.texts("#deletion tbody th") == ["Gain over random order, frames deleted",
-                                                "Area under the curve, frames deleted"]
-    assert page.texts("#deletion td")[0] == "0.250 (0.250, 0.250)"
-    (finding,) = [item for item in page.all("#findings li") if "deleted" in item.text]
-    finding.find_element("css selector", "a").click()
-    assert page.run("return location.hash") == "#deletion_title"
-    assert page.all("#deletion_title")[0].is_displayed() and not page.all("#no_deletion")[0].is_displayed()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,9 +6,8 @@ import pytest
 from saliency.figures import colour_limit
 from saliency.report.clip import clip_part
 from saliency.report.pictures import QUALITIES, scale_of
-from saliency.report.sentences import heading, lead, which_features
-from saliency.result import ClipResult, facts_of
-from saliency.scores import hardly_decides
+from saliency.report.sentences import heading
+from saliency.results.clip import ClipResult, facts_of
 
 SIDE, LENGTH = 4, 6
 FRAMES = np.random.default_rng(0).integers(0, 256, (LENGTH, SIDE, SIDE), dtype=np.uint8)
@@ -24,7 +23,7 @@ def clip(maps, evidence=(), content=None, others=(), label="walking", **facts):
     """Return what the gallery and the panel read of a clip that is predicted as walking."""
     facts = facts_of("a", label, "walking", "walking", 0.53, "logit") | facts
     result = ClipResult(facts, frames=FRAMES, maps=maps, evidence=dict(evidence), others=list(others))
-    about, line, _ = clip_part(result, 10**6, QUALITIES[0], content or {})
+    about, line, _ = clip_part(result, 10**6, QUALITIES[0], [content or {}])
     return about, line
 
 
@@ -58,15 +57,6 @@ def test_a_method_that_tells_only_frames_apart_has_a_value_per_frame_and_no_pict
     assert clip({"freeze": np.abs(drop)}, freeze_time_only=1.0)[0]["thumbnail_map"] is None
 
 
-def test_a_value_that_is_spread_over_the_pixels_is_their_sum():
-    values = per_frame(*range(6)) / SIDE**2
-    _, line = clip({"shapley_frame": values}, {"shapley_frame": values}, shapley_frame_time_only=1.0,
-                   shapley_frame_gap=0.25)
-    assert line["maps"][0]["for"] == [0, 1, 2, 3, 4, 5]
-    assert line["maps"][0]["answers"][SIDE_Q].endswith(
-        "Together they give 15, for a difference of two scores; the gap is 0.25.")
-
-
 def test_a_map_without_a_sign_says_which_methods_have_one():
     maps = {"gradient": per_frame(*range(6)), "grad_cam": per_frame(*range(6))}
     found = answers(maps, {"grad_cam": -maps["grad_cam"]}, name="gradient")[SIDE_Q]
@@ -95,14 +85,6 @@ def test_a_clip_that_the_model_gets_wrong_names_both_classes():
         "explain the logit of walking (probability 0.53), not of the true class running.")
     assert "hardly" not in heading(facts | {"margin": 0.44}) + heading(facts)
     assert heading(facts | {"label": ""}).startswith("The clip has no label. The model predicts walking. The maps")
-
-
-@pytest.mark.parametrize(("probabilities", "hardly"), [
-    ([0.53, 0.47], True), ([0.56, 0.44], False), ([0.45] + [0.01] * 55, False), ([0.34, 0.33, 0.33], True),
-    ([1.0], False),
-])
-def test_hardly_decides(probabilities, hardly):
-    assert hardly_decides(probabilities) is hardly
 
 
 def test_the_agreement_with_motion():
@@ -137,21 +119,6 @@ def test_another_class_says_what_the_metrics_are_about():
     assert second["answers"][PIXELS_Q] == "The run measured the maps of the first class only."
     assert second["answers"][TRUST_Q] == "The run measured the maps of the first class only."
     assert "answers" not in difference
-
-
-def test_the_head_counts_clips_and_frames():
-    one = {"shape": (30, 4, 5), "label": "walking", "predicted": "running"}
-    assert lead([one]) == ("This page shows 1 clip of 30 frames, 5 × 4 pixels. The predicted class is right in 0 of 1 "
-                           "clip with a label.")
-    assert "2 clips of 20 to 30 frames" in lead([one, one | {"shape": (20, 4, 5), "label": ""}])
-    assert lead([one | {"label": ""}]).endswith("No clip has a label.") and lead([]) == "No clip can be shown."
-
-
-def test_features():
-    features = {"count": 2, "top": [[1, 0.75, 3], [0, 0.25, 2]], "maps": [{"name": "gradient"}]}
-    assert which_features(features) == "Of 2 features, 1, 0 are the strongest: they hold 100% of |gradient|."
-    assert which_features(features | {"top": [[0, 0, 1]]}) == "The map gradient of the features is 0 everywhere."
-    assert "feature_saliency.py" in which_features(None)
 
 
 def test_the_scale_of_a_frame_ends_at_its_own_percentile():

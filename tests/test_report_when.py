@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saliency.report.page import write_report
-from saliency.result import ClipResult, facts_of
+from saliency.results.clip import ClipResult, facts_of
 from saliency.when import decide
 from tests.browser import Page
 from tests.report_data import save_metrics, stand_in_maps, walk
@@ -60,15 +60,6 @@ def test_the_sentences_and_charts_are_shown(page, decision):
     assert titles == ["frame 6"] * 3
     assert len(page.all("#when_timeline polyline")) == 2 and len(page.all("#when_timeline .decided")) == 1
     assert "when" not in page.texts("#clip_facts")[0]
-
-
-def test_a_click_on_the_chart_shows_the_frame(page):
-    page.open("decided")
-    track = page.all("#when_timeline svg")[0]
-    page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", track)
-    chains = pytest.importorskip("selenium.webdriver").ActionChains(page.browser)
-    chains.move_to_element_with_offset(track, track.size["width"] * 3 // 16, 0).click().perform()  # 5.5 of 8 bars
-    assert page.frame() == 6
 
 
 def test_a_clip_without_a_decision_has_no_such_part(page):

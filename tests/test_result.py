@@ -1,38 +1,15 @@
-"""The files of a clip's result: what is written is read back, and figures are whole and always the same bytes."""
+"""The files of a clip's result: what is written is read back, and figures are whole."""
 
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from saliency import charts, figures
-from saliency.result import ClipResult, facts_of, save_figure, title_of
-from tests.bad_files import Evil
-from tests.drawn import ROWS
-from tests.runs import ROOT
-
-SAVE = """
-import sys
 from saliency import charts
-from saliency.result import save_figure
-for path in sys.argv[1:]:
-    save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
-assert "matplotlib.pyplot" not in sys.modules
-"""
-
-
-def test_saved_figures_are_whole_and_the_same_bytes_in_another_process(tmp_path):
-    first = [tmp_path / f"figure{suffix}" for suffix in figures.METADATA]
-    second = [tmp_path / "new_folder" / path.name for path in first]
-    for path in first:
-        save_figure(charts.confusion_matrix([[3, 1], [0, 5]], ["running", "walking"]), path)
-    subprocess.run([sys.executable, "-c", SAVE, *map(str, second)], check=True, cwd=ROOT)
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert [path.read_bytes()[:4] for path in first] == [b"\x89PNG", b"%PDF", b"<?xm"]
-    assert {path.name for path in tmp_path.iterdir()} == {"new_folder", *(path.name for path in first)}
+from saliency.figures import save_figure
+from saliency.results.clip import ClipResult, facts_of, title_of
+from tests.drawn import ROWS
 
 
 @pytest.mark.parametrize("fails", ["drawing", "writing"])
@@ -99,40 +76,6 @@ def test_what_is_written_is_read_back(tmp_path, expected):
     assert found.time_contribution is found.arrays.get("time_contribution")
 
 
-@pytest.mark.parametrize("expected", [result(), of_features(), result(evidence={}), result(arrays={}, flow=None)])
-def test_a_file_of_an_earlier_version_is_read_the_same(tmp_path, expected):
-    """It does not list its maps."""
-    expected.write(tmp_path / "saliency.npz")
-    with np.load(tmp_path / "saliency.npz") as archive:
-        before = {name: archive[name] for name in archive.files if name != "maps"}
-    np.savez(tmp_path / "before.npz", **before)
-    assert_same(ClipResult.read(tmp_path / "before.npz"), expected)
-
-
-def test_what_has_another_shape_is_no_map(tmp_path):
-    """Nor is what holds no numbers; a time contribution of another length is passed over."""
-    arrays = vars(result())["maps"]
-    others = {"small": np.ones((4, 3, 3)), "text": np.full((4, 6, 5), "a")}
-    np.savez(tmp_path / "saliency.npz", frames=result().frames, time_contribution=np.ones(9), **arrays, **others,
-             maps=np.array(["gradient", "small", "text", "none"]))
-    found = ClipResult.read(tmp_path / "saliency.npz")
-    assert list(found.maps) == ["gradient"] and found.time_contribution is None
-    with np.load(tmp_path / "saliency.npz") as archive:
-        before = {name: archive[name] for name in archive.files if name != "maps"}
-    np.savez(tmp_path / "saliency.npz", **before)
-    assert set(ClipResult.read(tmp_path / "saliency.npz").maps) == set(arrays)
-
-
-@pytest.mark.parametrize("content", [
-    {"frames": np.zeros((2, 3, 3))}, {"frames": np.zeros((2, 3), np.uint8)}, {"frames": np.zeros((0, 3, 3), np.uint8)},
-    {"features": np.zeros(3)}, {"features": np.zeros((0, 3))}, {"gradient": np.zeros((2, 3, 3))}, {},
-])
-def test_other_arrays_are_no_result(tmp_path, content):
-    np.savez(tmp_path / "saliency.npz", **content)
-    with pytest.raises(ValueError, match=r"saliency\.npz.*compute it again"):
-        ClipResult.read(tmp_path / "saliency.npz")
-
-
 @pytest.mark.parametrize("kept", [0, 1, 300, -1, -300])
 def test_a_damaged_file_is_no_result(tmp_path, kept):
     result().write(tmp_path / "saliency.npz")
@@ -143,18 +86,10 @@ def test_a_damaged_file_is_no_result(tmp_path, kept):
         ClipResult.read(tmp_path / "none.npz")
 
 
-def test_a_pickle_is_not_loaded(tmp_path):
-    np.savez(tmp_path / "saliency.npz", frames=np.zeros((2, 3, 3), np.uint8),
-             gradient=np.array([Evil(tmp_path / "trace")]))
-    with pytest.raises(ValueError, match="compute it again"):
-        ClipResult.read(tmp_path / "saliency.npz")
-    assert not (tmp_path / "trace").exists()
-
-
 def test_the_title_of_a_clip():
     facts = facts_of("a", "walking", "walking", "running", 0.25, "logit")
     assert facts == {"clip": "a", "label": "walking", "predicted": "walking", "target": "running", "probability": 0.25,
-                     "score": "logit"}
+                     "score": "logit", "margin": 1.0}
     assert title_of(facts, 0.754) == "a: walking, predicted walking (0.75), explained: running (0.25)"
     facts = facts_of("b", None, "running", "running", 0.731, "logit")
     assert title_of(facts, 0.731) == "b: no label, predicted and explained: running (0.73)"

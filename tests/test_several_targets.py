@@ -5,14 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from runtime.files import read_json
-from saliency import drawing
 from saliency.drawing import FrameLook, draw_frames
 from saliency.methods import METHODS, attribute
 from saliency.report import PAGE
-from saliency.result import ClipResult, facts_of
+from saliency.results.clip import ClipResult, facts_of
 from tests.drawn import drawn_images
-from tests.runs import as_seen, data_options, refused, saved, use
+from tests.runs import as_seen, data_options, refused, use
 from tests.tiny_data import CLIP
 
 NAME = "gradient_x_input"
@@ -46,22 +44,6 @@ def test_each_class_has_its_maps(data_set, trained, both):
         expected = attribute(METHODS[NAME], model, clip, info.classes.index(each.facts["target"])).evidence.numpy()
         np.testing.assert_allclose(each.evidence[NAME], expected, atol=1e-4 * np.abs(expected).max())
         np.testing.assert_array_equal(each.frames, result.frames)
-
-
-def test_the_first_class_is_as_if_it_were_alone(both, one):
-    first, alone = saved(both / "walking" / CLIP), saved(one / "walking" / CLIP)
-    assert {name for name in first if not name.startswith("class2_")} == alone.keys()
-    for name, values in alone.items():
-        np.testing.assert_array_equal(first[name], values)
-    assert read_json(both / "metrics.json") == read_json(one / "metrics.json")
-    assert read_json(one / "opts.json")["options"]["target"] == "running"  # as in recipes of earlier versions
-    assert read_json(both / "opts.json")["options"]["target"] == CLASSES
-
-
-def test_figures_are_named_after_the_class(both, one):
-    names = {path.name for path in (both / "walking" / CLIP).iterdir()}
-    assert names - {path.name for path in (one / "walking" / CLIP).iterdir()} == {
-        "time_walking.png", "frames_walking.png", "difference_walking.png"}
 
 
 def test_the_page_has_the_classes_and_their_difference(both):
@@ -98,7 +80,7 @@ def test_an_unknown_class_among_several_is_refused(data_set, trained, tmp_path, 
 def test_titles_and_names_of_odd_classes(tmp_path, monkeypatch):
     """Two names that make the same part of a file name do not overwrite each other; each title names its class."""
     frames, random, drawn = np.zeros((2, 8, 8), np.uint8), np.random.default_rng(0), {}
-    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    monkeypatch.setattr("saliency.figures.save_figures", lambda some, *place: drawn.update(some))
     results = [ClipResult(facts_of("a", "up", "up", target, 0.5, "logit"), frames=frames, flow=np.zeros((1, 8, 8)),
                           maps={"gradient": random.random((2, 8, 8))}) for target in ("up", "d/1", "d:1")]
     results[0].others = results[1:]

@@ -1,6 +1,5 @@
 """Evidence for and against the explained class: of each method, and with --signed in arrays, figures and the page."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +7,10 @@ import pytest
 import torch
 
 import frame_saliency
-from saliency import drawing, figures
+from saliency import figures
 from saliency.fills import background
 from saliency.methods import METHODS, attribute
-from saliency.report import page as report
-from saliency.report.pictures import grey_levels
-from saliency.result import ClipResult
+from saliency.results.clip import ClipResult
 from tests.drawn import drawn_images
 from tests.runs import as_seen, data_options, refused, use
 from tests.tiny_data import CLIP, DURATION, SIZE
@@ -29,7 +26,7 @@ def explained(data_set, trained, tmp_path_factory):
     """A run with --signed: its folder, and the figures that it drew."""
     folder, drawn = tmp_path_factory.mktemp("signed"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+        patch.setattr(figures, "save_figures", lambda some, *place: drawn.update(some))
         use("frame_saliency", data_set, trained, folder, "--limit", 1, "--signed", "--method", NAME, "--compare",
             "freeze", "--tsr", "--tsr_step", "time", "--target", "running", "--threads", 1)
     return SimpleNamespace(folder=folder, result=ClipResult.read(folder / "walking" / CLIP / "saliency.npz"), **drawn)
@@ -86,18 +83,16 @@ def test_evidence_is_saved_and_read_again(data_set, trained, explained):
 
 def test_evidence_is_kept_without_the_flag_and_the_map_is_drawn(data_set, trained, tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    monkeypatch.setattr(figures, "save_figures", lambda some, *place: drawn.update(some))
     use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--method", NAME, "--no_overlay", "--threads", 1)
     result = ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz")
     assert set(result.evidence) == {NAME} and result.evidence[NAME].min() < 0
     assert drawn_images(drawn["frames"])[1].get_clim()[0] == 0
-    clip, _ = lines_of(tmp_path / report.PAGE)
-    assert [each["name"] for each in clip["maps"]] == ["gradient", NAME, f"{NAME}, evidence", "flow"]
 
 
 def test_what_a_method_says_of_frames_only_is_drawn_as_a_border(data_set, trained, tmp_path, monkeypatch):
     drawn, videos = {}, []
-    monkeypatch.setattr(drawing, "save_figures", lambda some, *place: drawn.update(some))
+    monkeypatch.setattr(figures, "save_figures", lambda some, *place: drawn.update(some))
     monkeypatch.setattr(frame_saliency, "write_video", lambda path, frames, fps: videos.append(frames))
     use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--method", "freeze", "--threads", 1)
     result = ClipResult.read(tmp_path / "walking" / CLIP / "saliency.npz")
@@ -106,56 +101,6 @@ def test_what_a_method_says_of_frames_only_is_drawn_as_a_border(data_set, traine
     line = next(line for axes in drawn["time"].axes for line in axes.lines if len(line.get_xdata()) == DURATION)
     np.testing.assert_allclose(line.get_ydata(), result.maps["freeze"][:, 0, 0] / result.maps["freeze"].max())
     assert drawn["time"].legends[0].texts[0].get_text().startswith("freeze, share of the largest")
-
-
-def test_figures_have_a_scale_that_is_centred_at_zero(explained):
-    evidence = explained.result.evidence[NAME]
-    image = drawn_images(explained.frames)[1]
-    limit = figures.colour_limit(evidence)
-    assert image.get_clim() == (pytest.approx(-limit), pytest.approx(limit))
-    assert image.cmap.name == figures.DIVERGING
-    np.testing.assert_allclose(image.get_array()[1:SIZE + 1, 1:SIZE + 1], evidence[0], rtol=1e-5)
-    totals = evidence.sum((1, 2))
-    line = next(line for axes in explained.time.axes for line in axes.lines if len(line.get_xdata()) == DURATION)
-    np.testing.assert_allclose(line.get_ydata(), totals / np.abs(totals).max(), rtol=1e-4, atol=1e-6)
-    assert any(f"{NAME}, evidence for running" in text.get_text() for text in explained.time.legends[0].texts)
-
-
-def test_the_line_below_the_frames_reaches_below_zero():
-    figure = figures.time_strip(np.zeros((3, 8, 8), np.uint8), np.array([2.0, -4, 1]))
-    (chart,) = figure.axes
-    assert chart.get_ylim() == (-1.08, 1.08)
-    assert chart.lines[-1].get_ydata().tolist() == [0.5, -1, 0.25]
-
-
-def test_the_video_is_red_for_the_class_and_blue_against_it():
-    red, none, blue = figures.overlay(np.full((1, 3), 100, np.uint8), np.array([[2.0, 0, -2]]), 2, signed=True)[0]
-    assert red[0] > red[2] and blue[2] > blue[0] and none.tolist() == [100, 100, 100]
-
-
-def lines_of(page):
-    """Return the lines of JSON that a page holds."""
-    data = page.read_text().partition('id="data">')[2].partition("</script>")[0]
-    return [json.loads(line) for line in data.splitlines()]
-
-
-def test_the_page_shows_evidence_on_a_scale_of_its_own(explained):
-    clip, run = lines_of(explained.folder / report.PAGE)
-    assert len(run["clips"]) == 1
-    maps = {each["name"]: each for each in clip["maps"]}
-    assert list(maps) == ["gradient", "tsr", NAME, "freeze", f"{NAME}, evidence", "flow"]
-    assert [name for name, each in maps.items() if "sheet" not in each] == ["tsr", "freeze"]  # a value per frame
-    shown, evidence = maps[f"{NAME}, evidence"], explained.result.evidence[NAME]
-    assert shown["signed"] and not maps[NAME]["signed"]
-    assert shown["limit"] == pytest.approx(figures.colour_limit(evidence))
-    assert shown["unit"] == "positive values are evidence for running, negative against"
-    levels = grey_levels(evidence, shown["peaks"], signed=True)
-    peaks = np.array(shown["peaks"])[:, None, None]
-    assert (levels[evidence >= peaks] == 255).all() and (levels[evidence <= -peaks] == 1).all()
-    assert (levels[evidence == 0] == 128).all()
-    assert shown["sides"] == ["against running", "for running"]
-    parts = evidence.clip(min=0).sum((1, 2)), -evidence.clip(max=0).sum((1, 2))
-    np.testing.assert_allclose([shown["for"], shown["against"]], parts, rtol=1e-3)
 
 
 @pytest.mark.parametrize("more", [[], *(["--method", name] for name in METHODS if name not in SIGNED)])
@@ -169,7 +114,7 @@ def test_a_method_without_a_sign_is_refused(data_set, trained, tmp_path, capsys,
 @pytest.mark.parametrize("signed", [True, False])
 def test_deletion_takes_the_positive_part_first(data_set, trained, tmp_path, monkeypatch, signed):
     seen = {}
-    monkeypatch.setattr(frame_saliency.deletion, "deletion_metrics",
+    monkeypatch.setattr("saliency.deletion.deletion_metrics",
                         lambda model, clip, target, maps, *more, **options: seen.update(maps) or {})
     use("frame_saliency", data_set, trained, tmp_path, "--limit", 1, "--no_overlay", "--deletion", "--method", NAME,
         *["--signed"] * signed)

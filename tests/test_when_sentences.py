@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from saliency.averages import summarise
-from saliency.findings import findings
+from saliency.results.averages import summarise
+from saliency.results.findings import findings
 from saliency.scores import target_score
 from saliency.when import EncodedClip, decide, intervals, of_means
 

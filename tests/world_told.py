@@ -20,7 +20,7 @@ import torch
 import frame_saliency
 from data.annotation import write_annotation
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
-from saliency import writing
+from saliency.results import clip_files
 from tests import world_nets
 from tests.runs import data_options, run_command, saved
 from tests.tiny_data import places_in, write_clip
@@ -185,7 +185,7 @@ def run_world(world, root):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), \
             redirect_stdout(output), redirect_stderr(output):
         warnings.simplefilter("always")
-        patch.setattr(writing, "draw_frames", lambda result, title, *more, **options: titles.append(title))
+        patch.setattr(clip_files, "draw_frames", lambda result, title, *more, **options: titles.append(title))
         patch.setattr(frame_saliency, "save_figures", lambda *given: None)
         try:
             run_command("frame_saliency", *command(world, write_world(world, root), root / "results"))

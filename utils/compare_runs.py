@@ -2,7 +2,7 @@
 
     python3 utils/compare_runs.py results/frame_saliency results/other_model
 
-Leaves results/compare_runs/ with compare.html, which shows the maps side by side, comparison.json and comparison.csv.
+Leaves results/compare_runs/ with report.html, which shows the maps side by side, comparison.json and comparison.csv.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import opts
 from runtime.errors import UserError
 from runtime.files import sole_writer
 from saliency.report.compare_page import PAGE, write_comparison
-from saliency.two_runs import common_clips, read_run
-from saliency.two_runs_text import terminal_text
+from saliency.results.compare import common_clips, terminal_text
+from saliency.results.run import read_run
 
 
 def build_parser() -> opts.Parser:

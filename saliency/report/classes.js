@@ -15,7 +15,8 @@ function offerClasses(line) {
   const classes = classesOf(line), before = get("explained").value;
   const text = each => each.probability == null ? each.name : `${each.name} (probability ${number(each.probability)})`;
   get("explained").replaceChildren(...options([...classes.map(each => [each.name, text(each)]), [BESIDE, BESIDE]]));
-  get("explained").value = [...classes.map(each => each.name), BESIDE].includes(before) ? before : classes[0].name;
+  get("explained").value = [...classes.map(each => each.name), BESIDE].includes(before) ? before
+    : run.compared && classes.length > 1 ? BESIDE : classes[0].name;
   get("explained_label").hidden = classes.length < 2;
 }
 

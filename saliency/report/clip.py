@@ -1,17 +1,18 @@
 """The part of a clip on the page: its pictures, the scales and totals of its maps, and when the model decided."""
 
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from runtime.errors import UserError
 from saliency.attribution import frame_values, is_time_only
 from saliency.figures import colour_limit, feature_order, overlay
 from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
 from saliency.report.sentences import EVIDENCE, Map, answers, heading
-from saliency.result import WHEN, ClipResult, rescaled_name
+from saliency.results.clip import WHEN, ClipResult, rescaled_name
 from saliency.when.decision import SPANS
 
 UNITS = {name: method.line for name, method in METHODS.items()} | {
@@ -25,24 +26,22 @@ TOP_FEATURES = 10  # features that the page names
 
 
 def clip_part(result: ClipResult, allowed: int, quality: int,
-              content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int]:
+              metrics: Sequence[Mapping[str, Any] | None]) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Return what the gallery shows of a clip, the clip's line with pictures, and the quality of the pictures.
 
-    The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first. content:
-    that of metrics.json, for the answers. ValueError if the result has no frames.
+    The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first. metrics:
+    for the answers, the content of metrics.json for each explained class; None, or no more entries, without one.
     """
-    if result.frames is None:
-        raise UserError("The file holds no frames (T, H, W); compute it again with frame_saliency.py")
     frames = result.frames  # (T, H, W)
-    classes = [{"name": str(each.facts.get("target", "")), "probability": _fact(each.facts.get("probability")),
-                "time_contribution": numbers(each.time_contribution),
-                "maps": _maps(each, content if each is result else None)} for each in (result, *result.others)]
+    classes = [{"name": each.facts["target"], "probability": number(each.facts["probability"]),
+                "time_contribution": numbers(each.time_contribution), "maps": _maps(each, content)}
+               for each, content in zip_longest((result, *result.others), metrics)]
     _share_limits(classes)
     (first, *others), when = classes, _when(result)
     others += [_difference(first, other) for other in others]
     for each in first["maps"] if when else ():
         each["answers"]["Which frames?"] += f" A second answer needs no map: {when['sentences'][0]}"
-    if result.flow is not None and result.flow.shape == (len(frames) - 1, *frames.shape[1:]) and result.flow.size:
+    if result.flow is not None and result.flow.size:
         first["maps"].append({"name": "flow", "unit": UNITS["flow"], "values": result.flow})
     about = _card(result, first["maps"])
     finished = [(each, _finish(each)) for part in (first, *others) for each in part["maps"]]
@@ -54,13 +53,13 @@ def clip_part(result: ClipResult, allowed: int, quality: int,
                    "others": others, "when": when}, quality
 
 
-def _maps(result: ClipResult, content: dict[str, Any] | None) -> list[Map]:
+def _maps(result: ClipResult, content: Mapping[str, Any] | None) -> list[Map]:
     """Return the maps of an explained class, those of the gradient and of TSR first, then the signed ones.
 
     A method that does not tell pixels apart has one map with a value per frame (T, 1), signed if there is evidence.
     content: that of metrics.json, None if it is about another class.
     """
-    target, maps, signed_maps = result.facts.get("target", "the explained class"), [], []
+    target, maps, signed_maps = result.facts["target"], [], []
     signed = {"signed": True, "unit": f"positive values are evidence for {target}, negative against",
               "sides": [f"against {target}", f"for {target}"]}
     for name in sorted(result.maps, key=lambda name: (name != "gradient", name != "tsr")):
@@ -160,17 +159,13 @@ def _when(result: ClipResult) -> dict[str, Any] | None:
     }
 
 
-def feature_part(result: ClipResult, length: int) -> dict[str, Any]:
-    """Return the feature part of a clip's line. ValueError if the result has no map of `length` frames.
+def feature_part(result: ClipResult) -> dict[str, Any]:
+    """Return the feature part of a clip's line.
 
     A heat map has a row per feature, the one with the largest total on top, and a column per frame. "top" names the
     first features: [number, share of the sum over all features, frame of the largest magnitude from 1].
     """
-    maps = result.maps if result.features is not None and len(result.features) == length else {}
-    if not maps:
-        raise UserError(f"The file holds no map (T, D) of the {length} frames; compute it again with "
-                        "feature_saliency.py")
-    first = next(iter(maps.values()))  # (T, D)
+    first = next(iter(result.maps.values()))  # (T, D)
     order, magnitude = feature_order(first), np.nan_to_num(np.abs(first))
     shares, base = magnitude.sum(0) / (magnitude.sum() or 1), result.facts.get("tsr_base")  # shares (D,)
     units = FEATURE_UNITS | ({"tsr": f"{rescaled_name(base)}, 0 to 1, no unit"} if base else {})
@@ -178,7 +173,7 @@ def feature_part(result: ClipResult, length: int) -> dict[str, Any]:
         "count": first.shape[1],
         "top": [[int(place), number(shares[place]), int(magnitude[:, place].argmax()) + 1]
                 for place in order[:TOP_FEATURES]],
-        "maps": [_heat_map(name, values, order, units.get(name, "")) for name, values in maps.items()],
+        "maps": [_heat_map(name, values, order, units.get(name, "")) for name, values in result.maps.items()],
         "totals": totals(first), "time_contribution": numbers(result.time_contribution),
     }
 

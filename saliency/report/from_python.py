@@ -21,19 +21,19 @@ from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities, n_classes
 from model.state_dicts import weights_digest
 from runtime.errors import UserError
-from runtime.files import sole_writer, whole_folder, write_csv, write_json
-from runtime.names import readable
+from runtime.files import read_json, sole_writer, whole_folder, write_json
 from runtime.progress import each
 from runtime.recipe import WEIGHTS, recipe
-from saliency.explain import explain, measure
-from saliency.findings import findings
-from saliency.flow import grey, optical_flow
+from saliency.explain import explain
+from saliency.flow import grey
 from saliency.methods import METHODS, check_method
 from saliency.report.page import write_report
-from saliency.result import ClipResult, facts_of
+from saliency.results.clip import ClipResult, facts_of
+from saliency.results.clip_files import write_frames
+from saliency.results.run import summarise_run, write_run
+from saliency.results.tables import zero_maps
 from saliency.scores import margin
 from saliency.state import untouched
-from saliency.summary import csv_rows, summarise_clips, zero_maps
 
 Clip = np.ndarray | torch.Tensor
 
@@ -78,18 +78,16 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
             found = explain(model, tensor, explained, methods, score, options=options, seed=seed)
             facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score,
                              margin(probabilities))
-            flow = optical_flow(frames)
-            rows[name] = measure(found.maps, frames, flow, seed=seed, facts=found.facts)
-            with whole_folder(folder / (label or "video") / name) as place:
-                ClipResult(found.facts | facts, frames=frames, flow=flow, maps=found.maps, arrays=found.arrays,
-                           evidence=found.evidence).write(place / "saliency.npz")
-                write_json(place / "metrics.json", rows[name])
-        summary = summarise_clips(rows)
-        for sentence in zero_maps(summary):
+            place = folder / (label or "video") / name
+            with whole_folder(place) as new:
+                write_frames(new, result=ClipResult(found.facts | facts, frames=frames, maps=found.maps,
+                                                    arrays=found.arrays, evidence=found.evidence),
+                             reference={"seed": seed})
+            rows[name] = read_json(place / "metrics.json")
+        content = summarise_run(rows, methods[0])
+        for sentence in zero_maps(content["summary"]):
             warnings.warn(sentence, stacklevel=2)
-        content = {"clips": rows, "summary": summary}
-        write_json(folder / "metrics.json", content | {"findings": findings(content, methods[0])})
-        write_csv(folder / "metrics.csv", csv_rows(summary))
+        write_run(folder, content)
         return write_report(folder)
 
 
@@ -99,15 +97,13 @@ def _check(model: nn.Module, clips: Sequence[Clip], classes: Sequence[str], name
     if not len(clips) or len(names) != len(clips) or len(labels) != len(clips):
         raise UserError(f"{len(clips)} clips, {len(names)} names and {len(labels)} labels were given; give one of "
                         "each for at least one clip")
-    wrong = [name for name in names if Path(name).name != name or name.startswith(".") or readable(name) != name]
-    if wrong or len(set(names)) < len(names):
-        raise UserError(f"{wrong[0]!r} cannot be the name of a folder; give another name" if wrong else
-                        "two clips have the same name; give each its own")
-    unknown = [label for label in labels if label is not None and label not in classes]
-    if unknown or target not in ("predicted", "label", *classes):
-        raise UserError(f"{unknown[0] if unknown else target!r} is none of the classes {', '.join(classes)}")
-    if target == "label" and None in labels:
-        raise UserError("the target is the label, but a clip has none; give all labels, or another target")
+    wrong = [name for name in names if names.count(name) > 1 or Path(name).name != name or name.startswith(".")]
+    if wrong:
+        raise UserError(f"{wrong[0]!r} cannot be the name of a folder of one clip; give each clip a name of its own")
+    unknown = [label for label in labels if label not in (None, *classes)]
+    if unknown or target not in ("predicted", "label", *classes) or (target == "label" and None in labels):
+        raise UserError(f"{unknown[0] if unknown else target!r} is none of the classes {', '.join(classes)}, or a clip "
+                        "has no label")
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
         raise UserError(f"the methods {methods} were given; known are: {', '.join(METHODS)}")

@@ -54,7 +54,7 @@ function describeOften({method, clips, count, top, features}) {
   get("often").append(...features.map(({feature, clips: used, share, examples}) => el("li", {},
     el("strong", {}, `Feature ${feature}`),
     ` in ${used} of ${counted(clips, "clip")}, ${clips > 1 ? "mean share" : "share"} ${amount(100 * share)} %`,
-    el("div", {className: "examples"}, ...examples.map(({name, frame, value, picture}) => el("figure", {},
+    el("div", {className: "examples"}, ...examples.map(({clip: name, frame, value, picture}) => el("figure", {},
       el("img", {src: picture, alt: `${name}, frame ${frame}`}),
       el("figcaption", {}, `${name}, frame ${frame}, value ${amount(value)}`)))))));
 }

@@ -1,42 +1,39 @@
 """The part of the page about all clips: mean profiles in time, and the features used most often with example frames."""
 
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from saliency.over_clips import OverClips
 from saliency.report.pictures import encode, number, numbers
-from saliency.result import ClipResult
+from saliency.results.over_clips import OverClips
+from saliency.results.run import Run
 
 SIDE = 60  # longer side of a thumbnail, in pixels
 
 
-def overview_part(seen: OverClips, folder: Path) -> dict[str, Any]:
+def overview_part(seen: OverClips, run: Run) -> dict[str, Any]:
     """Return the profiles and the features of OverClips for JSON.
 
-    The clips of `seen` have the name of their folder below the result folder, "<class>/<clip>"; their files are read
-    again for the thumbnails, one at a time.
+    The results of clips with thumbnails are read again, one at a time.
     """
     profiles = seen.profiles()
     for group in profiles["groups"]:
         group |= {key: numbers(group[key]) for key in ("mean", "low", "high")}
     features = seen.features()
     if features:
-        _add_thumbnails(features["features"], folder)
+        _add_thumbnails(features["features"], run)
     return {"profiles": profiles, "features": features}
 
 
-def _add_thumbnails(features: list[dict[str, Any]], folder: Path) -> None:
-    """Round the numbers of the features, and add the thumbnail and the name of the clip to each of their examples."""
+def _add_thumbnails(features: list[dict[str, Any]], run: Run) -> None:
+    """Round the numbers of the features, and add a thumbnail to each of their examples."""
     examples = [example for feature in features for example in feature["examples"]]
-    for place in dict.fromkeys(example["clip"] for example in examples):
-        result = ClipResult.read(folder / place / "saliency.npz")
+    for clip in dict.fromkeys(example["clip"] for example in examples):
+        frames = run.result(clip).frames
         for example in examples:
-            if example["clip"] == place:
-                example |= {"value": number(example["value"]), "name": result.facts.get("clip", Path(place).name),
-                            "picture": thumbnail(result.frames[example["frame"] - 1])}
+            if example["clip"] == clip:
+                example |= {"value": number(example["value"]), "picture": thumbnail(frames[example["frame"] - 1])}
     for feature in features:
         feature["share"] = number(feature["share"])
 

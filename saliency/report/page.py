@@ -8,20 +8,28 @@ line about the run. This module writes no HTML for the results. The scripts show
 clip is in memory at a time.
 """
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from string import Template
+from typing import Any
 
-from runtime.errors import UserError
-from runtime.files import read_json, whole_file
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from runtime.files import whole_file
+from runtime.names import readable_content
 from runtime.progress import each
 from saliency.baselines import BASELINES
-from saliency.over_clips import OverClips
+from saliency.figures import DIVERGING, HEAT, PERCENTILE
 from saliency.report.clip import clip_part, feature_part
-from saliency.report.document import document_around_data, json_line, scale_colours
 from saliency.report.overview import overview_part
-from saliency.report.pairing import read_recipe, why_apart
 from saliency.report.pictures import QUALITIES
 from saliency.report.sentences import lead, which_features
-from saliency.result import ClipResult
+from saliency.results.clip import ClipResult
+from saliency.results.over_clips import OverClips
+from saliency.results.run import Run, read_run, why_apart
 
 PAGE = "report.html"
 SOURCES = (  # the body, its style, and its scripts in the order in which they run
@@ -33,84 +41,82 @@ SOURCES = (  # the body, its style, and its scripts in the order in which they r
     "start.js",
 )
 FEW_CLIPS = 36_000_000  # bytes of the pictures of all clips; base64 adds a third, so 100 clips stay below 60 MB
-MANY_CLIPS = 60_000_000  # the same for many clips, so 300 clips stay below 120 MB
+MANY_CLIPS = 58_000_000  # the same for many clips, so 300 clips stay below 80 MB
 LARGE_CLIP = 200_000  # bytes that a clip may have before many clips get less
-FINDINGS = {"findings": [], "random_head": {}, "sentences": []}  # parts of metrics.json, and their empty values
+
+# What is shown of a clip: its result, the metrics of each explained class in it (see clip_part), and its features.
+Shown = tuple[ClipResult, Sequence[Mapping[str, Any] | None], ClipResult | None]
 
 
 def write_report(frame_results: str | Path, feature_results: str | Path | None = None) -> Path:
     """Write report.html into the folder `frame_results` and return its path.
 
-    A failure leaves an earlier page unchanged.
-    The folders hold <class>/<clip>/saliency.npz, and may hold metrics.json and opts.json, as frame_saliency.py and
-    feature_saliency.py write them. feature_results: by default the folder feature_saliency beside `frame_results`; it
-    need not exist. Features are shown with the clip that has the same class and name, if both folders explain the same
-    model and data (saliency/report/pairing.py); otherwise the page says why they are left out. It also lists the
-    results that cannot be read. FileNotFoundError if `frame_results` holds no saliency.npz.
+    The folders are results of frame_saliency.py and feature_saliency.py. feature_results: by default the folder
+    feature_saliency beside `frame_results`; it need not exist. Features are shown with the clip of the same name, if
+    both folders explain the same model and data (why_apart); otherwise the page says why they are left out.
+    FileNotFoundError or UserError, in a sentence, if a result cannot be read; then an earlier page stays as it was.
     """
-    folder = Path(frame_results)
-    features = Path(feature_results or folder.absolute().with_name("feature_saliency"))
-    paths = sorted(folder.glob("*/[!.]*/saliency.npz"))
-    if not paths:
-        raise FileNotFoundError(f"no saliency.npz two folders below {folder}; run frame_saliency.py first")
-    before, after = document_around_data("Saliency report", SOURCES)
-    with whole_file(folder / PAGE) as temporary, temporary.open("w", encoding="utf-8") as page:
+    run = read_run(frame_results)
+    features, notes = _features_of(run, Path(feature_results or run.folder.absolute().with_name("feature_saliency")))
+    seen = OverClips(run.options.get("method"), features and features.options.get("method"), run.groups)
+
+    def shown() -> Iterable[Shown]:
+        for name in each(list(run.paths), "report", "clip"):
+            result = run.result(name)
+            seen.add_frames(result)
+            own = features.result(name, "features") if features and name in features.paths else None
+            if own and len(own.features) != len(result.frames):
+                notes.append(f"The features of {name} are not shown, because they are of another number of frames.")
+                own = None
+            if own:
+                seen.add_features(name, own)
+            yield result, [run.metrics], own
+
+    def about() -> dict[str, Any]:
+        parts = {f"feature_{name}": content for name, content in _about(features).items()} | _about(run)
+        return parts | {"problems": notes, "overview": overview_part(seen, run)}
+
+    write_page(run.folder / PAGE, "Saliency report", len(run.paths), shown(), about)
+    return run.folder / PAGE
+
+
+def _features_of(run: Run, folder: Path) -> tuple[Run | None, list[str]]:
+    """Return the results of features that belong to a run of frames, and sentences about what is not shown."""
+    if not any(folder.glob("*/[!.]*/saliency.npz")):
+        return None, []
+    features = read_run(folder)
+    if apart := why_apart(run, features):
+        return None, [f"The results in {folder.name} are not shown, because {apart}."]
+    alone = len(features.paths.keys() - run.paths.keys())
+    have = "1 clip has" if alone == 1 else f"{alone} clips have"
+    return features, [f"{have} feature saliency but no frame saliency, and cannot be shown."] if alone else []
+
+
+def _about(run: Run | None) -> dict[str, Any]:
+    """Return what the last line of the page says about a run: its options, and its metrics but those of the method."""
+    content = run.metrics if run else {}
+    return {"recipe": run.recipe if run else {}, "metrics": content.get("clips", {}),
+            "summary": content.get("summary", {}), "findings": content.get("findings", []),
+            "random_head": content.get("random_head", {}), "sentences": content.get("sentences", []),
+            "trust": content.get("trust", {}).get("questions", [])}
+
+
+def write_page(path: Path, title: str, count: int, shown: Iterable[Shown], about: Any) -> None:
+    """Write a page of `count` clips.
+
+    about: a function that returns what the last line says about the run, called when all clips are written.
+    """
+    before, after = _around_data(title)
+    clips, quality, allowed = [], QUALITIES[0], allowed_bytes(count)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
-        problems = []
-        if any(features.glob("*/*/saliency.npz")):
-            apart = why_apart(read_recipe(folder), read_recipe(features))
-            if apart:
-                problems.append(f"The results in {features.name} are not shown, because {apart}.")
-                features = None
-        content = _json(folder / "metrics.json", problems)
-        groups = content.get("groups")
-        seen = OverClips(_method(folder), _method(features), groups if isinstance(groups, dict) else None)
-        clips = _write_clips(page, folder, paths, features, problems, seen, content)
-        run = _run(folder, features, clips, problems, content) | {"overview": overview_part(seen, folder)}
-        page.write(json_line(run).rstrip() + after)
-    return folder / PAGE
-
-
-def _method(folder):
-    """Return the --method of the run in a folder, or None if it is not known."""
-    options = read_recipe(folder).get("options") if folder else None
-    return options.get("method") if isinstance(options, dict) else None
-
-
-def _write_clips(page, folder, paths, features, problems, seen, content):
-    """Write a line per clip. Return what the gallery shows of each; add a sentence per unreadable result to `problems`.
-
-    features: folder of the results of features, or None. seen: the OverClips to which the clips are added. content:
-    that of metrics.json.
-    """
-    def frames_of(result, *more):
-        found = clip_part(result, *more)
-        seen.add_frames(result)
-        return found
-
-    def features_of(result, length, place):
-        found = feature_part(result, length)
-        seen.add_features(place, result)
-        return found
-
-    clips, quality = [], QUALITIES[0]
-    for path in each(paths, "report", "clip"):
-        found = _from_file(path, problems, "clip", frames_of, allowed_bytes(len(paths)), quality, content)
-        if found is None:
-            continue
-        about, line, quality = found
-        own = features and features / path.relative_to(folder)
-        if own and own.is_file():
-            place = path.parent.relative_to(folder).as_posix()
-            line["features"] = _from_file(own, problems, "feature saliency", features_of, about["shape"][0], place)
-        page.write(json_line(line | {"which_features": which_features(line.get("features"))}))
-        clips.append({"clip": path.parent.name, **about})
-    alone = [path for path in features.glob("*/*/saliency.npz")
-             if folder / path.relative_to(features) not in paths] if features else []
-    if alone:
-        have = "1 clip has" if len(alone) == 1 else f"{len(alone)} clips have"
-        problems.append(f"{have} feature saliency but no frame saliency, and cannot be shown.")
-    return clips
+        for result, metrics, features in shown:
+            card, line, quality = clip_part(result, allowed, quality, metrics)
+            line["features"] = features and feature_part(features)
+            page.write(_json_line(line | {"which_features": which_features(line["features"])}))
+            clips.append(card)
+        run = {"clips": clips, "baselines": BASELINES, "lead": lead(clips), **_scale_colours()}
+        page.write(_json_line(run | about()).rstrip() + after)
 
 
 def allowed_bytes(clips: int) -> int:
@@ -118,32 +124,22 @@ def allowed_bytes(clips: int) -> int:
     return max(FEW_CLIPS // clips, min(LARGE_CLIP, MANY_CLIPS // clips))
 
 
-def _from_file(path, problems, what, function, *more):
-    """Return function(result of a file, *more). If that fails, add a sentence about `what` to `problems`."""
-    try:
-        return function(ClipResult.read(path), *more)
-    except UserError as error:
-        problems.append(f"{path.parent.name}: The {what} cannot be shown. {error}.")
-        return None
+def _around_data(title: str) -> tuple[str, str]:
+    """Return the text of the page before its data and after it."""
+    texts = {name: Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("document.html", *SOURCES)}
+    style, script = ("\n".join(text for name, text in texts.items() if name.endswith(end)) for end in (".css", ".js"))
+    before, after = Template(texts["document.html"]).substitute(
+        title=title, body=texts["page.html"], style=style, script=script, data="\0").split("\0")
+    return before, after
 
 
-def _run(folder, features, clips, problems, content):
-    """Return the line about the run: its clips and problems, the colours of maps, and the metrics and options."""
-    run = {"clips": clips, "problems": problems, "baselines": BASELINES, "lead": lead(clips), **scale_colours()}
-    run |= {name: content.get(name, empty) for name, empty in FINDINGS.items()}
-    others = _json(features / "metrics.json", problems) if features else {}
-    for prefix, place, metrics in (("", folder, content), ("feature_", features, others)):
-        run |= {f"{prefix}metrics": metrics.get("clips", {}), f"{prefix}summary": metrics.get("summary", {}),
-                f"{prefix}recipe": _json(place / "opts.json", problems) if place else {}}
-    run |= {"trust": content.get("trust", {}).get("questions", [])}
-    return run
+def _json_line(content: Any) -> str:
+    """Return one line of JSON with readable names. It has no "<", which could end the script element around it."""
+    return json.dumps(readable_content(content), allow_nan=False).replace("<", "\\u003c") + "\n"
 
 
-def _json(path, problems):
-    """Return the object in a JSON file, or an empty one if the file does not exist or cannot be read."""
-    try:
-        content = read_json(path) if path.is_file() else {}
-    except (OSError, UserError) as error:
-        problems.append(str(error))
-        content = {}
-    return content if isinstance(content, dict) else {}
+def _scale_colours() -> dict[str, Any]:
+    """Return the colours of maps for the last line of the data, and the percentile where their scales end."""
+    colours = {name: [to_hex(colour) for colour in colormaps[scale](np.linspace(0, 1, 256))]
+               for name, scale in (("heat", HEAT), ("diverging", DIVERGING))}
+    return {"percentile": PERCENTILE, "colours": colours}

@@ -68,30 +68,13 @@ def sheet_of(stack: np.ndarray) -> np.ndarray:
 def compress(sheets: Sequence[np.ndarray], allowed: int, quality: int = QUALITIES[0]) -> tuple[list[str], int]:
     """Return each sheet as a data: address, in the best quality that `allowed` bytes permit, and that quality.
 
-    quality: the one to try first. It is that of the clip before, because clips of a run are much alike. From there the
-    search goes up or down in QUALITIES.
+    quality: the best one to try. It is that of the clip before, because clips of a run are much alike.
     """
-    place = QUALITIES.index(quality)
-    encoded = _encode_all(sheets, quality)
-    while _bytes_in(encoded) > allowed and place + 1 < len(QUALITIES):
-        place += 1
-        encoded = _encode_all(sheets, QUALITIES[place])
-        if _bytes_in(encoded) <= allowed:
-            return encoded, QUALITIES[place]
-    while place and _bytes_in(encoded) <= allowed / 1.2:  # the next quality takes more than that
-        better = _encode_all(sheets, QUALITIES[place - 1])
-        if _bytes_in(better) > allowed:
+    for lower in QUALITIES[QUALITIES.index(quality):]:
+        encoded = [encode(sheet, quality=lower) for sheet in sheets]
+        if sum(map(len, encoded)) * 3 / 4 <= allowed:  # base64 adds a third
             break
-        encoded, place = better, place - 1
-    return encoded, QUALITIES[place]
-
-
-def _encode_all(sheets, quality):
-    return [encode(sheet, quality=quality) for sheet in sheets]
-
-
-def _bytes_in(addresses):
-    return sum(map(len, addresses)) * 3 / 4  # of base64
+    return encoded, lower
 
 
 def encode(picture: np.ndarray, suffix: str = ".jpg", quality: int = 85) -> str:

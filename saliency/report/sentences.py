@@ -7,7 +7,7 @@ import numpy as np
 
 from runtime.sentences import counted, first_names
 from saliency.methods import METHODS
-from saliency.result import WHEN, rescaled_name
+from saliency.results.clip import WHEN, rescaled_name
 from saliency.scores import hardly_decides
 
 EVIDENCE = ", evidence"  # what follows the name of a method in the name of its signed map

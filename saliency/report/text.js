@@ -51,7 +51,7 @@ function metricName(name) {
 }
 
 // Whether a cell has an interval, which fewer than five people or videos do not allow.
-const hasInterval = cell => typeof cell?.low === "number" && (cell.groups ?? cell.n) >= 5;
+const hasInterval = cell => typeof cell?.low === "number";
 
 // Returns a mean over clips with its interval, or with the values if they are few, and the clips without a value.
 function interval(cell) {
@@ -67,7 +67,7 @@ const withFlags = text => text.split(/(--\w+)/).map(part => part.startsWith("--"
 // Returns what the cells of a summary are: means with intervals or values, or the values of a single clip.
 function sample(cells) {
   const count = Math.max(0, ...cells.map(cell => cell.n ?? 0)), units = run.overview?.profiles.units ?? "clips";
-  const groups = Math.max(0, ...cells.map(cell => cell.groups ?? cell.n ?? 0));
+  const groups = Math.max(0, ...cells.map(cell => cell.groups ?? 0));
   if (count < 2) return count ? "1 clip, no interval" : "no clip has a value";
   return `mean over ${count} clips, ` + (cells.some(hasInterval) ? `95 % interval over ${groups} ${units}`
     : `values; fewer than 5 ${units} are too few for an interval`);

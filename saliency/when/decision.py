@@ -11,7 +11,7 @@ from torch import nn
 
 from runtime.sentences import counted
 from saliency.metrics import spearman
-from saliency.result import WHEN
+from saliency.results.clip import WHEN
 from saliency.scores import hardly_decides
 from saliency.when.encoded import HARDLY, EncodedClip
 from saliency.when.intervals import SHARE, Interval, Intervals, intervals
@@ -67,7 +67,7 @@ class Decision:
         return {WHEN + name: value for name, value in facts.items() if value is not None}
 
     def arrays(self, classes: Sequence[str], label: str | None = None) -> dict[str, np.ndarray]:
-        """Return the arrays for saliency.npz; saliency/result.py lists them. classes, label: see `sentences`."""
+        """Return the arrays for saliency.npz; saliency/results/clip.py lists them. classes, label: see `sentences`."""
         arrays = {"shapley": self.shapley.values, "shapley_error": self.shapley.errors,
                   "prefix_padded": self.prefixes.padded, "prefix_shorter": self.prefixes.shorter,
                   "prefix_empty": self.prefixes.empty, "kept": self.intervals.kept}

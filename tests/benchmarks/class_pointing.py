@@ -21,11 +21,10 @@ from tqdm import tqdm
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.preprocessing import normalise
-from saliency.averages import summarise
 from saliency.explain import explain
 from saliency.methods import METHODS
+from saliency.results.averages import format_table, summarise
 from saliency.sanity import random_head_models
-from saliency.tables import format_table
 from tests.benchmarks.kth_videos import KTH, add_model_options, centred_clips, ranges_beside, rows_of_persons
 
 SIGNED = {name: (name, {}) for name, method in METHODS.items() if method.signed}  # label: (method, its options)

@@ -25,11 +25,10 @@ import opts
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
-from saliency.averages import summarise
 from saliency.methods import FEATURE_METHODS, attribute, check_method
 from saliency.metrics import spearman
+from saliency.results.averages import format_table, summarise
 from saliency.sanity import randomise
-from saliency.tables import format_table
 from saliency.when import EncodedClip, feature_values
 from tests.benchmarks.kth_videos import KTH, add_video_options, centred_clips, ranges_beside
 

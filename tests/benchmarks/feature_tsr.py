@@ -26,7 +26,7 @@ from saliency.fills import background
 from saliency.gradient import untouched
 from saliency.methods.rescaling import FEATURE_BASES, SEQUENCES
 from saliency.propagation import RULED_HEADS
-from saliency.tables import format_table
+from saliency.results.averages import format_table
 from saliency.tsr.features import feature_changes
 
 QUANTILE = 0.55

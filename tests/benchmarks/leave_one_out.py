@@ -24,10 +24,9 @@ import main as training
 from data.datasets import DATASETS
 from model.accuracy import accuracy_line, summarise_confusion
 from runtime.sentences import counted
-from saliency.averages import summarise
 from saliency.methods import METHODS
-from saliency.summary import random_head_table, tables
-from saliency.tables import format_table
+from saliency.results.averages import format_table, summarise
+from saliency.results.tables import random_head_table, tables
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 KTH = DATASETS["kth"]

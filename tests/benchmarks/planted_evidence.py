@@ -24,9 +24,8 @@ import main as training
 from data.annotation import write_annotation
 from data.datasets.kth import parse_name
 from data.synthetic.people import EVIDENCE
-from saliency.averages import summarise
 from saliency.methods import METHODS
-from saliency.tables import format_table
+from saliency.results.averages import format_table, summarise
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 SCORE = "time_auroc_visible"

@@ -4,9 +4,9 @@
 
 VIDEOS holds the class folders of KTH videos; more than one such folder may be given. Persons with videos of both
 classes are left out in turn; all others are always in training. The frozen backbone describes each frame, and the
-background of each clip, once. saliency/roar.py has the experiment. Printed: the balanced accuracy of retrained models
-per method and share of removed frames, beside random order and frame difference; the same without retraining; and what
-follows, in words.
+background of each clip, once. tests/benchmarks/roar_frames.py has the experiment. Printed: the balanced accuracy of
+retrained models per method and share of removed frames, beside random order and frame difference; the same without
+retraining; and what follows, in words.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from model.vectors import FRAMES_AT_ONCE, with_background
 from runtime.files import whole_file, write_json
 from runtime.workers import n_cores
 from saliency.baselines import frame_difference
-from saliency.roar import METHODS, SHARES, TRAINING, Clips, roar, sentences, summarise_roar
-from saliency.tables import format_table
+from saliency.results.averages import format_table
 from tests.benchmarks.kth_videos import KTH, centred_clips, ranges_beside
+from tests.benchmarks.roar_frames import METHODS, SHARES, TRAINING, Clips, roar, sentences, summarise_roar
 
 CLASSES = ["running", "walking"]
 
@@ -82,7 +82,7 @@ def described_clips(args, model, folder):
 
 
 def run_fold(task, clips, methods, shares, training):
-    """Return (seed, result of saliency.roar.roar) of a task (seed, person left out)."""
+    """Return (seed, result of tests.benchmarks.roar_frames.roar) of a task (seed, person left out)."""
     seed, person = task
     torch.set_num_threads(1)  # the matrices are small, and each process has a core of its own
     return seed, roar(clips, clips.persons == person, methods, shares, seed, training)
@@ -95,7 +95,7 @@ def left_out(clips: Clips) -> list[int]:
 
 
 def run_all(args, clips) -> list[dict]:
-    """Return a table of saliency.roar.summarise_roar per seed; persons and seeds are divided among processes."""
+    """Return a table of `summarise_roar` per seed; persons and seeds are divided among processes."""
     tasks = [(seed, person) for seed in range(args.seeds) for person in left_out(clips)]
     work = partial(run_fold, clips=clips, methods=args.methods, shares=args.shares,
                    training=TRAINING._replace(head=args.head, epochs=args.epochs))

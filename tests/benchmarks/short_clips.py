@@ -18,7 +18,7 @@ from data.clips import to_duration
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
-from saliency.tables import format_table
+from saliency.results.averages import format_table
 from tests.benchmarks.kth_videos import KTH, add_video_options, centred_clips, ranges_beside
 
 

@@ -26,14 +26,13 @@ from data.video import read_video
 from model.checkpoint import load_model
 from model.fast.folding import folded
 from model.prediction import predict
-from saliency.averages import finite_mean
 from saliency.baselines import frame_difference
 from saliency.explain import explain
 from saliency.fills import background
 from saliency.methods import METHODS
 from saliency.metrics import auc, aup, aur
+from saliency.results.averages import finite_mean, format_table
 from saliency.sanity import random_head_models
-from saliency.tables import format_table
 from saliency.when import Decision, decide
 from saliency.when.intervals import mean_effect
 from tests.benchmarks.kth_videos import KTH, add_model_options, ranges_beside, rows_of_persons

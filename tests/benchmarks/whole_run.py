@@ -27,6 +27,7 @@ from pathlib import Path
 from data.datasets import DATASETS
 from tests.runs import ROOT
 
+CLIP_FILES = "saliency.results.clip_files"
 RUNS = {  # name: script and options
     "frame_saliency, no --when": ("frame_saliency", "--no_when"),
     "frame_saliency": ("frame_saliency",),
@@ -38,12 +39,12 @@ PARTS = {  # share: the functions whose time it is, by the modules that call the
     "reading": ("frame_saliency.choose_clips", "frame_saliency.load_with_masks", "feature_saliency.choose_clips",
                 "feature_saliency.load_frames", "inference.choose_clips", "inference.load_frames",
                 "inference.read_frames"),
-    "model": ("frame_saliency.predict", "frame_saliency.explain", "frame_saliency.decide", "feature_saliency.predict",
+    "model": ("frame_saliency.predict", "saliency.frames.explain", "saliency.frames.decide", "feature_saliency.predict",
               "feature_saliency.explain", "inference.predict"),
-    "flow and metrics": ("saliency.writing.optical_flow", "saliency.writing.measure", "saliency.flow.mean_flow"),
-    "drawing": ("saliency.writing.draw_frames", "saliency.writing.draw_features", "frame_saliency.save_figures",
+    "flow and metrics": (f"{CLIP_FILES}.optical_flow", f"{CLIP_FILES}.measure", "saliency.flow.mean_flow"),
+    "drawing": (f"{CLIP_FILES}.draw_frames", f"{CLIP_FILES}.draw_features", "frame_saliency.save_figures",
                 "inference.write_video"),
-    "writing": ("saliency.result.ClipResult.write", "saliency.writing.write_json", "frame_saliency.write_report"),
+    "writing": ("saliency.results.clip.ClipResult.write", f"{CLIP_FILES}.write_json", "frame_saliency.write_report"),
 }
 FIRST_EPOCH = """
 import sys, time

@@ -1,4 +1,4 @@
-"""The result of one clip. Only this module writes and reads saliency.npz; it also writes figures.
+"""The result of one clip. Only this module writes and reads saliency.npz.
 
     ClipResult(facts, frames=frames, flow=flow, maps=maps).write(folder / "saliency.npz")
     result = ClipResult.read(folder / "saliency.npz")
@@ -26,8 +26,6 @@ With --when (saliency/when), for T frames in P groups:
     when_prefix_padded, when_prefix_shorter (T, classes), when_prefix_empty (classes,)      class probabilities
     when_sentences (n,)                       text: what was found, in words
     when_FACT                                 one value each: frames, 1-based, of intervals and decisions
-
-Files that earlier versions wrote have no key `maps`; their maps are recognised by shape and type.
 """
 
 from dataclasses import dataclass, field
@@ -35,19 +33,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from runtime.arrays import read_npz
 from runtime.errors import UserError
-from runtime.files import whole_file
 from runtime.names import readable
-from saliency.figures import encode_figure
 from saliency.scores import hardly_decides
 
 MAPS, EVIDENCE, CONTRIBUTION = "maps", "evidence_", "time_contribution"
 WHEN = "when_"  # prefix of the arrays and facts of saliency.when
 CLASS = "class{}_"  # prefix of all that belongs to the second explained class, the third, and so on
-ARRAYS = ("time_delta", CONTRIBUTION, "patch_delta", "shapley", "shapley_error")
 INPUTS = ("frames", "features", "flow")
 
 
@@ -87,99 +81,47 @@ class ClipResult:
         return self.maps | evidence | self.arrays | self.facts | {MAPS: np.array(list(self.maps), dtype=str)}
 
     @classmethod
-    def read(cls, path: Path) -> "ClipResult":
-        """Read saliency.npz. ValueError, with the reason, if the file is damaged or holds something else."""
+    def read(cls, path: Path, kind: str | None = None) -> "ClipResult":
+        """Read saliency.npz. kind: "frames" or "features", the input that the file must have; by default either.
+
+        UserError, with the reason, if the file is damaged or holds something else.
+        """
         try:
             content = read_npz(path)
-        except UserError as error:
+            inputs = {name: content.pop(name, None) for name in INPUTS}
+            if MAPS not in content or (kind and inputs[kind] is None):
+                raise UserError(f"it holds no maps of {kind or 'a clip'}")
+            others = []
+            while (prefix := CLASS.format(len(others) + 2)) + MAPS in content:
+                own = [name for name in content if name.startswith(prefix)]
+                others.append(_parts({name.removeprefix(prefix): content.pop(name) for name in own}))
+            parts = _parts(content)
+        except (UserError, KeyError) as error:
             raise UserError(f"{path} cannot be read ({error}); compute it again") from error
-        inputs = {name: content.pop(name, None) for name in INPUTS}
-        shape, others = _input_shape(path, inputs["frames"], inputs["features"]), []
-        while further := [name for name in content if name.startswith(CLASS.format(len(others) + 2))]:
-            prefix = CLASS.format(len(others) + 2)
-            others.append({name.removeprefix(prefix): values for name, values in _take(content, further).items()})
-        return cls(**inputs, **_parts(content, shape), others=[cls(**inputs, **_parts(own, shape)) for own in others])
+        return cls(**inputs, **parts, others=[cls(**inputs, **own) for own in others])
 
 
-def _parts(content: dict[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, dict]:
-    """Return the parts of a ClipResult for one explained class: its facts, maps, evidence and arrays.
-
-    content: what saliency.npz holds, without the inputs. shape: of the explained input, which maps have too.
-    """
-    facts = _take(content, [name for name, values in content.items() if values.ndim == 0])
-    evidence = _take(content, [name for name in content if name.startswith(EVIDENCE)])
-    arrays = _take(content, [name for name in content if name in ARRAYS or name.startswith(WHEN)])
-    methods = content.pop(MAPS).tolist() if MAPS in content else list(content)
-    maps = {name: content[name] for name in methods if name in content and _is_map(content[name], shape)}
-    if CONTRIBUTION in arrays and arrays[CONTRIBUTION].shape != shape[:1]:
-        del arrays[CONTRIBUTION]
-    if not _is_decision(arrays, shape[0]):
-        arrays = {name: values for name, values in arrays.items() if not name.startswith(WHEN)}
+def _parts(content: dict[str, np.ndarray]) -> dict[str, dict]:
+    """Return the parts of a ClipResult for one explained class; content: what saliency.npz holds of it."""
+    maps = {name: content.pop(name) for name in content.pop(MAPS).tolist()}
+    evidence = {name.removeprefix(EVIDENCE): content.pop(name) for name in list(content) if name.startswith(EVIDENCE)}
+    facts = {name: value.item() for name, value in content.items() if value.ndim == 0}
     return {
-        "facts": {name: float(value) if value.dtype.kind in "fiu" else str(value) for name, value in facts.items()},
-        "maps": maps, "arrays": arrays,
-        "evidence": {name.removeprefix(EVIDENCE): values for name, values in evidence.items()
-                     if _is_map(values, shape)},
+        "facts": {name: value if isinstance(value, str) else float(value) for name, value in facts.items()},
+        "maps": maps, "evidence": evidence, "arrays": {name: each for name, each in content.items() if each.ndim},
     }
 
 
-def _is_map(values: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Return whether an array can be a map of an input of this shape."""
-    return values.shape == shape and np.issubdtype(values.dtype, np.floating)
-
-
-def flow_of_same_frames(path: Path, frames: np.ndarray) -> np.ndarray | None:
-    """Return the optical flow (T-1, H, W) in a saliency.npz if it holds exactly these frames (T, H, W), else None."""
-    try:
-        arrays = read_npz(path, ["frames", "flow"])
-    except UserError:
-        return None
-    flow = arrays["flow"]
-    same = flow.shape == (len(frames) - 1, *frames.shape[1:]) and flow.dtype == np.float32
-    return flow if same and np.array_equal(arrays["frames"], frames) else None
-
-
-def _is_decision(arrays: dict[str, np.ndarray], length: int) -> bool:
-    """Return whether the arrays that saliency.when makes are there, and have the shapes that the docstring lists."""
-    names = "shapley", "shapley_error", "prefix_padded", "prefix_shorter", "prefix_empty", "sentences"
-    try:
-        values, errors, padded, shorter, empty, sentences = (arrays[WHEN + name] for name in names)
-    except KeyError:
-        return False
-    numbers = (values, errors, padded, shorter, empty)
-    return (all(np.issubdtype(each.dtype, np.floating) for each in numbers)
-            and values.ndim == 1 and 1 <= len(values) <= length and errors.shape == values.shape
-            and empty.ndim == 1 and empty.size > 0 and padded.shape == shorter.shape == (length, len(empty))
-            and sentences.ndim == 1 and sentences.dtype.kind == "U")
-
-
-def _take(content: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
-    """Remove the named arrays from `content` and return them."""
-    return {name: content.pop(name) for name in names}
-
-
-def _input_shape(path: Path, frames: np.ndarray | None, features: np.ndarray | None) -> tuple[int, ...]:
-    """Return the shape of the explained input, (T, H, W) or (T, D). ValueError if it cannot be one."""
-    if frames is not None:
-        if frames.ndim != 3 or frames.dtype != np.uint8 or not frames.size:
-            raise UserError(f"{path}: its frames are {frames.dtype} {frames.shape}, not uint8 (T, H, W); compute it "
-                            "again")
-        return frames.shape
-    if features is None or features.ndim != 2 or not features.size:
-        raise UserError(f"{path} holds neither frames (T, H, W) nor features (T, D); compute it again")
-    return features.shape
-
-
 def facts_of(clip: str, label: str | None, predicted: str, target: str, probability: float, score: str,
-             margin: float | None = None) -> dict[str, str | float]:
+             margin: float = 1.0) -> dict[str, str | float]:
     """Return the facts that every result has: the names of clip and classes, the explained score and the probability.
 
     probability: of the explained class `target`, whatever `score` is explained. margin: saliency.scores.margin of all
     probabilities.
     """
     names = {"clip": clip, "label": label or "", "predicted": predicted, "target": target}
-    facts = {name: readable(text) for name, text in names.items()} | {"probability": probability, "score": score}
-    return facts if margin is None else facts | {"margin": margin}
+    facts = {name: readable(text) for name, text in names.items()}
+    return facts | {"probability": probability, "score": score, "margin": margin}
 
 
 def title_of(facts: dict[str, str | float], highest: float) -> str:
@@ -188,7 +130,7 @@ def title_of(facts: dict[str, str | float], highest: float) -> str:
     The title names the true, the predicted and the explained class, and says if the model is wrong or hardly decides.
     """
     label, predicted, target = facts["label"], facts["predicted"], facts["target"]
-    doubt = f"; the model hardly decides ({highest:.2f})" if hardly_decides((facts.get("margin", 1.0), 0.0)) else ""
+    doubt = f"; the model hardly decides ({highest:.2f})" if hardly_decides((facts["margin"], 0.0)) else ""
     called = predicted if doubt else f"{predicted} ({highest:.2f})"
     explained = f"explained: {target}" + (f" ({facts['probability']:.2f})" if target != predicted else "")
     text = f"{label or 'no label'}, predicted {called}, {explained}"
@@ -202,16 +144,3 @@ def title_of(facts: dict[str, str | float], highest: float) -> str:
 def rescaled_name(base: str | None) -> str:
     """Return the name of a map of TSR: "TSR" over the gradient, or "TSR of BASE"."""
     return f"TSR of {base.replace('_', ' ')}" if base else "TSR"
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as .png, .pdf or .svg, by the suffix of the path. A failure leaves an earlier file unchanged."""
-    content = encode_figure(figure, Path(path).suffix)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def save_figures(figures: dict[str, Figure], folder: Path, kind: str) -> None:
-    """Write each of {name: figure} into a folder, as files of a kind such as "png"."""
-    for name, figure in figures.items():
-        save_figure(figure, folder / f"{name}.{kind}")

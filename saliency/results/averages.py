@@ -1,13 +1,15 @@
-"""Means that leave out values that are not finite, and means over clips with intervals over people or videos.
+"""Means that leave out values that are not finite, means over clips with intervals over people or videos, and tables.
 
     summarise([{"auc": 0.8}, {"auc": 0.6}])["auc"]        # {"mean": 0.7, "low": nan, "high": nan, "n": 2, ...}
+    print(format_table(rows, ["method", "auc_flow_frame"]))        # rows: a dict per clip or method
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from runtime.sentences import counted
+from runtime.sentences import counted, first_names
 
 LEAST_GROUPS = 5  # with fewer groups there is no interval
 UNITS = {"person": "people", "video": "videos"}  # the first word of a group's name, and what such groups are
@@ -17,6 +19,7 @@ T_QUANTILES = (  # the 0.975 quantiles of Student's t with 1 to 24 degrees of fr
     2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064)
 
 Groups = Mapping[str, str]  # {clip: its group, such as "person 3" or "video walk.avi"}
+Cell = Mapping[str, Any]  # what `summarise` returns for a metric; a number that is not finite may be NaN or None
 
 
 def finite_mean(values: Sequence[float] | np.ndarray) -> float:
@@ -73,10 +76,19 @@ def summarise_named(rows: Mapping[str, Mapping], groups: Groups | None = None) -
     return summarise(list(rows.values()), [(groups or {}).get(clip, clip) for clip in rows])
 
 
-def has_interval(cell: Mapping | None) -> bool:
-    """Return whether a cell has an interval over LEAST_GROUPS or more groups; earlier files count clips instead."""
-    low, groups = (cell or {}).get("low"), (cell or {}).get("groups", (cell or {}).get("n", 0))
-    return low is not None and bool(np.isfinite(low)) and groups >= LEAST_GROUPS
+def is_number(value: Any) -> bool:
+    """Return whether there is a finite value: NaN is written as null."""
+    return value is not None and bool(np.isfinite(value))
+
+
+def has_interval(cell: Cell | None) -> bool:
+    """Return whether a cell has an interval, which fewer than LEAST_GROUPS groups do not allow."""
+    return is_number((cell or {}).get("low"))
+
+
+def side(cell: Cell, chance: float = 0.0) -> int | None:
+    """Return where the interval of a mean lies: 1 above chance, -1 below, 0 around it; None if there is no interval."""
+    return int(cell["low"] > chance) - int(cell["high"] < chance) if has_interval(cell) else None
 
 
 def units_of(groups: Groups | None) -> str:
@@ -91,3 +103,53 @@ def sample_text(clips: int, groups: int, units: str) -> str:
         return counted(clips, "clip")
     one = {many: word for word, many in UNITS.items()}.get(units, "group")
     return f"{counted(clips, 'clip')} of {groups:,} {one if groups == 1 else units if units != 'clips' else 'groups'}"
+
+
+def too_few(cell: Cell, units: str) -> str:
+    """Return the beginning of a sentence about clips that are too few for an interval; units: see `units_of`."""
+    return f"{sample_text(cell['n'], cell['groups'], units)} {'is' if cell['n'] == 1 else 'are'} too few to"
+
+
+def amount(cell: Cell, show: Callable[[float], str] = "{:.3f}".format) -> str:
+    """Return a mean and its interval as text; without an interval, the values."""
+    if has_interval(cell):
+        return f"{show(cell['mean'])} [{show(cell['low'])}, {show(cell['high'])}]"
+    return " and ".join(map(show, cell.get("values") or [cell["mean"]]))
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], sort_by: str = "") -> str:
+    """Return `rows` as aligned text with the keys `columns` as headings, sorted from the highest of `sort_by` down.
+
+    sort_by: "" keeps the order of the rows. Rows without a value there come last. Values are text, numbers, or cells;
+    cells are shown as mean and interval, `0.912 [0.880, 0.940]`, or as mean and values, `0.912 (0.900, 0.924)`.
+    """
+    def sort_key(row):
+        value = row.get(sort_by)
+        value = value["mean"] if isinstance(value, dict) else value
+        return -value if is_number(value) else np.inf
+
+    lines = [list(columns)]
+    lines += [[_text(row.get(column)) for column in columns] for row in sorted(rows, key=sort_key)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _text(value: Any) -> str:
+    """Return the text of a cell: a summary with its interval, a fraction with three decimals, `-` for no value."""
+    if isinstance(value, dict):
+        values = value.get("values") or []
+        listed = f" ({', '.join(map(_text, values))})" if len(values) > 1 else ""
+        return _text(value["mean"]) + (f" [{value['low']:.3f}, {value['high']:.3f}]" if has_interval(value) else listed)
+    fraction = isinstance(value, float | np.floating)
+    if value is None or (fraction and np.isnan(value)):
+        return "-"
+    return f"{value:.3f}" if fraction else str(value)
+
+
+def fewer_clips(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return a sentence about the methods whose cells are over fewer clips than others in their column; or ""."""
+    counts = {column: {row["method"]: row[column]["n"] for row in rows if isinstance(row.get(column), dict)}
+              for column in columns}
+    found = [f"{column} of {name}: {n} of {max(own.values())}" for column, own in counts.items()
+             for name, n in own.items() if 0 < n < max(own.values())]
+    return f"Not all rows are about the same clips. Clips with a value: {first_names(found)}." if found else ""

@@ -28,8 +28,8 @@ from model.cnn_lstm import build_classifier
 from model.heads import HEADS
 from model.training import evaluate, train_epoch
 from model.vectors import AfterBackbone, Vectors
-from saliency.frame_importance import METHODS
 from saliency.when.encoded import EncodedFeatures
+from tests.benchmarks.frame_importance import METHODS
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the frames that are removed
 BASELINES = ("random", "frame_difference")  # orders of the frames that know no model
@@ -104,8 +104,8 @@ def roar(clips: Clips, testing: torch.Tensor, methods: Sequence[str], shares: Se
          training: Training = TRAINING) -> dict[str, Removal]:
     """Run the experiment for one division of the clips and one seed: {method or baseline: Removal}.
 
-    testing (N,) bool: the clips that are held out. methods: names in saliency.frame_importance.METHODS. The share 0 has
-    the model without removal, the same for all methods.
+    testing (N,) bool: the clips that are held out. methods: names in frame_importance.METHODS. The share 0 has the
+    model without removal, the same for all methods.
     """
     clips = clips._replace(**dict(zip(("vectors", "backgrounds"), in_components(clips, ~testing, training.components),
                                       strict=True)))

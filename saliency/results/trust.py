@@ -15,10 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runtime.sentences import first_names
-from saliency.averages import Groups, finite_mean, has_interval, sample_text, summarise, units_of
 from saliency.baselines import BASELINES, baselines_of
+from saliency.results.averages import (
+    Groups,
+    fewer_clips,
+    finite_mean,
+    format_table,
+    has_interval,
+    is_number,
+    sample_text,
+    summarise,
+    units_of,
+)
 from saliency.sanity import METRIC
-from saliency.tables import fewer_clips, format_table
 from saliency.when.encoded import NEGLIGIBLE
 
 RULE = """Which method to trust: the method that passes the most tests stands first, and among equals the one with the
@@ -60,7 +69,7 @@ def trust(clips: Mapping[str, Mapping[str, Row]], random_head: Mapping[str, Mapp
     """Return {"questions": [{"question", "note"}]} for each of QUESTIONS.
 
     clips: {clip: {method or baseline: Row}}. random_head: as saliency.sanity.check returns it, for "where". groups:
-    those of the clips, see saliency.averages.summarise.
+    those of the clips, see saliency.results.averages.summarise.
     A question that the run has measured for a method also has "rows", [{"method", "passed", "tests", "mean_margin",
     "margins"}], best method first, and "beside", the methods that are not distinguishable from the first: the interval
     of the difference, the mean over the tests of both, holds 0. margins: {test: summary of the margins over
@@ -69,7 +78,7 @@ def trust(clips: Mapping[str, Mapping[str, Row]], random_head: Mapping[str, Mapp
     """
     names = dict.fromkeys(name for rows in clips.values() for name in rows)
     members, found = [(groups or {}).get(clip, clip) for clip in clips], []
-    constant = [name for name in names if not any(_is_number(rows[name].get("sparseness", 0))  # undefined for one value
+    constant = [name for name in names if not any(is_number(rows[name].get("sparseness", 0))  # undefined for one value
                                                   for rows in clips.values() if name in rows)]
     for question, (tests, missing) in QUESTIONS.items():
         margins = _margins(clips, [name for name in names if name not in constant], tests)
@@ -77,7 +86,7 @@ def trust(clips: Mapping[str, Mapping[str, Row]], random_head: Mapping[str, Mapp
                  for name, own in margins.items()}
         for name in cells if question == "where" else ():
             difference = (random_head or {}).get(name, {}).get("difference") or {}
-            cells[name] |= {HEAD: difference} if _is_number(difference.get("mean")) else {}
+            cells[name] |= {HEAD: difference} if is_number(difference.get("mean")) else {}
         rows = sorted((_row(name, own) for name, own in cells.items()),
                       key=lambda row: (-row["passed"], -row["mean_margin"]))
         methods = [row["method"] for row in rows if row["method"] not in BASELINES]
@@ -101,10 +110,6 @@ def _margins(clips: Mapping[str, Mapping[str, Row]], names: list[str],
     return margins
 
 
-def _is_number(value: Any) -> bool:
-    return value is not None and bool(np.isfinite(value))
-
-
 def _row(name: str, margins: dict[str, dict]) -> dict:
     """Return the row of one method: how many tests it passes, of those with an interval, and its margins."""
     known = [margin for margin in margins.values() if has_interval(margin)]
@@ -121,8 +126,8 @@ def _are_equal(first: dict[str, np.ndarray], other: dict[str, np.ndarray], membe
 def _note(rows: list[dict], constant: list[str], units: str) -> str:
     """Return what must be known to read the table of a question."""
     cells = [cell for row in rows for cell in row["margins"].values()]
-    most = max(cells, key=lambda cell: cell.get("groups", cell["n"]))
-    sample = sample_text(most["n"], most.get("groups", most["n"]), units)
+    most = max(cells, key=lambda cell: cell["groups"])
+    sample = sample_text(most["n"], most["groups"], units)
     note = [f"The margins are over {sample}." if any(map(has_interval, cells)) else
             f"{sample} {'is' if most['n'] == 1 else 'are'} too few to tell: no test is passed or failed.",
             fewer_clips([{"method": row["method"], **row["margins"]} for row in rows], _tests_of(rows)),
@@ -145,7 +150,7 @@ def trust_table(found: dict) -> str:
                       "passed": f"{row['passed']} of {row['tests']}" if row["tests"] else "-"} for row in rows]
             words = "; ".join(f"{key}: {test.words}" for key, test in QUESTIONS[question][0].items() if key in used)
             text[-1] = (f"{question} ({words})\n"
-                        f"{format_table(lines, ['method', 'passed', 'mean margin', *used], sort_by='')}\n{note}")
+                        f"{format_table(lines, ['method', 'passed', 'mean margin', *used])}\n{note}")
     return "\n\n".join(text)
 
 

@@ -16,19 +16,20 @@ from saliency.drawing import FeatureLook, FrameLook, VideoWriter, draw_features,
 from saliency.explain import measure
 from saliency.flow import optical_flow
 from saliency.metrics import profile_metrics
-from saliency.result import ClipResult, flow_of_same_frames
+from saliency.results.clip import ClipResult
 from saliency.when.decision import Decision
 
 
-def write_frames(folder: Path, *, result: ClipResult, titles: Sequence[str], look: FrameLook,
+def write_frames(folder: Path, *, result: ClipResult, titles: Sequence[str] = (), look: FrameLook | None = None,
                  reference: Mapping | None = None, rows: Mapping[str, Mapping] | None = None,
                  tests: Sequence[Mapping[str, Mapping]] = (), decision: Decision | None = None,
                  attention: np.ndarray | None = None, write_video: VideoWriter | None = None) -> None:
     """Write saliency.npz, metrics.json and the pictures of saliency of frames into an empty folder.
 
-    result: without its optical flow. titles: one for each explained class. reference: further keyword arguments of
-    saliency.explain.measure. rows: {name: metrics} beside those of the methods. tests: further metrics of the methods,
-    {method: metrics} each. The other arguments are those of saliency.drawing.draw_frames.
+    result: without its optical flow. titles: one for each explained class. look: of the pictures; None for no pictures.
+    reference: further keyword arguments of saliency.explain.measure. rows: {name: metrics} beside those of the methods.
+    tests: further metrics of the methods, {method: metrics} each. The other arguments are those of
+    saliency.drawing.draw_frames.
     """
     flow = optical_flow(result.frames)
     for each in (result, *result.others):
@@ -38,18 +39,16 @@ def write_frames(folder: Path, *, result: ClipResult, titles: Sequence[str], loo
         measured = {name: row | test.get(name, {}) for name, row in measured.items()}
     result.write(folder / "saliency.npz")
     write_json(folder / "metrics.json", measured)
-    draw_frames(result, titles[0], folder, look, decision, attention, write_video, titles[1:])
+    if look:
+        draw_frames(result, titles[0], folder, look, decision, attention, write_video, titles[1:])
 
 
-def write_features(folder: Path, *, result: ClipResult, title: str, look: FeatureLook, frames: np.ndarray,
-                   same_clip: Path | None = None) -> None:
+def write_features(folder: Path, *, result: ClipResult, title: str, look: FeatureLook, frames: np.ndarray) -> None:
     """Write saliency.npz, metrics.json and the pictures of saliency of features into an empty folder.
 
-    frames (T, H, W) uint8: of the clip. same_clip: path of a saliency.npz of frames, whose optical flow is taken if it
-    is there and its frames are the same.
+    frames (T, H, W) uint8: of the clip.
     """
-    flow = flow_of_same_frames(same_clip, frames) if same_clip else None
-    flow_total = (optical_flow(frames) if flow is None else flow).sum((1, 2))  # (T - 1,)
+    flow_total = optical_flow(frames).sum((1, 2))  # (T - 1,)
     result.write(folder / "saliency.npz")
     totals = np.abs(result.maps[look.method]).sum(1)  # (T,)
     write_json(folder / "metrics.json", profile_metrics(totals, flow_total))

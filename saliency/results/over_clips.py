@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency.averages import Groups, summarise, units_of
-from saliency.result import ClipResult
+from saliency.results.averages import Groups, summarise, units_of
+from saliency.results.clip import ClipResult
 
 BINS = 20  # steps of relative time, if the clips have different lengths
 TOP = 10  # a clip uses the features with so many of its largest sums
@@ -21,65 +21,47 @@ EXAMPLES = 3  # clips per feature
 
 
 class OverClips:
-    """Sums over clips. They hold T numbers and a name per clip, and 3 EXAMPLES + 2 numbers per feature of the run.
+    """What is kept of each clip: T shares of its saliency, and three numbers per feature.
 
-    method, feature_method: names of the maps to read. If a name is None, or the first clip has no such map, the first
-    map of the first clip is read. Clips without the map are left out. So are clips where the map of `method` is 0
-    everywhere; `left_out` counts both kinds for `method`. groups: of the clips by their name, see saliency.averages.
+    method, feature_method: names of the maps to read; without a name, the first map of the first clip is read. Clips
+    without the map are left out. So are clips where the map of `method` is 0 everywhere; `left_out` counts both kinds
+    for `method`. groups: of the clips by their name, see saliency.results.averages.
     """
 
     def __init__(self, method: str | None = None, feature_method: str | None = None, groups: Groups | None = None):
         self.method, self.feature_method, self.groups = method, feature_method, groups or {}
         self.shares: dict[tuple[str, str, str], list] = {}  # {(label, predicted or "", verdict): [(group, (T,))]}
         self.left_out = 0
-        self.count = 0  # clips with features
         self.names: list[str] = []  # of the clips with features
+        self.sums: list[np.ndarray] = []  # of |map| over time, (D,) per clip
+        self.highest: list[np.ndarray] = []  # values of the features, (D,) per clip
+        self.places: list[np.ndarray] = []  # frames of these values, from 0, (D,) per clip
 
     def add_frames(self, result: ClipResult) -> None:
         """Add the profile of a clip: the share of the sum of |map| (T, H, W) in each frame."""
-        self.method = self.method if self.method in result.maps or self.shares else next(iter(result.maps), None)
+        self.method = self.method or next(iter(result.maps), None)
         totals = _totals(result.maps[self.method], (1, 2)) if self.method in result.maps else np.zeros(1)
         if not totals.sum():
             self.left_out += 1
             return
-        label, predicted = (str(result.facts.get(name, "")) for name in ("label", "predicted"))
+        label, predicted, name = (result.facts[fact] for fact in ("label", "predicted", "clip"))
         verdict = "" if not label else "right" if label == predicted else "wrong"
         key = (label, "" if label else predicted, verdict)
-        name = str(result.facts.get("clip", f"clip {sum(map(len, self.shares.values()))}"))
         self.shares.setdefault(key, []).append((self.groups.get(name, name), totals / totals.sum()))
 
     def add_features(self, name: str, result: ClipResult) -> None:
-        """Add the features (T, D) of a clip and their map. Clips with another number of features are left out."""
-        maps, values = result.maps, result.features
-        if not self.count:
-            self.feature_method = self.feature_method if self.feature_method in maps else next(iter(maps), None)
-        if self.feature_method not in maps or values is None or (self.count and values.shape[1] != len(self.uses)):
+        """Add the features (T, D) of a clip and their map."""
+        self.feature_method = self.feature_method or next(iter(result.maps), None)
+        if self.feature_method not in result.maps:
             return
-        if not self.count:
-            self.uses, self.share = np.zeros(values.shape[1], int), np.zeros(values.shape[1])
-            self.best = np.full((EXAMPLES, values.shape[1]), -np.inf)  # the highest values, one per clip
-            self.where = np.zeros((2, EXAMPLES, values.shape[1]), int)  # their clips and frames
-        totals = _totals(maps[self.feature_method], 0)  # (D,)
-        if totals.sum():
-            self.share += totals / totals.sum()
-        first = np.argsort(-totals, kind="stable")[:TOP]
-        self.uses[first[totals[first] > 0]] += 1
-        self._keep_highest(np.where(np.isfinite(values), values, -np.inf))
+        values = np.where(np.isfinite(result.features), result.features, -np.inf)
         self.names.append(name)
-        self.count += 1
-
-    def _keep_highest(self, values: np.ndarray) -> None:
-        """Keep the clips where each feature is highest; values (T, D): those of the next clip."""
-        frames = values.argmax(0)
-        new = np.array([np.full_like(frames, self.count), frames])[:, None]  # (2, 1, D)
-        best = np.concatenate([self.best, values.max(0)[None]])  # (EXAMPLES + 1, D)
-        where = np.concatenate([self.where, new], 1)
-        order = np.argsort(-best, axis=0, kind="stable")[:EXAMPLES]
-        self.best = np.take_along_axis(best, order, 0)
-        self.where = np.take_along_axis(where, order[None], 1)
+        self.sums.append(_totals(result.maps[self.feature_method], 0))
+        self.highest.append(values.max(0))
+        self.places.append(values.argmax(0))
 
     def profiles(self) -> dict[str, Any]:
-        """Return the mean profile of the clips of each class, with 95 % intervals (saliency.averages.summarise).
+        """Return the mean profile of the clips of each class, with 95 % intervals (results.averages.summarise).
 
         Returns {"method", "relative": whether time is relative, "left_out": clips, "units": what the intervals take as
         independent, "groups": [{"label", "predicted", "verdict": "right", "wrong" or "" without a label, "n", "mean",
@@ -104,19 +86,23 @@ class OverClips:
         "share": of the sum over all features, mean over clips, "examples": [{"clip", "frame" from 1, "value"}], the
         highest values, at most one per clip}]}.
         """
-        if not self.count:
+        if not self.names:
             return None
-        order = np.lexsort((-self.share, -self.uses))[:SHOWN]
-        return {"method": self.feature_method, "clips": self.count, "count": len(self.uses), "top": TOP,
-                "features": [{"feature": int(place), "clips": int(self.uses[place]),
-                              "share": float(self.share[place] / self.count), "examples": self._examples(place)}
-                             for place in order if self.uses[place]]}
+        sums, highest = np.stack(self.sums), np.stack(self.highest)  # (clips, D)
+        shares = (sums / np.maximum(sums.sum(1, keepdims=True), np.finfo(float).tiny)).mean(0)  # (D,)
+        uses, rows = np.zeros(sums.shape[1], int), np.arange(len(sums))[:, None]
+        first = np.argsort(-sums, 1, kind="stable")[:, :TOP]  # (clips, TOP)
+        np.add.at(uses, first[sums[rows, first] > 0], 1)
+        order = [place for place in np.lexsort((-shares, -uses))[:SHOWN] if uses[place]]
+        return {"method": self.feature_method, "clips": len(sums), "count": len(uses), "top": TOP,
+                "features": [{"feature": int(place), "clips": int(uses[place]), "share": float(shares[place]),
+                              "examples": self._examples(place, highest[:, place])} for place in order]}
 
-    def _examples(self, place: int) -> list[dict[str, Any]]:
-        """Return the clips and frames in which a feature has its highest values."""
-        found = zip(self.best[:, place], *self.where[:, :, place], strict=True)
-        return [{"clip": self.names[clip], "frame": int(frame) + 1, "value": float(value)}
-                for value, clip, frame in found if np.isfinite(value)]
+    def _examples(self, place: int, values: np.ndarray) -> list[dict[str, Any]]:
+        """Return the clips and frames in which a feature has its highest values; values (clips,)."""
+        best = np.argsort(-values, kind="stable")[:EXAMPLES]
+        return [{"clip": self.names[clip], "frame": int(self.places[clip][place]) + 1, "value": float(values[clip])}
+                for clip in best if np.isfinite(values[clip])]
 
 
 def relative_profile(shares: np.ndarray, bins: int) -> np.ndarray:

@@ -5,23 +5,22 @@
 A sentence judges only where an interval over clips allows it; without an interval, it lists the values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from runtime.sentences import counted
-from saliency.averages import finite_mean, has_interval, sample_text, summarise_named, units_of
 from saliency.baselines import baselines_of, words_of
+from saliency.results.averages import Cell, amount, finite_mean, is_number, side, summarise_named, too_few, units_of
+from saliency.results.trust import trusted
 from saliency.sanity import METRIC
-from saliency.trust import trusted
 
 HARDLY = 0.2  # a smaller share of the score, lost or gained by running backwards, hardly matters
 
 # {"text": a sentence, "section": "comparison", "clips", "sanity" or "deletion", and perhaps "metric": for its chart,
 # and "difference": the cell of a difference that only the sentence names}
 Finding = dict[str, Any]
-Cell = Mapping[str, Any]  # what saliency.averages.summarise returns for a metric
 
 
 def findings(content: dict[str, Any], method: str) -> list[Finding]:
@@ -34,38 +33,13 @@ def findings(content: dict[str, Any], method: str) -> list[Finding]:
     own, units = _cells(content.get("summary", {}).get(method, {})), units_of(content.get("groups"))
     decisions = _cells(content.get("when", {}).get("summary", {}))
     found = [_where(content, method), _when(own, method), _peaks(own, method), _enough(decisions),
-             _order(decisions, units), _deletion(own, method, units), *_trust(content), _sanity(content, method, units)]
+             _order(decisions, units), _deletion(own, method, units), _trust(content), _sanity(content, method, units)]
     return [finding for finding in found if finding]
 
 
 def _cells(summary: Mapping[str, Any]) -> dict[str, Cell]:
     """Return the cells of a summary that have a mean."""
-    return {name: cell for name, cell in summary.items() if isinstance(cell, dict) and _is_number(cell.get("mean"))}
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether there is a value: NaN is written as null."""
-    return value is not None and value == value
-
-
-def side(cell: Cell, chance: float = 0.0) -> int | None:
-    """Return where the interval of a mean lies: 1 above chance, -1 below, 0 around it; None if there is no interval."""
-    if not has_interval(cell):
-        return None
-    return int(cell["low"] > chance) - int(cell["high"] < chance)
-
-
-def too_few(cell: Cell, units: str) -> str:
-    """Return the beginning of a sentence about clips that are too few for an interval; units: see `units_of`."""
-    n = cell["n"]
-    return f"{sample_text(n, cell.get('groups', n), units)} {'is' if n == 1 else 'are'} too few to"
-
-
-def _amount(cell: Cell, show: Callable[[float], str] = "{:.3f}".format) -> str:
-    """Return a mean and its interval as text; without an interval, the values."""
-    if side(cell) is not None:
-        return f"{show(cell['mean'])} [{show(cell['low'])}, {show(cell['high'])}]"
-    return " and ".join(map(show, cell.get("values") or [cell["mean"]]))
+    return {name: cell for name, cell in summary.items() if isinstance(cell, dict) and is_number(cell["mean"])}
 
 
 def _count(cell: Cell, does: str, does_not: str) -> str:
@@ -92,9 +66,9 @@ def _where(content: dict[str, Any], method: str) -> Finding | None:
     verdict = {1: f"The map of {method} beats", -1: f"The map of {method} does not beat",
                0: f"The map of {method} is not distinguishable from",
                None: f"{few} compare the map of {method} with"}[side(cells["margin"])]
-    text = (f"{verdict} the best baseline in agreement with the optical flow: AUC {_amount(cells['own'])}, and "
-            f"{_amount(cells['other'])} for {words_of(names[best])}, which knows no model; the difference is "
-            f"{_amount(cells['margin'])}.")
+    text = (f"{verdict} the best baseline in agreement with the optical flow: AUC {amount(cells['own'])}, and "
+            f"{amount(cells['other'])} for {words_of(names[best])}, which knows no model; the difference is "
+            f"{amount(cells['margin'])}.")
     return _finding(text, "comparison", METRIC) | {"difference": cells["margin"]}
 
 
@@ -104,7 +78,7 @@ def _when(own: dict[str, Cell], method: str) -> Finding | None:
     cell = own["last_quarter_share"]
     verdict = {1: "more than", -1: "less than", 0: "not distinguishable from", None: "compared with"}[side(cell, 0.25)]
     return _finding(f"The last quarter of {'the clip' if cell['n'] == 1 else 'the clips'} holds "
-                    f"{_amount(cell, '{:.0%}'.format)} of the saliency of {method}, {verdict} the 25% of a map that is "
+                    f"{amount(cell, '{:.0%}'.format)} of the saliency of {method}, {verdict} the 25% of a map that is "
                     "even over time.", "comparison", "last_quarter_share")
 
 
@@ -119,11 +93,11 @@ def _enough(decisions: dict[str, Cell]) -> Finding | None:
     if "sufficient_frames" not in decisions:
         return None
     text = ("The shortest interval that alone reaches 90% of the difference from the background has "
-            f"{_amount(decisions['sufficient_frames'], '{:.3g}'.format)} frames")
+            f"{amount(decisions['sufficient_frames'], '{:.3g}'.format)} frames")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
         text += ("; the shortest whose standing still changes the prediction or takes 90% has "
-                 f"{_amount(cell, '{:.3g}'.format)} frames, in {cell['n']} of {cell['n'] + cell['n_nan']} clips")
+                 f"{amount(cell, '{:.3g}'.format)} frames, in {cell['n']} of {cell['n'] + cell['n_nan']} clips")
     return _finding(text + ".", "clips")
 
 
@@ -135,7 +109,7 @@ def _order(decisions: dict[str, Cell], units: str) -> Finding | None:
     deeds = "changes the prediction", "keeps the prediction"
     facts = f"running backwards {_count(whole, *deeds)}"
     if lost:
-        facts += f" and {_amount(lost | {'values': None}, _loss)} of the difference from the background"
+        facts += f" and {amount(lost | {'values': None}, _loss)} of the difference from the background"
         left_out = whole["n"] - lost["n"]
         facts += f", without {counted(left_out, 'clip')} whose score hardly differs from it" if left_out else ""
         deeds = "changes the prediction or takes 90%", "neither changes the prediction nor takes 90%"
@@ -158,18 +132,18 @@ def _loss(share: float) -> str:
 def _deletion(own: dict[str, Cell], method: str, units: str) -> Finding | None:
     if "deletion_frame_gain" not in own:
         return None
-    cell, error = own["deletion_frame_gain"], own.get("deletion_frame_gain_error", {}).get("mean", 0.0)
+    cell, error = own["deletion_frame_gain"], own["deletion_frame_gain_error"]["mean"]
     certain = abs(cell["mean"]) > 2 * error  # of the random orders, which all clips share
     verdict = {1: "The probability falls faster", -1: "The probability falls more slowly",
                0: "The probability falls neither distinguishably faster nor more slowly",
                None: f"{too_few(cell, units)} tell how fast the probability falls"}[side(cell) and side(cell) * certain]
     return _finding(f"{verdict} if the frames are deleted in the order of {method} than in random order (gain "
-                    f"{_amount(cell)}).", "deletion")
+                    f"{amount(cell)}).", "deletion")
 
 
-def _trust(content: dict[str, Any]) -> list[Finding]:
+def _trust(content: dict[str, Any]) -> Finding | None:
     said = trusted(content["trust"]) if "trust" in content else None
-    return [_finding(text, "comparison") for text in ([said] if isinstance(said, str) else said or [])]
+    return said and _finding(said, "comparison")
 
 
 def _sanity(content: dict[str, Any], method: str, units: str) -> Finding:
@@ -179,11 +153,11 @@ def _sanity(content: dict[str, Any], method: str, units: str) -> Finding:
         return _finding("Whether the map depends on the classifier was not tested; --sanity does this." if not row else
                         f"Whether the map of {method} depends on the classifier is undefined: it has no agreement with "
                         "the flow to compare, for the trained model or for a random head.", "sanity")
-    difference, few = _amount(cells["difference"]), too_few(cells["difference"], units)
+    difference, few = amount(cells["difference"]), too_few(cells["difference"], units)
     few = "One random head is too few to" if cells["difference"].get("heads") == 1 else few
     verdict = {1: f"Only the difference of {difference} is evidence about the classifier",
                -1: f"The random head agrees more; the difference is {difference}",
                0: f"The difference of {difference} is not distinguishable from 0",
                None: f"{few} tell the difference, {difference}, from 0"}
-    return _finding(f"With a random head on the same backbone, the AUC of {method} is {_amount(cells['random_head'])} "
-                    f"instead of {_amount(cells['trained'])}. {verdict[side(cells['difference'])]}.", "sanity")
+    return _finding(f"With a random head on the same backbone, the AUC of {method} is {amount(cells['random_head'])} "
+                    f"instead of {amount(cells['trained'])}. {verdict[side(cells['difference'])]}.", "sanity")
