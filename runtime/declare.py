@@ -10,7 +10,6 @@ uses; `values_of` gives the keyword arguments back.
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,9 +90,3 @@ def frame_range(text: str) -> tuple[int, int]:
         if 1 <= int(first) <= int(last or first) <= LARGEST:
             return int(first), int(last or first)
     raise argparse.ArgumentTypeError(f"{text} is no range of frames such as 5-20, counted from 1")
-
-
-def load(place: str) -> Any:
-    """Import the object at `place`, which is "package.module:name", and return it."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
