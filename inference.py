@@ -8,6 +8,7 @@ confusion.png, for a video a copy with the class written on it.
 """
 
 from functools import partial
+from zlib import crc32
 
 import opts
 
@@ -15,7 +16,8 @@ import opts
 import cv2
 import numpy as np
 
-from data.clips import choose_clips, labels_of, load_frames, read_frames
+from data.clips import choose_clips, groups_of, labels_of, load_frames, read_frames
+from data.datasets import DATASETS
 from data.video import write_video
 from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_confusion
@@ -25,21 +27,29 @@ from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
 from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
-from runtime.files import write_csv, write_json
+from runtime.errors import UserError
+from runtime.files import read_json, write_csv, write_json
 from runtime.names import readable
 from runtime.sentences import counted
 from saliency import charts
 from saliency.figures import save_figures
 from saliency.scores import hardly_decides
+from saliency.when.order_test import order_figure, order_probabilities, order_sentences, summarise_orders
 
 STRIP = 26  # height in pixels of the darkened strip on which the class is written
 
 
 def build_parser():
-    return opts.parser_for_trained_model("Classify clips with a trained model.", "results/inference")
+    parser = opts.parser_for_trained_model("Classify clips with a trained model.", "results/inference")
+    parser.add_argument("--order_test", action="store_true", help="does the model use time? Also classify each clip "
+                        "reversed, shuffled, and with a single frame, and write order_test.png (docs/when.md)")
+    return parser
 
 
 def work(args):
+    if args.order_test and args.video:
+        raise UserError("--order_test compares accuracies, but the windows of --video have no labels; give a data set, "
+                        "with the classes of its clips")
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
@@ -48,18 +58,23 @@ def work(args):
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
         model = folded(model)
         cache = feature_cache(args.feature_cache, model, info)
-        predictions = map_clips(clips, partial(classify, model, info, read, cache))
+        predictions = map_clips(clips, partial(classify, model, info, read, cache, args.order_test))
         warn_of_sigmoid(info)
         if processes.is_first():
-            write(args, info, predictions)
+            write(args, info, [(clip, probabilities) for clip, (probabilities, _) in predictions])
+            if args.order_test:
+                write_order_test(args, info.classes, predictions)
     print(f"{counted(len(predictions), 'clip')} classified, {len(clips) - len(predictions)} left out; in "
           f"{args.result_path}")
 
 
-def classify(model, info, read, cache, clip):
-    """Return the probabilities (classes,) of a clip, or None if it cannot be read."""
+def classify(model, info, read, cache, order_test, clip):
+    """Return the probabilities (classes,) of a clip and those in other orders, if asked; None if it cannot be read."""
     frames = read_or_warn(read, clip)
-    return None if frames is None else predict(model, info, frames, cache=cache).probabilities
+    if frames is None:
+        return None
+    seen, seed = predict(model, info, frames, cache=cache), crc32(clip.name.encode(errors="surrogateescape"))
+    return seen.probabilities, order_test and order_probabilities(model, seen.tensor, seen.features, seed)
 
 
 def write(args, info, predictions):
@@ -83,6 +98,18 @@ def write_metrics(folder, classes, predictions):
     write_json(folder / "metrics.json", summary)
     save_figures({"confusion": charts.confusion_matrix(confusion, classes)}, folder, "png")
     print(accuracy_line(summary))
+
+
+def write_order_test(args, classes, predictions):
+    """Print what the order of the frames does; add it to metrics.json, and draw order_test.png."""
+    clips, rows = [clip for clip, _ in predictions], [orders for _, (_, orders) in predictions]
+    groups = groups_of(clips, DATASETS[args.dataset])
+    summary = summarise_orders(rows, [classes.index(clip.label) for clip in clips], classes,
+                               [groups.get(clip.name, clip.name) for clip in clips])
+    write_json(args.result_path / "metrics.json", read_json(args.result_path / "metrics.json") | {
+        "order_test": summary})
+    save_figures({"order_test": order_figure(summary)}, args.result_path, "png")
+    print("\n".join(order_sentences(summary)))
 
 
 def written_on(path, info, predictions):
