@@ -53,7 +53,8 @@ def build_parser():
 def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
-    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
+    labels = labels_of(args.annotation_path, args.video)
+    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels)
     opts.check_target(args, info.classes)
     for name in {args.method, args.tsr_base or args.method}:
         check_method(FEATURE_METHODS[name], model)

@@ -89,7 +89,8 @@ def build_parser():
 def work(args):
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
-    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
+    labels = labels_of(args.annotation_path, args.video)
+    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels)
     opts.check_target(args, info.classes, ("predicted", "label", "all"))
     if args.smooth > info.sample_size:
         raise UserError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")

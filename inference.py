@@ -16,11 +16,12 @@ import opts
 import cv2
 import numpy as np
 
+from data.checking import in_training
 from data.clips import choose_clips, groups_of, labels_of, load_frames, read_frames
 from data.datasets import DATASETS
 from data.video import write_video
 from data.video_files import video_files
-from model.accuracy import accuracy_line, summarise_confusion
+from model.accuracy import accuracy_line, summarise_apart
 from model.fast.folding import folded
 from model.opening import open_model
 from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
@@ -52,7 +53,8 @@ def work(args):
                         "with the classes of its clips")
     device = choose_device(args.use_cuda, args.gpu, args.threads)
     args.video = video_files(args.video)
-    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels_of(args.annotation_path))
+    labels = labels_of(args.annotation_path, args.video)
+    model, info = open_model(args.resume_path, device, opts.model_facts(args), labels)
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     read = partial(load_frames, **reading(info, args.duration == "full"))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
@@ -83,21 +85,24 @@ def write(args, info, predictions):
             for clip, probabilities in predictions]  # fmt: skip
     write_csv(args.result_path / "predictions.csv", [["clip", "label", "predicted", *info.classes], *rows])
     if not args.video:
-        write_metrics(args.result_path, info.classes, predictions)
+        write_metrics(args, info, predictions)
     for path in dict.fromkeys(clip.path for clip, _ in predictions if args.video):
         windows = [row for row in predictions if row[0].path == path]
         write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows))
 
 
-def write_metrics(folder, classes, predictions):
+def write_metrics(args, info, predictions):
     """Print balanced accuracy, recalls and accuracy; write them, with the confusion, as metrics.json and a picture."""
-    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    known = in_training([clip for clip, _ in predictions], DATASETS[args.dataset], info.training_groups,
+                        info.training_clips)
+    confusions = np.zeros((2, len(info.classes), len(info.classes)), dtype=int)  # of clips outside and inside training
     for clip, probabilities in predictions:
-        confusion[classes.index(clip.label), probabilities.argmax()] += 1
-    summary = summarise_confusion(confusion, classes)
-    write_json(folder / "metrics.json", summary)
-    save_figures({"confusion": charts.confusion_matrix(confusion, classes)}, folder, "png")
-    print(accuracy_line(summary))
+        confusions[int(clip.name in known), info.classes.index(clip.label), probabilities.argmax()] += 1
+    summary = summarise_apart(confusions, info.classes, bool(info.training_groups))
+    write_json(args.result_path / "metrics.json", summary)
+    figure = charts.confusion_matrix(np.array(summary["confusion"]), info.classes)
+    save_figures({"confusion": figure}, args.result_path, "png")
+    print(f"{summary['about']}: {accuracy_line(summary)}")
 
 
 def write_order_test(args, classes, predictions):

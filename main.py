@@ -2,8 +2,7 @@
 
     python3 main.py --backbone resnet18 --n_epochs 50 --batch_size 8
 
-Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.json}. Run again to go on where it
-stopped.
+Leaves snapshots/<run>/{last.pth,best.pth,log.csv,curves.png,opts.json,metrics.json}. The same command goes on later.
 """
 
 from functools import partial
@@ -15,18 +14,19 @@ import opts
 import torch
 
 from data.annotation import read_annotation
-from data.clips import find_clips, short_clips
+from data.checking import check_data_set
+from data.clips import find_clips, is_grey, short_clips
 from data.datasets import DATASETS
 from data.training_clips import ClipDataset, find_empty, find_training_extra
 from model.accuracy import accuracy_line, summarise_confusion
 from model.backbones import check_frame_size
 from model.batches import own_loader
-from model.checkpoint import ModelInfo, load_model, start_from
+from model.checkpoint import ModelInfo, load_model, normalisation_of, start_from, with_training_of
 from model.cnn_lstm import MODELS, build_model, choose_head
 from model.feature_cache import FeatureCache
 from model.heads import HEADS
 from model.normalisation import NORMALISATION, normalisation
-from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size, normalise
+from model.preprocessing import check_size, normalise
 from model.training import check_frames, evaluate, mean_probabilities, train
 from model.training_windows import TrainingWindows
 from model.vectors import (
@@ -43,9 +43,7 @@ from runtime.declare import told_defaults, values_of
 from runtime.device import choose_device
 from runtime.errors import UserError
 from runtime.files import sole_writer, write_json
-from runtime.names import readable
 from runtime.recipe import checked_recipe
-from runtime.sentences import counted
 from runtime.training_log import TrainingLog, check_tensorboard
 from saliency import charts
 from saliency.figures import save_figure
@@ -92,8 +90,11 @@ def build_parser():
     add("--weight_decay", type=opts.not_negative, default=1e-3, help="Adam's L2 penalty on the weights")
     add("--feature_cache", type=opts.cache_folder, metavar="DIR|none",
         help="keep the features of the frozen backbone in this folder, so that the next training starts at once")
+    add("--mirror", action="store_true", default=None, help="mirror half of the training windows left to right, with "
+        "the same class (default: for kth, but not for folder)")
+    add("--no_mirror", action="store_false", dest="mirror", default=None,
+        help="mirror none, for classes such as left and right")
     add("--save_interval", type=opts.positive_int, metavar="N", help="also keep every Nth epoch as epoch_N.pth")
-    add("--log_interval", type=opts.positive_int, metavar="N", help="print the loss every N batches")
     add("--tensorboard", action="store_true", help="write a log for TensorBoard, which must be installed")
     opts.add_normalisation_options(parser.add_argument_group(
         "normalisation of pixels", "Without these flags, ImageNet's mean and deviation. With one of them, the original "
@@ -109,36 +110,52 @@ def work(args):
     folder = args.result_path or Path("snapshots") / f"{args.dataset}_{args.model}_{args.backbone}"
     check_size(args.sample_duration, args.sample_size)
     check_frame_size(args.backbone, args.sample_size)
-    asked = opts.given(args, NORMALISATION)
-    mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
+    asked, weights = opts.given(args, NORMALISATION), args.pretrain_path or args.backbone_weights
+    mean, std = normalisation(**asked) if asked else normalisation_of(weights)
     prepare = partial(normalise, mean=mean, std=std)
-    classes, datasets = load_subsets(args, prepare)
-    extra = load_training_windows(args, prepare, classes, datasets)
+    annotation = read_annotation(args.annotation_path)
+    classes, datasets = load_subsets(args, annotation, prepare)
+    checked = check_data_set(annotation, args.annotation_path, args.video_path, DATASETS[args.dataset])
+    args.mirror = DATASETS[args.dataset].mirrors if args.mirror is None else args.mirror
+    print("half of the training windows are mirrored left to right, with the same class (--no_mirror: none)"
+          if args.mirror else "no training window is mirrored (--mirror: half of them, with the same class)")
+    if not args.lr_rate:
+        opts.warn("--lr_rate 0: training changes no weight")
+    extra = load_training_windows(args, annotation, prepare, datasets)
     model = new_model(args, classes).to(device)
     args.num_layers = model.config["num_layers"]  # for the recipe, if the default of the head was taken
     shortest = args.sample_duration if extra else min(datasets["training"].true_lengths)
     check_frames(model, args.sample_size, shortest, args.finetune, len(datasets["training"]), args.batch_size)
     info = ModelInfo(args.model, model.config, classes, args.sample_size, args.sample_duration, mean, std,
-                     frame_rate=read_annotation(args.annotation_path).frame_rate or 0.0)
+                     frame_rate=annotation.frame_rate or 0.0, training_clips=checked.training_digests,
+                     training_groups=checked.training_groups, grey=is_grey(datasets["training"].clips))
+    if args.pretrain_path:
+        info = with_training_of(info, args.pretrain_path)
     with processes.held_by_first(sole_writer(folder)):
         recipe = checked_recipe(folder, vars(args))
         if extra:
             del datasets["training"]
         elif args.finetune:
-            datasets["training"] = MirroredClips(datasets["training"])
+            datasets["training"] = MirroredClips(datasets["training"], args.mirror)
         cache = args.feature_cache and FeatureCache(args.feature_cache, model, f"{mean} {std}")
         if not args.finetune:
-            datasets = {name: keep_vectors(model, dataset, device, name == "training", args.num_workers, name, cache)
-                        for name, dataset in datasets.items()}
+            datasets = {name: keep_vectors(model, dataset, device, name == "training" and args.mirror,
+                                           args.num_workers, name, cache) for name, dataset in datasets.items()}
         if extra:
             datasets["training"] = training_windows(args, model, device, cache, *extra)
         processes.by_first(begin, folder, recipe, args.overwrite)
-        names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval", "log_interval"
-        draw = partial(draw_curves, folder)
+        names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval"
+
+        def draw(history):
+            save_figure(charts.training_curves(history), folder / "curves.png")
+
         history = train(model, info, datasets["training"], datasets.get("validation"), folder, device=device,
                         log=TrainingLog(folder, draw, args.tensorboard) if processes.is_first() else None,
                         workers=args.num_workers, **{name: getattr(args, name) for name in names})
         processes.by_first(draw, history)
+        if len(history) > args.n_epochs:
+            opts.warn(f"--n_epochs {args.n_epochs} was given, but this run has {len(history)} epochs already, and the "
+                      "results are those of all of them; for fewer, give another --result_path or --overwrite")
         write_accuracy(args, folder, datasets, device)
 
 
@@ -147,11 +164,6 @@ def begin(folder, recipe, overwrite):
     for path in (path for name in WRITTEN for path in folder.glob(name) if overwrite):
         path.unlink()
     write_json(folder / "opts.json", recipe)
-
-
-def draw_curves(folder, history):
-    """Write the curves of training."""
-    save_figure(charts.training_curves(history), folder / "curves.png")
 
 
 def new_model(args, classes):
@@ -171,21 +183,18 @@ def new_model(args, classes):
     return model
 
 
-def load_training_windows(args, prepare, classes, datasets):
-    """Return the passages and empty clips that the annotation lists for training, and their data set; None if none.
+def load_training_windows(args, annotation, prepare, datasets):
+    """Return the clips from which training cuts windows, and their data set; None if the annotation has no passage.
 
     For the other subsets, the empty clips join `datasets` under the name "SUBSET, empty".
     """
+    labels, size = annotation.labels, args.sample_size
     for name in [name for name in datasets if name != "training"]:
-        empty = find_empty(args.annotation_path, args.video_path, name)
+        empty = find_empty(annotation, args.video_path, name)
         if empty:
-            datasets[f"{name}, empty"] = ClipDataset(empty, classes, args.sample_size, args.sample_duration, prepare)
-    clips = find_training_extra(args.annotation_path, args.video_path)
-    if not clips:
-        return None
-    n_empty = sum(clip.label is None for clip in clips)
-    print(f"training windows are cut from {len(clips) - n_empty} passages and {n_empty} empty clips")
-    return clips, ClipDataset(clips, classes, args.sample_size, None, partial(prepare_passage, prepare=prepare))
+            datasets[f"{name}, empty"] = ClipDataset(empty, labels, size, args.sample_duration, prepare)
+    clips, cut = find_training_extra(annotation, args.video_path), partial(prepare_passage, prepare=prepare)
+    return (clips, ClipDataset(clips, labels, size, None, cut)) if clips else None
 
 
 def prepare_passage(frames, prepare):
@@ -194,24 +203,22 @@ def prepare_passage(frames, prepare):
 
 
 def training_windows(args, model, device, cache, clips, dataset):
-    """Return the data set of windows that training draws from passages and empty clips."""
+    """Return the data set of windows that training draws from passages, other clips and empty clips."""
     if args.finetune:
         source = ClipSource(dataset)
     else:
-        source = VectorSource(describe_clips(model, dataset, device, True, args.num_workers, "training", cache))
+        vectors = describe_clips(model, dataset, device, args.mirror, args.num_workers, "training", cache)
+        source = VectorSource(vectors)
     visible = [clip.visible and (clip.visible[0] - 1, clip.visible[1]) for clip in clips]
     groups = [DATASETS[args.dataset].training_group(clip.name) for clip in clips]
-    return TrainingWindows(source, dataset.labels, visible, source.lengths, groups, args.sample_duration)
+    return TrainingWindows(source, dataset.labels, visible, source.lengths, groups, args.sample_duration,
+                           2 if args.mirror else 1)
 
 
-def load_subsets(args, prepare):
+def load_subsets(args, annotation, prepare):
     """Return the class names, and a data set for each subset that has clips."""
-    datasets, listed = {}, {part for part, _ in read_annotation(args.annotation_path).clips.values()}
-    for name in ("training", "validation", "testing"):
-        if name != "training" and name not in listed:
-            kept = ", so the last epoch is kept as the best" if name == "validation" else ""
-            print(f"{name}: the annotation lists no clip{kept}")
-            continue
+    datasets, listed = {}, {part for part, _ in annotation.clips.values()}
+    for name in ("training", *(name for name in ("validation", "testing") if name in listed)):
         classes, clips, problems = find_clips(args.annotation_path, args.video_path, name)
         for problem in (*problems, *short_clips(clips, args.sample_duration)):
             opts.warn(f"{name}: {problem}")
@@ -222,8 +229,6 @@ def load_subsets(args, prepare):
             raise UserError(f"--n_classes {args.n_classes} was given, {args.annotation_path} has {len(classes)}: "
                             f"{', '.join(classes)}; leave the flag out")
         datasets[name] = ClipDataset(clips, classes, args.sample_size, args.sample_duration, prepare)
-        counts = ", ".join(f"{readable(label)} {sum(clip.label == label for clip in clips)}" for label in classes)
-        print(f"{name}: {counted(len(clips), 'clip')} ({counts})")
     return classes, datasets
 
 

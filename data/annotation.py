@@ -8,9 +8,12 @@
      "frame_rate": 25.0}
 
 `passages`, `empty` and `frame_rate`, in frames per second, may be missing. The first two list clips that serve
-training, see utils/trim_videos.py; `visible` gives the first and the last frame that show the person, 1-based.
+training, see utils/trim_videos.py; `visible` gives the first and the last frame that show the person, 1-based. An entry
+may also name the video that its clip was cut from, "source": "running/person01_running_d1_uncomp.avi", and have a
+digest of its images, "images": "0123456789abcdef".
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from reprlib import repr as shortened
@@ -29,6 +32,21 @@ class Annotation(NamedTuple):
     passages: dict[str, tuple[str, str, tuple[int, int]]]  # {passage: (subset, label, (first, last) with the person)}
     empty: dict[str, str]  # {empty clip: subset}
     frame_rate: float | None = None  # of all clips, in frames per second
+    sources: dict[str, str] = {}  # noqa: RUF012 {clip, passage or empty clip: class/file of its video}
+    digests: dict[str, str] = {}  # noqa: RUF012 {clip, passage or empty clip: data.images.digest}
+
+    def source_of(self, clip: str) -> str:
+        """Return the video that a clip was cut from; if it is not known, by the name of the clip without its numbers.
+
+        utils/trim_videos.py names clips <video>_<range> or <video>_<range>_<window>, and does not pad the numbers.
+        """
+        label = (self.clips.get(clip) or self.passages.get(clip) or ("", ""))[1]
+        return self.sources.get(clip, f"{label}/{source_by_name(clip)}")
+
+
+def source_by_name(clip: str) -> str:
+    """Return the name of a clip without the numbers that utils/trim_videos.py appends to the name of the video."""
+    return re.sub(r"(_[1-9][0-9]?){1,2}$", "", clip.removesuffix("_passage"))
 
 
 def read_annotation(path: str | Path) -> Annotation:
@@ -50,7 +68,9 @@ def read_annotation(path: str | Path) -> Annotation:
         {clip: (entry["subset"], entry["annotations"]["label"]) for clip, entry in clips.items()},
         {clip: (entry["subset"], entry["annotations"]["label"], tuple(entry["annotations"]["visible"]))
          for clip, entry in passages.items()},
-        {clip: entry["subset"] for clip, entry in empty.items()}, None if rate is None else float(rate))
+        {clip: entry["subset"] for clip, entry in empty.items()}, None if rate is None else float(rate),
+        *({clip: entry[name] for part in (clips, passages, empty) for clip, entry in part.items() if name in entry}
+          for name in ("source", "images")))
 
 
 def _fault(content: Any) -> str | None:
@@ -73,6 +93,8 @@ def _fault(content: Any) -> str | None:
             return f"clip {shortened(clip)} is not a plain folder name and could lead out of the data folder"
         if not isinstance(entry, dict) or entry.get("subset") not in SUBSETS:
             return f"clip {clip} should have one of the subsets {', '.join(SUBSETS)}, found {shortened(entry)}"
+        if not all(isinstance(entry.get(name, ""), str) for name in ("source", "images")):
+            return f"clip {clip} has a source or a digest that is no text"
         if part is not empty and about.get("label") not in labels:
             return f"clip {clip} has label {shortened(about.get('label'))}, which is none of {shortened(labels)}"
         if part is passages and not _is_span(about.get("visible")):
@@ -95,7 +117,8 @@ def _is_file_name(name: Any) -> bool:
 
 def write_annotation(path: str | Path, labels: Iterable[str], clips: dict[str, tuple[str, str]],
                      passages: dict[str, tuple[str, str, tuple[int, int]]] | None = None,
-                     empty: dict[str, str] | None = None, frame_rate: float | None = None) -> None:
+                     empty: dict[str, str] | None = None, frame_rate: float | None = None,
+                     sources: dict[str, str] | None = None, digests: dict[str, str] | None = None) -> None:
     """Write an annotation file, completely or not at all. The arguments have the form of the fields of Annotation."""
     content = {"labels": list(labels), "database": {
         clip: {"subset": subset, "annotations": {"label": label}} for clip, (subset, label) in clips.items()}}
@@ -103,4 +126,9 @@ def write_annotation(path: str | Path, labels: Iterable[str], clips: dict[str, t
         "passages": {clip: {"subset": subset, "annotations": {"label": label, "visible": list(visible)}}
                      for clip, (subset, label, visible) in (passages or {}).items()},
         "empty": {clip: {"subset": subset} for clip, subset in (empty or {}).items()}, "frame_rate": frame_rate}
-    write_json(path, content | {name: value for name, value in more.items() if value})
+    content |= {name: value for name, value in more.items() if value}
+    for name, values in (("source", sources or {}), ("images", digests or {})):
+        for part in ("database", "passages", "empty"):
+            for clip in content.get(part, {}).keys() & values.keys():
+                content[part][clip][name] = values[clip]
+    write_json(path, content)

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotation import SUBSETS, read_annotation
+from data.annotation import SUBSETS, Annotation, read_annotation
 from data.datasets import DATASETS
 from data.datasets.base import DataSet
+from data.datasets.extra import EMPTY, passage_folder
+from data.images import numbered_images, whole_images, written_count
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import WindowReader, find_windows
 from runtime.errors import UserError
@@ -28,12 +30,15 @@ from runtime.names import readable
 from runtime.sentences import counted, first_names
 from runtime.workers import in_parallel, n_cores
 
+# isort: split
+import cv2  # after the package runtime, which sets how much OpenCV prints
+
 Check = Callable[[int, int], None]  # of (number of frames, size); raises UserError for a clip that is too large
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: a folder of numbered JPEG frames, or a range of frames of a video file."""
+    """One clip: a folder of numbered images, or a range of frames of a video file."""
 
     name: str
     label: str | None  # the class; None for a clip of a video file
@@ -61,8 +66,8 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of extracted frames at {folder}; check --video_path, or make the folder "
                                 "with utils/generate_data.sh")
-    listed = [Clip(name, label, part, folder / label / name) for name, (part, label) in annotation.clips.items()
-              if subset in ("all", part)]
+    listed = [clip for clip in listed_clips(annotation, folder)
+              if clip.name in annotation.clips and subset in ("all", clip.subset)]
     if not listed:
         counts = Counter(part for part, _ in annotation.clips.values())
         raise UserError(f"{annotation_path} lists no clip in subset {subset!r} (it holds: "
@@ -90,7 +95,16 @@ def find_clips(annotation_path: str | Path, video_path: str | Path, subset: str 
 
 def on_disk(clips: Sequence[Clip]) -> list[Clip]:
     """Return the clips that have images on disk."""
-    return [clip for clip in clips if any(clip.path.glob("image_*.jpg"))]
+    return [clip for clip in clips if numbered_images(clip.path)]
+
+
+def listed_clips(annotation: Annotation, folder: str | Path) -> list[Clip]:
+    """Return the clips of an annotation, then its passages and its empty clips, which have no label; folder: of all."""
+    folder = Path(folder)
+    return [*(Clip(name, label, part, folder / label / name) for name, (part, label) in annotation.clips.items()),
+            *(Clip(name, label, part, folder / passage_folder(label) / name, visible=visible)
+              for name, (part, label, visible) in annotation.passages.items()),
+            *(Clip(name, None, part, folder / EMPTY / name) for name, part in annotation.empty.items())]
 
 
 def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
@@ -127,47 +141,39 @@ def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
     """
     if clip.length is not None:
         return (clip.reader or WindowReader()).read(clip.path, clip.first, clip.length, size)
-    images, written = sorted(clip.path.glob("image_*.jpg")), _written_count(clip)
-    if written is not None and len(images) < written:
-        raise UserError(f"{clip.path} holds {len(images)} images, but its n_frames file says {written}; extract the "
-                        "clip again")
-    pictures = map(read_image, images[:written])
+    pictures = map(read_image, whole_images(clip.path))
     return stack(pictures if size is None else (resize(each[None], size)[0] for each in pictures), clip.path)
-
-
-def _written_count(clip: Clip) -> int | None:
-    """Return the number in the n_frames file of a clip, or None if there is no such file."""
-    path = clip.path / "n_frames"
-    if not path.is_file():
-        return None
-    text = path.read_text(errors="replace").strip()
-    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
-        raise UserError(f"{path} holds {text[:20]!r}, not a number of frames; extract the clip again")
-    return int(text)
 
 
 def frame_count(clip: Clip) -> int:
     """Return the number of frames of a clip, without reading them. UserError if its n_frames file holds no number."""
-    return clip.length or _written_count(clip) or len(list(clip.path.glob("image_*.jpg")))
+    return clip.length or written_count(clip.path) or len(numbered_images(clip.path))
 
 
-def load_frames(clip: Clip, duration: int | None, size: int, check: Check | None = None) -> np.ndarray:
+def load_frames(clip: Clip, duration: int | None, size: int, check: Check | None = None,
+                grey: bool = False) -> np.ndarray:
     """Return the frames of a clip in the form that a model takes, (L, size, size, 3) uint8 RGB.
 
     duration: of a longer clip only the middle `duration` frames are kept; None for all frames, which are checked and
-    resized while they are read. A shorter clip keeps its own number of frames.
+    resized while they are read. A shorter clip keeps its own number of frames. grey: for a model that was trained on
+    clips without colour, give all channels the luma.
     """
-    if duration is not None:
-        return resize(to_duration(read_frames(clip), duration), size)
-    if check:
+    if check and duration is None:
         check(frame_count(clip), size)
-    return read_frames(clip, size)
+    frames = read_frames(clip, size) if duration is None else to_duration(read_frames(clip), duration)
+    frames = resize(frames, size)
+    return without_color(frames) if grey else frames
 
 
-def load_with_masks(clip: Clip, duration: int | None, size: int,
-                    check: Check | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def without_color(frames: np.ndarray) -> np.ndarray:
+    """Return frames (T, H, W, 3) with the luma of each pixel in all channels. Grey frames stay as they are."""
+    return np.stack([cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for frame in frames])
+
+
+def load_with_masks(clip: Clip, duration: int | None, size: int, check: Check | None = None,
+                    grey: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the frames of a clip as `load_frames` does, and its person masks (L, size, size) bool, if any."""
-    frames = load_frames(clip, duration, size, check)
+    frames = load_frames(clip, duration, size, check, grey)
     masks = read_masks(clip.path / "masks.npz", frame_count(clip))
     if masks is None:
         return frames, None
@@ -193,6 +199,12 @@ def short_clips(clips: Sequence[Clip], duration: int) -> list[str]:
     single = "; nothing moves in a single frame, so metrics of motion have no value for it" * (1 in short.values())
     return [f"{len(short)} of {len(clips)} clips are shorter than the model's {duration} frames: {each}; only these "
             f"frames are read{single}"]
+
+
+def is_grey(clips: Sequence[Clip], looked_at: int = 20) -> bool:
+    """Return whether the first image of each of some clips, spread evenly, has no colour."""
+    some = clips[::max(1, len(clips) // looked_at)]
+    return all(np.ptp(read_image(numbered_images(clip.path)[0]), axis=2).max() == 0 for clip in some)
 
 
 def resize(frames: np.ndarray, size: int) -> np.ndarray:
@@ -265,6 +277,6 @@ def limited(clips: Sequence[Clip], limit: int | None, data_set: DataSet | None =
     return [clip for clip in clips if clip in first]
 
 
-def labels_of(annotation_path: str | Path) -> list[str]:
-    """Return the classes of an annotation, or an empty list if there is no such file."""
-    return read_annotation(annotation_path).labels if Path(annotation_path).is_file() else []
+def labels_of(annotation_path: str | Path, videos: Sequence[str | Path] | None) -> list[str]:
+    """Return the classes of the data set that is used; an empty list for `videos`, which have no data set."""
+    return [] if videos or not Path(annotation_path).is_file() else read_annotation(annotation_path).labels

@@ -1,4 +1,4 @@
-"""Clips for training: the passages and empty clips of an annotation, and clips as a data set with their true lengths.
+"""Clips for training: those from which windows are cut, and clips as a data set with their true lengths.
 
     dataset = ClipDataset(clips, classes, size=150, duration=30, prepare=normalise)
     frames, label = dataset[0]                    # (L, ...), L = dataset.true_lengths[0] <= 30
@@ -13,27 +13,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.annotation import read_annotation
-from data.clips import Clip, find_clips, frame_count, load_frames, on_disk
-from data.datasets.extra import EMPTY, passage_folder
+from data.annotation import Annotation
+from data.clips import Clip, find_clips, frame_count, listed_clips, load_frames, on_disk
+from data.images import digest
 from runtime.errors import UserError
 
 
-def find_training_extra(annotation_path: str | Path, video_path: str | Path) -> list[Clip]:
-    """Return the passages and the empty clips for training that are on disk; an empty clip has no label.
+def find_training_extra(annotation: Annotation, video_path: str | Path) -> list[Clip]:
+    """Return the clips on disk from which training cuts windows: passages, other clips, and empty clips without label.
 
-    Returns an empty list if the annotation lists none.
+    The other clips are those of videos that have no passage. Returns an empty list if there is no passage.
     """
-    annotation, folder = read_annotation(annotation_path), Path(video_path)
-    passages = [Clip(name, label, subset, folder / passage_folder(label) / name, visible=visible)
-                for name, (subset, label, visible) in annotation.passages.items() if subset == "training"]
-    return on_disk(passages) + (find_empty(annotation_path, video_path, "training") if annotation.passages else [])
+    clips = on_disk([clip for clip in listed_clips(annotation, video_path) if clip.subset == "training"])
+    with_passage = {annotation.source_of(clip.name) for clip in clips if clip.visible}
+    return [clip for clip in clips if clip.visible or clip.label is None
+            or annotation.source_of(clip.name) not in with_passage] if with_passage else []
 
 
-def find_empty(annotation_path: str | Path, video_path: str | Path, subset: str) -> list[Clip]:
+def find_empty(annotation: Annotation, video_path: str | Path, subset: str) -> list[Clip]:
     """Return the clips of a subset without anybody that are on disk; they have no label."""
-    return on_disk([Clip(name, None, part, Path(video_path) / EMPTY / name)
-                    for name, part in read_annotation(annotation_path).empty.items() if part == subset])
+    return on_disk([clip for clip in listed_clips(annotation, video_path)
+                    if clip.label is None and clip.subset == subset])
 
 
 def training_frames(annotation_path: str | Path, video_path: str | Path, number: int, duration: int,
@@ -75,11 +75,8 @@ class ClipDataset(torch.utils.data.Dataset):
         return [min(count, self.duration or count) for count in counts]
 
     def key(self, index: int) -> str:
-        """Return a text that changes with the clip, the size or time of any of its images, and how they are read."""
-        path = self.clips[index].path
-        files = [(image.name, image.stat().st_size, image.stat().st_mtime_ns)
-                 for image in sorted(path.glob("image_*.jpg"))]
-        return f"{path.absolute()} {files} {self.size} {self.duration}"
+        """Return a text that changes with the content of any image of a clip, and with how they are read."""
+        return f"{digest(self.clips[index].path)} {self.size} {self.duration}"
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.prepare(load_frames(self.clips[index], self.duration, self.size)), self.labels[index]

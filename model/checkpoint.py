@@ -5,7 +5,7 @@
 """
 
 import io
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from model.cnn_lstm import CNNLSTM, MODELS, build_model
 from model.contract import last_layer
 from model.heads import HEADS
 from model.legacy import converted
+from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from model.state_dicts import load_tensors, read_safely, tensors_in, tensors_of
 from model.vision import without_memory
 from runtime.errors import UserError
@@ -35,6 +36,8 @@ class ModelInfo:
     scores. sample_size: side of the square frames in pixels. sample_duration: frames per clip. mean, std: per RGB
     channel, for pixels in 0..1. epoch: epochs trained. assumed: settings that were assumed because a file of the
     original projects does not contain them. frame_rate: of the training clips in frames per second, 0 if unknown.
+    training_clips: digests of the clips in training (data.images). training_groups: the persons, groups and videos in
+    training, such as "kth person 7". Both are empty if they are unknown. grey: whether training saw no colour.
     """
 
     model: str
@@ -47,6 +50,9 @@ class ModelInfo:
     epoch: int = 0
     assumed: dict = field(default_factory=dict)
     frame_rate: float = 0.0
+    training_clips: list = field(default_factory=list)
+    training_groups: list = field(default_factory=list)
+    grey: bool = False
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, info: ModelInfo, **training: Any) -> None:
@@ -140,6 +146,27 @@ def start_from(path: str | Path, model: nn.Module, classes: list[str]) -> bool:
     return same
 
 
+def normalisation_of(weights: str | Path) -> tuple[list[float], list[float]]:
+    """Return mean and deviation of the pixels with which weights were trained: those of a checkpoint, or ImageNet's.
+
+    weights: a checkpoint, or what --backbone_weights takes. Another normalisation than ImageNet's is printed.
+    """
+    content = read_safely(Path(weights)) if Path(weights).is_file() else None
+    mean, std = (content.get(name) if isinstance(content, dict) else None for name in ("mean", "std"))
+    if not (isinstance(mean, list) and isinstance(std, list) and _is_colour(mean) and _is_colour(std)):
+        return IMAGENET_MEAN, IMAGENET_STD
+    if [*mean, *std] != [*IMAGENET_MEAN, *IMAGENET_STD]:
+        print(f"pixels are normalised as in the training of {weights}: mean {mean}, deviation {std}")
+    return mean, std
+
+
+def with_training_of(info: ModelInfo, path: str | Path) -> ModelInfo:
+    """Return a ModelInfo that also names the training clips and groups of the checkpoint that training starts from."""
+    content = read_checkpoint(path)
+    return replace(info, **{name: sorted({*getattr(info, name), *content.get(name, [])})
+                            for name in ("training_clips", "training_groups")})
+
+
 def _check(path: str | Path, info: ModelInfo) -> None:
     """Raise UserError if a field of a checkpoint has an impossible value."""
     wrong = [item.name for item in fields(info) if type(getattr(info, item.name)) is not item.type]
@@ -149,6 +176,8 @@ def _check(path: str | Path, info: ModelInfo) -> None:
             "classes": all(isinstance(name, str) for name in info.classes)
             and info.config.get("num_classes") == len(info.classes) > 1,
             "sample_size": info.sample_size > 0, "sample_duration": info.sample_duration > 0,
+            "frame_rate": 0 <= info.frame_rate < 1000,
+            "training_clips": all(isinstance(name, str) for name in info.training_clips + info.training_groups),
             "mean": _is_colour(info.mean), "std": _is_colour(info.std) and min(info.std) > 0,
         }
         wrong = [name for name, good in possible.items() if not good]

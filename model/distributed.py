@@ -128,8 +128,9 @@ class WholeBatchNorm(_BatchNorm):
         count = x.numel() // x.shape[1] * total // len(x)
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(variance * (count / (count - 1)), share)
         scale = self.weight * (variance + self.eps).rsqrt()
         return x * scale.view(shape) + (self.bias - mean * scale).view(shape)
 

@@ -40,7 +40,8 @@ def reading(info: ModelInfo, whole: bool = False) -> dict[str, Any]:
 
     whole: read all frames of a clip, also if the model was trained on fewer; otherwise the middle of a longer clip.
     """
-    return {"duration": None if whole else info.sample_duration, "size": info.sample_size, "check": check_size}
+    return {"duration": None if whole else info.sample_duration, "size": info.sample_size, "check": check_size,
+            "grey": info.grey}
 
 
 @torch.no_grad()

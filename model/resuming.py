@@ -26,6 +26,9 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
     if checkpoint["classes"] != info.classes:
         raise UserError(f"{path} belongs to another run: its classes are {shortened(checkpoint['classes'])}, those of "
                         f"the data are {', '.join(info.classes)}; {advice}")
+    if checkpoint.get("training_clips", info.training_clips) != info.training_clips:
+        raise UserError(f"{path} belongs to another run: it was trained on other clips, or their images have changed; "
+                        f"{advice}")
     load_weights(model, checkpoint["state_dict"], f"{path} belongs to another run: it", advice)
     try:
         state, own, history = checkpoint["optimizer"]["state"], checkpoint["own_weights"], checkpoint["history"]

@@ -6,16 +6,17 @@ therefore gives the same weights as one that was never stopped.
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from model import distributed
 from model.accuracy import summarise_confusion
@@ -32,6 +33,7 @@ from runtime.errors import UserError
 from runtime.progress import Progress
 from runtime.sentences import shortened
 
+STATISTICS_BATCHES = 50  # from which the statistics of batch norms are estimated, see estimate_statistics
 GRADIENT_NORM = 5.0  # gradients of a larger norm are scaled down to it
 
 History = list[dict[str, Any]]  # a dict for each epoch: epoch, train_loss, train_accuracy, validation_loss ...
@@ -75,15 +77,14 @@ def check_padding(model: nn.Module, datasets: Sequence[Dataset | None], finetune
 
 def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Dataset | None, folder: Path, *,
           finetune: bool, n_epochs: int, batch_size: int, lr_rate: float, weight_decay: float, seed: int,
-          device: torch.device, workers: int = 0, save_interval: int | None = None, log_interval: int | None = None,
+          device: torch.device, workers: int = 0, save_interval: int | None = None,
           log: Callable[[History], None] | None = None) -> History:
     """Train a model and return the history of the run, a dict per epoch. Resume from folder/last.pth if it exists.
 
     training, validation: data sets of (input, label); the label of windows without anybody is UNDECIDED. The inputs
     are clips if `finetune`, otherwise vectors of the backbone; they may differ in length, see model/batches.py. After
     each epoch the average of the weights over the last epochs (model/averaging.py) is evaluated and saved as last.pth,
-    as best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Every
-    `log_interval` batches the loss is printed.
+    as best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth.
     log: called with the history after each epoch is saved, and at the start of a resumed run.
 
     Raises ValueError if last.pth belongs to another run, if padding has an influence on the model, or if training
@@ -103,12 +104,15 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
         for epoch in range(len(history) + 1, n_epochs + 1):
             batches = epoch_batches(training, batch_size, seed, epoch, workers)
             model.train()
-            found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes), log_interval, epoch)
+            found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes))
             average.update()
             model.eval()
             history.append({"epoch": epoch, **_history_of("train", *found, info.classes)})
             info = replace(info, epoch=epoch)
             with average.in_use():
+                if finetune:
+                    batches = epoch_batches(training, batch_size, seed, epoch, workers)
+                    estimate_statistics(forward, islice(batches, STATISTICS_BATCHES), device, len(training), batch_size)
                 if held_out is not None:  # not `if held_out`: the share of a process may be empty
                     found = evaluate(forward, held_out, device, len(info.classes))
                     history[-1] |= _history_of("validation", *found, info.classes)
@@ -144,14 +148,38 @@ def _history_of(part: str, loss: float, confusion: torch.Tensor, classes: list[s
 def best_epoch(history: History) -> dict[str, Any]:
     """Return the row with the highest balanced accuracy in validation, and among equals the one with the lowest loss.
 
-    Without validation, return the last row. In a run that an earlier version began, without balanced accuracy, the
-    accuracy counts.
+    Without validation, return the last row.
     """
     if "validation_loss" not in history[-1]:
         return history[-1]
-    balanced = all(math.isfinite(row["validation_balanced_accuracy"]) for row in history)
-    measure = "validation_balanced_accuracy" if balanced else "validation_accuracy"
-    return max(history, key=lambda row: (row[measure], -row["validation_loss"]))
+    return max(history, key=lambda row: (row["validation_balanced_accuracy"], -row["validation_loss"]))
+
+
+class _Unpacked(nn.Module):
+    """A model that takes its arguments as one list, for PyTorch's update_bn."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, arguments: list[torch.Tensor]) -> torch.Tensor:
+        return self.model(*arguments)
+
+
+def estimate_statistics(model: nn.Module, batches: Iterable[list[torch.Tensor]], device: torch.device, n_clips: int,
+                        batch_size: int) -> None:
+    """Give the batch norms of a model the statistics that its weights of now have in these batches, and set eval mode.
+
+    The running statistics of training are those of other weights than the average that is saved (see
+    torch.optim.swa_utils.update_bn). A model without batch norm stays as it is.
+    """
+    def inputs() -> Iterator[list]:
+        for number, (*arguments, _) in enumerate(batches):
+            distributed.begin_batch(min(batch_size, n_clips - number * batch_size), len(arguments) > 1)
+            yield [[each.to(device) for each in arguments]]
+
+    update_bn(inputs(), _Unpacked(model))
+    model.eval()
 
 
 def target_probabilities(labels: torch.Tensor, n_classes: int) -> torch.Tensor:
@@ -168,14 +196,13 @@ def count_predictions(confusion: torch.Tensor, labels: torch.Tensor, scores: tor
 
 
 def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLoader, optimizer: torch.optim.Optimizer,
-                device: torch.device, n_classes: int, log_interval: int | None = None,
-                epoch: int | None = None) -> tuple[float, torch.Tensor]:
+                device: torch.device, n_classes: int) -> tuple[float, torch.Tensor]:
     """Train on all batches of a loader of `epoch_batches` and return the mean loss and the confusion matrix.
 
-    Every `log_interval` batches, the mean loss of these batches is printed. Raises ValueError if the loss, a gradient
+    Raises ValueError if the loss, a gradient
     or a weight is not finite.
     """
-    loss_sum, losses, confusion = 0.0, [], torch.zeros(n_classes, n_classes, dtype=torch.long)
+    loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
     n_clips, batch_size, mixed = len(loader.dataset), loader.batch_sampler.batch_size, mixes_lengths(loader.dataset)
     for number, batch in enumerate(loader):
         *inputs, labels = (each.to(device) for each in batch)
@@ -192,12 +219,7 @@ def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLo
         optimizer.step()
         if weight == processes.world() or processes.is_first():  # else each process has the whole batch; count it once
             count_predictions(confusion, labels, scores.detach())
-        losses.append(loss.item())
-        loss_sum += losses[-1] * n_whole
-        if log_interval and len(losses) % log_interval == 0:
-            recent, = _sums_over_processes(sum(losses[-log_interval:]))
-            mean = recent / processes.world() / log_interval
-            tqdm.write(f"epoch {epoch}, batch {len(losses)} of {len(loader)}: loss {mean:.4f}")
+        loss_sum += loss.item() * n_whole
     if not all(torch.isfinite(weight).all() for weight in parameters):
         raise UserError("training diverged (weights are not finite); start again with a lower --lr_rate")
     confusion, loss_sum = _sums_over_processes(confusion, loss_sum)

@@ -21,13 +21,14 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 UNDECIDED = -1  # the label of windows without anybody: every class is equally probable
 RATES = (0.75, 1.3)  # how fast a passage is played: people walk and run at other speeds than those in the data
 EDGE = 0.6  # share of the windows of a passage that show only its first or its last frames ...
-EDGE_FRAMES = (8, 20)  # ... this many
+EDGE_FRAMES = (8, 20)  # ... this many; these and the other numbers of frames are those of windows of SPAN frames
 PIECE = 0.5  # share of the windows of a passage in which only a piece of the passage stays, put anywhere in time ...
 PIECE_FRAMES = (8, 25)  # ... this long
 OUTSIDE = 20  # frames before and after a passage that other windows may reach
 STILL = 0.2  # share of the empty windows that are the background in all frames
 BLANK = 0.5  # share of the other empty windows in which some frames in a row are the background ...
 BLANK_FRAMES = (3, 20)  # ... this many
+SPAN = 30  # frames of a window; for windows of another length, the numbers of frames are scaled
 LEAST_EMPTY = 6  # frames without the person that a passage needs to fill the rest of a window
 
 Source = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]  # (clip, view) -> (frames (L, ...), background (...))
@@ -54,16 +55,20 @@ class Window(NamedTuple):
 class TrainingWindows(Dataset):
     """Windows of `duration` frames; each epoch has as many as there are passages and empty clips.
 
-    source: returns the frames (L, ...) of a clip and its background (...), in one of two views, the picture and its
-    mirror image. labels: class index of each clip, UNDECIDED for empty clips. visible: (first, stop) frames with the
-    person, from 0, or None for empty clips. lengths: frames of each clip. groups: what is drawn equally often, from the
-    largest group to the smallest, for example ("real", 4); the label comes before them.
+    source: returns the frames (L, ...) of a clip and its background (...), in one of the `views`: the picture and, if
+    there are two, its mirror image. labels: class index of each clip, UNDECIDED for empty clips. visible: (first, stop)
+    frames with the person in a passage, from 0, or None for empty clips and for clips that are used as they are.
+    lengths: frames of each clip. groups: what is drawn equally often, from the largest group to the smallest, for
+    example ("real", 4); the label comes before them.
     """
 
     def __init__(self, source: Source, labels: Sequence[int], visible: Sequence[tuple[int, int] | None],
-                 lengths: Sequence[int], groups: Sequence[tuple[Hashable, ...]], duration: int):
+                 lengths: Sequence[int], groups: Sequence[tuple[Hashable, ...]], duration: int, views: int = 2):
         self.source, self.labels, self.visible, self.lengths = source, list(labels), visible, lengths
-        self.duration = duration
+        self.duration, self.views = duration, views
+        self.edges, self.pieces, self.blanks = (tuple(max(1, round(count * duration / SPAN)) for count in counts)
+                                                for counts in (EDGE_FRAMES, PIECE_FRAMES, BLANK_FRAMES))
+        self.outside = min(round(OUTSIDE * duration / SPAN), duration - self.edges[0])  # so that the person is seen
         self.weights = equal_weights([(label, *group) for label, group in zip(labels, groups, strict=True)])
         self.windows: list[Window] = []
         self.draw(torch.Generator().manual_seed(0))
@@ -74,7 +79,8 @@ class TrainingWindows(Dataset):
     def draw(self, generator: torch.Generator) -> None:
         """Choose the windows of an epoch."""
         clips = torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist()
-        self.windows = [self._empty_window(clip, generator) if self.visible[clip] is None
+        self.windows = [self._empty_window(clip, generator) if self.labels[clip] == UNDECIDED
+                        else self._whole_window(clip, generator) if self.visible[clip] is None
                         else self._person_window(clip, generator) for clip in clips]
 
     def sampler(self, generator: torch.Generator) -> Sampler:
@@ -89,34 +95,40 @@ class TrainingWindows(Dataset):
     def _person_window(self, clip: int, generator: torch.Generator) -> Window:
         rate = float(torch.empty(()).uniform_(*RATES, generator=generator))
         (first, stop), length = self._played(clip, rate)
-        view, latest = _integer(0, 1, generator), max(0, length - self.duration)
+        view, latest = _integer(0, self.views - 1, generator), max(0, length - self.duration)
         if _chance(EDGE, generator):
-            shown = _integer(*EDGE_FRAMES, generator)
+            shown = _integer(*self.edges, generator)
             start = stop - shown if _chance(0.5, generator) else first + shown - self.duration
         else:
-            low = max(0, first - OUTSIDE)
-            start = _integer(low, max(low, min(length, stop + OUTSIDE) - self.duration), generator)
+            low = max(0, first - self.outside)
+            high = min(min(length, stop + self.outside) - self.duration, stop - self.edges[0])
+            start = _integer(low, max(low, high), generator)
         start = min(max(start, 0), latest)
         if not _chance(PIECE, generator):
             return Window(clip, view, start, rate)
         begin, end = max(0, first - start), min(self.duration, stop - start)  # frames of the window with the person
-        kept = min(_integer(*PIECE_FRAMES, generator), end - begin)
+        kept = min(_integer(*self.pieces, generator), end - begin)
         piece = (_integer(begin, end - kept, generator), kept, _integer(0, self.duration - kept, generator))
         return Window(clip, view, start, rate, piece, fill=_chance(0.5, generator))
 
     def _played(self, clip: int, rate: float) -> tuple[tuple[int, int], int]:
         """Return the frames with the person, (first, stop), and the number of frames of a passage that is played."""
-        first, stop = self.visible[clip]
-        return (math.ceil(first / rate), int(stop / rate)), int((self.lengths[clip] - 1) / rate) + 1
+        (first, stop), length = self.visible[clip], int((self.lengths[clip] - 1) / rate) + 1
+        begin = min(math.ceil(first / rate), length - 1)
+        return (begin, max(begin + 1, int(stop / rate))), length
+
+    def _whole_window(self, clip: int, generator: torch.Generator) -> Window:
+        view = _integer(0, self.views - 1, generator)
+        return Window(clip, view, _integer(0, max(0, self.lengths[clip] - self.duration), generator))
 
     def _empty_window(self, clip: int, generator: torch.Generator) -> Window:
-        view = _integer(0, 1, generator)
+        view = _integer(0, self.views - 1, generator)
         start = _integer(0, max(0, self.lengths[clip] - self.duration), generator)
         if _chance(STILL, generator):
             return Window(clip, view, start, blank=(0, self.duration))
         blank = None
         if _chance(BLANK, generator):
-            blank = (_integer(0, self.duration - 1, generator), _integer(*BLANK_FRAMES, generator))
+            blank = (_integer(0, self.duration - 1, generator), _integer(*self.blanks, generator))
         return Window(clip, view, start, blank=blank)
 
     def _cut(self, window: Window, frames: torch.Tensor, background: torch.Tensor) -> torch.Tensor:

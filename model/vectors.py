@@ -22,9 +22,13 @@ FRAMES_AT_ONCE = 16  # in one forward pass of the frozen backbone; a CPU is slow
 
 
 class MirroredClips(Dataset):
-    """A data set of (clip (T, C, H, W), label) in which each clip is mirrored left to right with probability 1/2."""
+    """A data set of (clip (T, C, H, W), label) in which each clip is mirrored left to right with probability 1/2.
 
-    def __init__(self, dataset: Dataset):
+    mirror: False to mirror none.
+    """
+
+    def __init__(self, dataset: Dataset, mirror: bool = True):
+        self.chance = 0.5 if mirror else 0.0
         self.dataset, self.labels, self.true_lengths = dataset, dataset.labels, lengths_of(dataset)
         self.mirrored = [False] * len(dataset)
 
@@ -33,7 +37,7 @@ class MirroredClips(Dataset):
 
     def draw(self, generator: torch.Generator) -> None:
         """Choose the clips that are mirrored until the next call."""
-        self.mirrored = (torch.rand(len(self), generator=generator) < 0.5).tolist()
+        self.mirrored = (torch.rand(len(self), generator=generator) < self.chance).tolist()
 
     def sampler(self, generator: torch.Generator) -> Sampler:
         """Return the order of an epoch, with each class equally often."""

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotl
 # Options that do not change the result for one clip. Runs that share a result folder may differ in them.
 INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
-    "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "log_interval", "tensorboard",
+    "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "tensorboard",
     "feature_cache", "frame_results", "threads", "export", "export_frames",
 }
 WEIGHTS = "weights"  # the key of the digest of a model's weights among those of the input files
@@ -86,11 +86,11 @@ def recipe(options: dict[str, Any]) -> dict[str, Any]:
         "options": as_json(dict(sorted(options.items()))),
         "versions": {"python": platform.python_version()} | {name: versions.get(name) for name in PACKAGES},
         "commit": _commit(),
-        "inputs": {name: _digest(path) for name, path in files.items() if path and Path(path).is_file()},
+        "inputs": {name: file_digest(path) for name, path in files.items() if path and Path(path).is_file()},
     }
 
 
-def _digest(path: str | Path) -> str:
+def file_digest(path: str | Path) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 digest of a file."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:

@@ -107,6 +107,8 @@ SMALLER = {
     "tests.benchmarks.kills": "--training 0 --preparation 1 --saliency 0 --whole 1",
     "tests.benchmarks.fuzz": "--minutes 0.05",
     "tests.test_memory": "--calls 2",
+    "tests.benchmarks.left_right": "--videos 5 --least 0 --options --backbone squeezenet1_1 --backbone_weights none "
+                                   "--sample_size 32 --n_epochs 1",
 }
 NOT_RUN = {
     "./utils/demo.sh": "makes a virtual environment and trains; tests/test_shell_scripts.py checks what it starts",

@@ -29,7 +29,7 @@ def test_official_split(images, tmp_path, capsys):
     assert read.labels == ["running", "walking"] and len(read.clips) == 12
     persons = {subset: {clip[:8] for clip in clips} for subset, clips in subsets_of(read).items()}
     assert persons == {"training": {"person11"}, "validation": {"person01"}, "testing": {"person02"}}
-    assert "training: 2 running, 2 walking\nvalidation: 2 running, 2 walking\n" in capsys.readouterr().out
+    assert "training: 4 clips (running 2, walking 2) of 1 person, which are few" in capsys.readouterr().out
 
 
 def test_split_by_named_persons(images, tmp_path):
@@ -59,6 +59,7 @@ def test_split_by_group_and_by_video(tmp_path, capsys):
     ucf = [f"Walking/v_Walking_g{g:02d}_c0{c}" for g in range(1, 11) for c in (1, 2, 3)]
     own = [f"wave/clip{v}_{k}" for v in range(10) for k in (1, 2)]
     videos = {f"wave/clip{v}.avi": {"clips": {f"clip{v}_1": 1, f"clip{v}_2": 9}} for v in range(10)}
+    videos |= {f"{clip}.avi": {"clips": {clip.split("/")[1]: 1}} for clip in ucf}
     make_clips(tmp_path, *ucf, *own)
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "trim.json").write_text(json.dumps({"options": {}, "videos": videos}))
@@ -68,7 +69,7 @@ def test_split_by_group_and_by_video(tmp_path, capsys):
     assert not (parts["training"] & parts["validation"] or parts["training"] & parts["testing"])
     printed, warned = capsys.readouterr()
     assert "warning: wave: 20 clips without person or group are split by video; a person or a scene" in warned
-    assert "training: 18 Walking, 12 wave\nvalidation: 6 Walking, 4 wave\ntesting: 6 Walking, 4 wave" in printed
+    assert "\nvalidation: 10 clips (Walking 6, wave 4) of 2 groups and 2 videos; these are few" in printed
     assert annotate(tmp_path, tmp_path / "b.json") == read != annotate(tmp_path, tmp_path / "c.json", "--seed=1")
     (tmp_path / "none" / "trim.json").write_text("[1]")
     assert "not a record" in refused(capsys, annotate, tmp_path, tmp_path / "d.json")
@@ -77,7 +78,7 @@ def test_split_by_group_and_by_video(tmp_path, capsys):
 def test_clips_that_cannot_be_annotated(tmp_path, capsys):
     make_clips(tmp_path, *(f"wave/clip{k}" for k in range(5)), *(f"jump/hop{k}" for k in range(2)))
     (tmp_path / "wave" / "empty").mkdir()
-    assert "2 groups or videos (hop0, hop1) cannot fill 3" in refused(capsys, annotate, tmp_path, tmp_path / "a.json")
+    assert "groups or videos (jump/hop0, jump/hop1) cannot" in refused(capsys, annotate, tmp_path, tmp_path / "a.json")
     make_clips(tmp_path, "jump/hop2")
     assert "empty" not in annotate(tmp_path, tmp_path / "a.json").clips
     assert "1 folders without images are left out" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_data_of_other_tools(own_data_set, tmp_path, capsys):
     run_command("main", *train_options(data, tmp_path / "run", "--n_epochs", 1, "--sample_duration", 30))
     printed = capsys.readouterr()
     assert "training: 7 clips (running 4, walking 3)" in printed.out
-    assert "testing: the annotation lists no clip" in printed.out
+    assert "testing: no clip\n" in printed.out
     assert "training: 1 of 8 listed clips have no frames on disk and are left out: person11_walking_d1_1" in printed.err
     assert "1 clip without n_frames file, so the images were counted: person11_walking_d1_2" in printed.err
     assert set(read_json(tmp_path / "run" / "metrics.json")) == {"best_epoch", "validation"}

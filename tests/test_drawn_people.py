@@ -79,7 +79,7 @@ def test_two_folders_of_clips_become_one_data_set(folders, tmp_path, capsys):
     check(prepare(folders, tmp_path))
     printed = capsys.readouterr().out
     assert "20 clips of 2 classes are in" in printed and "for training 12 passages and 18 empty clips" in printed
-    extra = find_training_extra(tmp_path / "kth1.json", tmp_path / "images")
+    extra = find_training_extra(read_annotation(tmp_path / "kth1.json"), tmp_path / "images")
     assert {KTH.training_group(clip.name) for clip in extra} == {("real", 11), ("drawn", 26), ("drawn", 30)}
     assert len(extra) == 12 + 18
     before = times_of(tmp_path / "images")

@@ -1,8 +1,13 @@
 """model/feature_cache.py: vectors of a frozen backbone on disk."""
 
 
+import os
+
+import pytest
 import torch
 
+from data.clips import find_clips
+from data.training_clips import ClipDataset
 from model.feature_cache import FeatureCache
 from tests.runs import run_command, train_options, use
 from tests.toys import MeanOfBackbone
@@ -48,6 +53,22 @@ def test_the_folder_is_bounded(tmp_path):
         cache.save(str(number), vectors)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 60_000
     assert cache.load("0") is None and torch.equal(cache.load("19"), vectors)
+
+
+@pytest.mark.parametrize("change", ["content", "number"])
+def test_a_change_of_any_frame_is_noticed(own_data_set, change):
+    _, clips, _ = find_clips(own_data_set.annotation, own_data_set.images, "testing")
+    dataset = ClipDataset(clips, ["running", "walking"], 32, 6, None)
+    image, before = clips[0].path / "image_00004.jpg", [dataset.key(0), dataset.key(1)]
+    status = image.stat()
+    if change == "content":
+        image.write_bytes(bytes([*image.read_bytes()[:-1], 0]))
+        os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    else:
+        image.unlink()
+        (image.parent / "n_frames").write_text("3")
+    assert dataset.key(0) != before[0] and dataset.key(1) == before[1]
+    assert ClipDataset(clips, ["running", "walking"], 16, 6, None).key(1) != before[1]
 
 
 def test_none_is_no_folder(data_set, trained, tmp_path, monkeypatch):

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
 import inference
+from data.clips import clips_of_videos, find_clips, load_frames, without_color
 from data.video import read_video, write_video
+from model.checkpoint import load_model
+from model.prediction import reading
 from runtime.files import read_json
+from tests.original_projects import Original, file_of
 from tests.runs import as_seen, run_command, table, use
-from tests.tiny_data import DURATION, SIZE
+from tests.tiny_data import DURATION, SIZE, moving_block
 
 
 def test_inference(data_set, trained, tmp_path, capsys):
@@ -72,3 +77,26 @@ def test_an_interrupted_run_says_how_to_go_on(data_set, trained, tmp_path, capsy
 
 
 CLIP = "person22_walking_d1_1"
+
+
+def test_the_annotation_of_other_data_does_not_name_the_classes(data_set, tmp_path):
+    """A file of the original projects has no class names; those of its code are taken for a video."""
+    torch.manual_seed(0)
+    torch.save(file_of(Original(nested=True).eval(), "module."), tmp_path / "model.pth")
+    for name, annotation in (("with", data_set.annotation), ("without", tmp_path / "none.json")):
+        run_command("inference", "--resume_path", tmp_path / "model.pth", "--video", data_set.video, "--sample_size",
+                    SIZE, "--sample_duration", DURATION, "--annotation_path", annotation, "--result_path",
+                    tmp_path / name)
+    one, other = ((tmp_path / name / "predictions.csv").read_text() for name in ("with", "without"))
+    assert one == other and one.startswith("clip,label,predicted,walking,running\n")
+
+
+def test_a_model_of_grey_clips_reads_videos_without_colour(data_set, trained, tmp_path):
+    frames = moving_block(1, 3)[0]
+    write_video(tmp_path / "colour.avi", frames * np.uint8([1, 0, 0]) + frames // 3)
+    found, _ = clips_of_videos([tmp_path / "colour.avi"], DURATION)
+    assert np.ptp(load_frames(found[0], DURATION, SIZE), axis=3).max() > 50
+    info = load_model(trained / "best.pth")[1]
+    assert info.grey and np.ptp(load_frames(found[0], **reading(info)), axis=3).max() == 0
+    grey = load_frames(find_clips(data_set.annotation, data_set.images)[1][0], DURATION, SIZE)
+    assert np.array_equal(without_color(grey), grey)

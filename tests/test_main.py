@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+import main
 from data.annotation import read_annotation, write_annotation
 from model.checkpoint import load_model, read_checkpoint
 from model.cnn_lstm import MODELS, build_model
 from model.contract import last_layer
 from model.normalisation import normalisation
 from model.training import train_epoch
+from model.vectors import keep_vectors
+from opts import PRETRAINED
 from runtime import training_log
 from runtime.files import read_json
 from tests.bad_cases import options_of
-from tests.runs import refused, run_command, same, table, train_options
+from tests.runs import data_options, refused, run_command, same, table, train_options, use
 from tests.tiny_data import DURATION
 
 
@@ -142,9 +145,14 @@ def test_training_starts_from_the_weights_of_another_run(data_set, trained, tmp_
     assert same(read_checkpoint(tmp_path / "same" / "last.pth")["state_dict"], start)
     assert "a new last layer" not in capsys.readouterr().out
     labels, clips, *_ = read_annotation(data_set.annotation)
-    write_annotation(tmp_path / "three.json", ["flying", *labels], clips)
+    write_annotation(tmp_path / "three.json", ["flying", *labels],
+                     clips | {"person11_walking_d1_1": ("training", "flying")})
+    shutil.copytree(data_set.images, tmp_path / "images")
+    (tmp_path / "images" / "flying").mkdir()
+    clip = tmp_path / "images" / "walking" / "person11_walking_d1_1"
+    clip.rename(tmp_path / "images" / "flying" / clip.name)
     run_command("main", *train_options(data_set, tmp_path / "three", "--annotation_path", tmp_path / "three.json",
-                                       *options))
+                                       "--video_path", tmp_path / "images", *options))
     state = read_checkpoint(tmp_path / "three" / "last.pth")["state_dict"]
     last = f"{last_layer(load_model(trained / 'best.pth')[0])}."
     assert len(state[f"{last}weight"]) == 3
@@ -185,3 +193,56 @@ def test_imagenet_weights_without_a_network(good, results, capsys, monkeypatch):
     assert "no route to host" in line
     assert "'none'" in line
     assert "PATH" in line
+
+
+def test_a_checkpoint_knows_its_training(trained):
+    _, info = load_model(trained / "best.pth")
+    assert info.training_groups == ["kth person 11", "kth person 12"] and len(info.training_clips) == 8 and info.grey
+
+
+def test_accuracy_is_about_people_that_are_new(data_set, trained, tmp_path, capsys):
+    use("inference", data_set, trained, tmp_path / "all", "--subset", "all")
+    assert "8 of 16 clips are of people, groups or videos in the training data; on the others: balanced" in (
+        capsys.readouterr().out)
+    metrics = read_json(tmp_path / "all" / "metrics.json")
+    assert np.sum(metrics["confusion"]) == 8 == np.sum(metrics["in_training"]["confusion"]) == metrics["n_in_training"]
+    run_command("inference", *data_options(data_set), "--subset", "training", "--result_path", tmp_path / "other",
+                "--resume_path", trained / "best.pth", "--dataset", "folder")  # other names of groups, the same images
+    assert "8 of 8 clips are of people, groups or videos in the training data, so this says nothing about others" in (
+        capsys.readouterr().out)
+
+
+def test_the_bundled_model_knows_its_people():
+    _, info = load_model(PRETRAINED)
+    assert {f"kth person {person}" for person in (1, 4, 7, 9, 15)} <= set(info.training_groups)
+    assert "kth person 2" not in info.training_groups and info.grey
+
+
+def test_mirroring_is_a_property_of_the_data_set(data_set, tmp_path, capsys, monkeypatch):
+    views = []
+    monkeypatch.setattr(main, "keep_vectors", lambda model, dataset, device, mirrored, *more: views.append(mirrored)
+                        or keep_vectors(model, dataset, device, mirrored, *more))
+    for dataset, more, mirrored in (("kth", [], True), ("folder", [], False), ("kth", ["--no_mirror"], False),
+                                    ("folder", ["--mirror"], True)):
+        run_command("main", *train_options(data_set, tmp_path / f"{dataset}{len(more)}", "--dataset", dataset,
+                                           "--n_epochs", 1, *more))
+        assert ("half of the training windows are mirrored" in capsys.readouterr().out) == mirrored
+        assert views == [mirrored, False, False]
+        views.clear()
+
+
+def test_fewer_epochs_and_a_learning_rate_of_0_are_told(data_set, trained, tmp_path, capsys):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    run_command("main", *train_options(data_set, folder, "--n_epochs", 1))
+    assert "--n_epochs 1 was given, but this run has 2 epochs already" in capsys.readouterr().err
+    run_command("main", *train_options(data_set, tmp_path / "still", "--n_epochs", 1, "--lr_rate", 0))
+    assert "--lr_rate 0: training changes no weight" in capsys.readouterr().err
+
+
+def test_the_normalisation_of_the_weights_is_taken_and_told(data_set, trained, tmp_path, capsys):
+    content = torch.load(trained / "best.pth", weights_only=True) | {"mean": [0.4, 0.5, 0.6], "std": [1.0, 1.0, 1.0]}
+    torch.save(content, tmp_path / "other.pth")
+    for flag in ("--pretrain_path", "--backbone_weights"):
+        run_command("main", *train_options(data_set, tmp_path / flag, "--n_epochs", 1, flag, tmp_path / "other.pth"))
+        assert "pixels are normalised as in the training of" in capsys.readouterr().out
+        assert load_model(tmp_path / flag / "last.pth")[1].mean == [0.4, 0.5, 0.6]

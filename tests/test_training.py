@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from model import training as training_module
@@ -145,8 +146,6 @@ def test_best_epoch():
              "validation_loss": loss}
             for k, (accuracy, loss) in enumerate([(0.5, 0.1), (0.9, 0.7), (0.9, 0.4), (0.9, 0.4), (0.8, 0.0)])]
     assert best_epoch(rows)["epoch"] == 2
-    rows[1]["validation_balanced_accuracy"] = math.nan  # of an earlier version, which did not compute it
-    assert best_epoch(rows)["epoch"] == 0  # then the accuracy counts
     assert best_epoch([{"epoch": 1}, {"epoch": 2}])["epoch"] == 2
 
 
@@ -169,3 +168,23 @@ def test_last_pth_of_another_run_is_refused(tmp_path, change):
     torch.save({name: value for name, value in content.items() if value is not None}, tmp_path / "last.pth")
     with pytest.raises(ValueError, match=r"last.pth belongs to another run"):
         train(tmp_path)
+
+
+def test_finetuning_saves_the_statistics_of_the_averaged_weights(tmp_path):
+    """Batch norm after a layer that is trained: mean and variance are those that the saved weights have."""
+    torch.manual_seed(0)
+    model, data = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), torch.randn(6, 3)
+    batches = [[data[:3], torch.zeros(3)], [data[3:], torch.zeros(3)]]
+    model(data)  # as training does, with other weights
+    with torch.no_grad():
+        model[0].weight += 1
+    training_module.estimate_statistics(model, batches, CPU, 6, 3)
+    outputs = model[0](data).detach().view(2, 3, 4)
+    torch.testing.assert_close(model[1].running_mean, outputs.mean((0, 1)))
+    torch.testing.assert_close(model[1].running_var, outputs.var(1).mean(0))
+    assert not model.training and model[1].momentum == 0.1
+    clips = ClipsInMemory(torch.randn(8, 3, 4, 5, 5), [0, 1] * 4)
+    trained = toy()
+    training_module.train(trained, INFO, MirroredClips(clips), None, tmp_path, finetune=True, n_epochs=2, batch_size=4,
+                          lr_rate=1e-2, weight_decay=0.0, seed=0, device=CPU)
+    torch.testing.assert_close(trained.backbone.running_mean, clips.clips.mean((0, 1, 3, 4)))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 import torch
 
 from model.training_windows import UNDECIDED, TrainingWindows, Window, equal_weights
@@ -97,3 +98,31 @@ def test_equal_weights():
     assert equal_weights([(0, "real", 4), (0, "drawn", 30), (0, "drawn", 31), (UNDECIDED,)]).tolist() == [
         0.25, 0.125, 0.125, 0.5]
     assert equal_weights([()]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("duration", range(4, 61))
+def test_a_person_window_shows_the_person_whatever_its_length(duration):
+    """Ranges as in KTH, from 18 frames to 140, at the beginning, the middle and the end of their videos."""
+    spans = [(lead, lead + shown, lead + shown + tail) for shown in (18, 35, 140) for lead, tail in (
+        (0, 22), (22, 22), (22, 0), (3, 1))]
+    numbers = [torch.arange(length, dtype=torch.float32)[:, None] for _, _, length in spans]
+    dataset = TrainingWindows(lambda clip, view: (numbers[clip], torch.tensor([BACKGROUND])), [0] * len(spans),
+                              [(first, stop) for first, stop, _ in spans], [length for *_, length in spans],
+                              [()] * len(spans), duration)
+    for seed in range(15):
+        dataset.draw(torch.Generator().manual_seed(seed))
+        for index, window in enumerate(dataset.windows):
+            first, stop, _ = spans[window.clip]
+            times = dataset[index][0][:, 0]
+            shown = int(((times >= first) & (times < stop)).sum())
+            assert shown >= min(8 * duration // 30, (stop - first) / 1.3 - 1, duration) and shown >= 1
+
+
+def test_clips_without_a_passage_are_drawn_as_they_are_and_nothing_is_mirrored_unless_it_may_be():
+    dataset = TrainingWindows(source, [0, 1, UNDECIDED], [(FIRST, STOP), None, None], [LENGTH] * 3, [()] * 3, DURATION,
+                              views=1)
+    found = drawn(dataset, 100)
+    assert {label for _, _, label in found} == {0, 1, UNDECIDED}
+    assert all(window.view == 0 and (frames >= BACKGROUND).all() for window, frames, _ in found)
+    whole = [(frames - 100).tolist() for window, frames, label in found if label == 1]
+    assert whole and all(times == list(range(int(times[0]), int(times[0]) + DURATION)) for times in whole)

@@ -36,7 +36,8 @@ def test_without_ranges_and_with_options(raw, tmp_path, capsys):
     trim(raw, tmp_path / "b", *one)
     assert f"ranges of 3 videos from {raw}/00sequences.txt, of 0 videos found from" in capsys.readouterr().out
     a, b = (bytes_of(tmp_path / name) for name in "ab")
-    assert json.loads(a.pop("trim.json"))["videos"] == json.loads(b.pop("trim.json"))["videos"] and a == b
+    found, known = (json.loads(each.pop("trim.json"))["videos"] for each in (a, b))
+    assert [entry["clips"] for entry in found.values()] == [entry["clips"] for entry in known.values()] and a == b
     trim(raw, tmp_path / "c", "--windows=2", "--size", "20", "24", *one)
     assert len(list((tmp_path / "c" / "walking").glob("person11_walking_d1_[12]_[12].avi"))) == 4
     assert read_masks(tmp_path / "c" / "walking" / "person11_walking_d1_1_1.masks.npz").shape == (10, 24, 20)

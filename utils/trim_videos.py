@@ -34,10 +34,12 @@ from data.video import VIDEO_SUFFIXES, masks_path, read_masks, read_video, resiz
 from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
 from runtime.errors import UserError
 from runtime.files import index_by_name, sole_writer
+from runtime.recipe import file_digest
+from runtime.sentences import first_names
 from utils.batch import Record, add_work_options, list_videos, warn_of_others, work_through
 
 RECORD = "trim.json"  # in the trimmed folder: the options, and an entry per video
-FIELDS = {"bytes": int, "clips": dict, "problems": list}
+FIELDS = {"clips": dict, "problems": list}
 GAP_MARGIN = 1  # frames beside a range of the range file that a gap leaves out
 FOUND_MARGIN = 10  # the same beside a range found from motion, which ends before the person has left the picture
 Ranges = list[tuple[int, int]]  # (first, last) frames, 1-based and inclusive
@@ -47,9 +49,9 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
         options: dict[str, Any]) -> dict[str, Any]:
     """Cut the video `key` into clips; videos: the result of `find_videos`.
 
-    Returns the entry in the record: {"bytes": size of the video file, "fps": frames per second, "clips": {clip: its
-    first frame in the video, 1-based}, "problems": [why a range was left out]}. Raises ValueError if the video gives no
-    clip.
+    Returns the entry in the record: {"digest": of the video file, "ranges": those of the file of ranges or None, "fps":
+    frames per second, "clips": {clip: its first frame in the video, 1-based}, "problems": [why a range was left out]},
+    with "passages" and "empty" of `cut_extra`. Raises UserError if the video gives no clip.
     """
     name, ranges = videos[key]
     n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
@@ -67,8 +69,8 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
         ranges = find_ranges(moving)
     if not ranges:
         raise UserError("nothing moves in it; cut it at a fixed frame with --start")
-    entry = {"bytes": (raw_path / key).stat().st_size, "fps": fps, "clips": {}, "problems": [], "passages": {},
-             "empty": {}}
+    entry = {"digest": file_digest(raw_path / key), "ranges": videos[key][1], "fps": fps, "clips": {}, "problems": [],
+             "passages": {}, "empty": {}}
     for k, (first, last) in enumerate(ranges, start=1):
         if (first + last) / 2 > len(frames):
             entry["problems"].append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
@@ -136,10 +138,17 @@ def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[s
     return {key: (names[key], sequences.get(stems[key])) for key in keys if key.split("/")[0] in (classes or folders)}
 
 
-def is_complete(key: str, entry: dict[str, Any] | None, raw_path: Path, trimmed_path: Path) -> bool:
-    """Return whether the entry in the record belongs to the video file as it is now, and all its clips exist."""
+def is_complete(key: str, entry: dict[str, Any] | None, ranges: Ranges | None, raw_path: Path,
+                trimmed_path: Path) -> bool:
+    """Return whether the entry in the record belongs to the video file and the ranges of now, and all its clips exist.
+
+    Warns if the video or its ranges have changed.
+    """
     path = raw_path / key
-    if entry is None or entry["bytes"] != path.stat().st_size:
+    if entry is None:
+        return False
+    if (entry.get("digest"), entry.get("ranges")) != (file_digest(path), ranges and [list(span) for span in ranges]):
+        opts.warn(f"{key} is another file or has other ranges than before, so it is cut again")
         return False
     suffixes = (".avi", ".masks.npz") if masks_path(path).is_file() else (".avi",)
     label = Path(key).parent.name
@@ -155,6 +164,7 @@ def work(args: argparse.Namespace) -> None:
         raise UserError(f"--start cuts one clip per video, but --windows asks for {args.windows}; leave one of them "
                         "out")
     dataset = DATASETS[args.dataset]
+    args.color = dataset.color if args.color is None else args.color
     usual_places = [folder / "00sequences.txt" for folder in (args.raw_path, args.raw_path.parent)]
     path = args.sequences or next((place for place in usual_places if place.is_file()), Path("none"))
     sequences = {} if args.start or str(path) == "none" else dataset.read_ranges(path)
@@ -165,10 +175,15 @@ def work(args: argparse.Namespace) -> None:
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
     with sole_writer(args.trimmed_path):
         record = Record(args.trimmed_path / RECORD, options, FIELDS, args.overwrite)
-        record.update({})  # if this run is killed, the next one knows its clips
-        kept = {key for key in videos if is_complete(key, record.videos.get(key), **places)}
-        if options["context"]:  # earlier versions cut no passages
-            kept = {key for key in kept if "passages" in record.videos[key]}
+        gone = sorted(record.videos.keys() - set(list_videos(args.raw_path)))
+        if gone:
+            opts.warn(f"{len(gone)} videos that were cut before are no longer in {args.raw_path}, so their clips are "
+                      f"stale and no longer annotated: {first_names(gone)}")
+        for key in gone:
+            del record.videos[key]
+        record.update({})
+        kept = {key for key, (_, ranges) in videos.items()
+                if is_complete(key, record.videos.get(key), ranges, **places)}
         work_through(videos, kept, partial(cut, videos=videos, options=options, **places), args, "videos", "trimmed",
                      record)
     made = {key: record.videos[key] for key in videos if record.videos.get(key)}
@@ -201,7 +216,10 @@ def build_parser() -> opts.Parser:
     parser.add_argument("--context", type=opts.whole_number, default=22, metavar="FRAMES",
                         help="frames before and after each range in the passages for training; 0 writes neither "
                              "passages nor empty clips")
-    parser.add_argument("--color", action="store_true", help="write colour clips instead of grey ones")
+    parser.add_argument("--color", action="store_true", default=None,
+                        help="write colour clips (default for class folders)")
+    parser.add_argument("--grey", action="store_false", dest="color", default=None,
+                        help="write grey clips (default for kth)")
     add_work_options(parser, "remove all clips in --trimmed_path and cut all videos again")
     return parser
 

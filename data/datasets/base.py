@@ -15,6 +15,8 @@ class DataSet:
 
     name: str
     official_split: ClassVar[dict[str, tuple[int, ...]]] = {}  # {subset: numbers of the persons}
+    mirrors: ClassVar[bool] = False  # whether the mirror image of a clip has the same class, so that training uses it
+    color: ClassVar[bool] = True  # whether clips are cut in colour
 
     @property
     def raw_path(self) -> Path:
@@ -66,15 +68,18 @@ class DataSet:
         return () if person is None else ("drawn" if self.is_drawn(person) else "real", person)
 
     def split(self, clips: dict[str, str], sources: dict[str, str], validation: list[int] | None = None,
-              testing: list[int] | None = None, seed: int = 0) -> tuple[dict[str, str], list[str]]:
+              testing: list[int] | None = None, seed: int = 0,
+              kept: dict[str, str] | None = None) -> tuple[dict[str, str], list[str]]:
         """Assign every clip to a subset, so that no person, group or video is in two subsets.
 
-        clips: {clip: class}. sources: {clip: the video it was cut from}; a clip that is missing counts as a video.
-        validation, testing: numbers of persons that replace the official split.
+        clips: {clip: class}. sources: {clip: class/name of its video}; a clip that is missing counts as a video.
+        validation, testing: numbers of persons that replace the official split. kept: {group or video: subset} of
+        an earlier split, in which these stay.
         Returns ({clip: subset}, sentences about clips that had to be split by video).
         Raises UserError if a subset that is needed would be empty, or if the persons do not fit the clips.
         """
-        person_of = {clip: person for clip in clips if (person := self.person_of(clip)) is not None}
+        by_person = self.official_split or testing or validation is not None
+        person_of = {clip: person for clip in clips if by_person and (person := self.person_of(clip)) is not None}
         drawn = {person for person in person_of.values() if self.is_drawn(person)}
         named = sorted(drawn & {*(validation or []), *(testing or [])})
         if named:
@@ -88,12 +93,12 @@ class DataSet:
         subsets = {clip: subset_of[person] for clip, person in person_of.items()}
         group_of = {clip: group for clip in clips if clip not in subsets and (group := self.group_of(clip))}
         if group_of:
-            subsets |= split_groups(group_of, seed)
+            subsets |= split_groups(group_of, seed, kept or {})
         problems = []
         for label in sorted(set(clips.values())):
             video_of = {clip: sources.get(clip, clip) for clip in clips if clips[clip] == label and clip not in subsets}
             if video_of:
-                subsets |= split_groups(video_of, seed)
+                subsets |= split_groups(video_of, seed, kept or {})
                 problems.append(f"{label}: {len(video_of)} clips without person or group are split by video; a person "
                                 "or a scene that is in several videos can be in several subsets; to prevent this, name "
                                 "the group in the file names (_g01_)")

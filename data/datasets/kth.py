@@ -16,7 +16,7 @@ OFFICIAL_SPLIT = {  # {subset: numbers of the persons}, so that no person is in 
     "validation": (19, 20, 21, 23, 24, 25, 1, 4),
     "testing": (22, 2, 3, 5, 6, 7, 8, 9, 10),
 }
-GROUP = re.compile(r"_(g\d+)(?:_|$)")  # as in UCF101: v_jump_g07_c01
+GROUP = re.compile(r"_g(\d+)(?:_|$)")  # as in UCF101: v_jump_g07_c01
 NAME = re.compile(r"person(\d{2})_([a-z]+)_(d[1-4])(?=_|$)")
 SEQUENCE = re.compile(r"\s*(\S+)\s+frames\s+(\S.*)")
 RANGE = re.compile(r"(\d{1,9})\s*-\s*(\d{1,9})")
@@ -28,6 +28,12 @@ def parse_name(stem: str) -> tuple[int, str, str] | None:
     if match is None:
         return None
     return int(match[1]), match[2], match[3]
+
+
+def group_in_name(name: str) -> str | None:
+    """Return the group in the name of a video or clip: g07 for v_jump_g07_c01 and v_jump_g7_c01. None without one."""
+    found = GROUP.search(name)
+    return f"g{int(found[1]):02d}" if found else None
 
 
 def sequence_name(stem: str) -> str:
@@ -66,16 +72,13 @@ class KTH(DataSet):
 
     name = "kth"
     official_split = OFFICIAL_SPLIT
+    mirrors = True
+    color = False
+    sequence_name, read_ranges = staticmethod(sequence_name), staticmethod(read_sequences)
 
     @property
     def raw_path(self) -> Path:
         return Path("data/raw_dataset/kth_data")
-
-    def sequence_name(self, stem: str) -> str:
-        return sequence_name(stem)
-
-    def read_ranges(self, path: Path) -> dict[str, list[tuple[int, int]]]:
-        return read_sequences(path)
 
     def person_of(self, clip: str) -> int | None:
         found = parse_name(clip)
@@ -85,5 +88,4 @@ class KTH(DataSet):
         return person > PERSONS
 
     def group_of(self, clip: str) -> str | None:
-        found = GROUP.search(clip)
-        return found[1] if found else None
+        return group_in_name(clip)

@@ -1,6 +1,7 @@
 """Splits that keep every person, group or video in one subset."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 
 from runtime.errors import UserError
@@ -39,18 +40,23 @@ def split_persons(persons: set[int], official: dict[str, tuple[int, ...]], valid
     return split
 
 
-def split_groups(group_of: dict[str, str], seed: int) -> dict[str, str]:
+def split_groups(group_of: dict[str, str], seed: int, kept: dict[str, str]) -> dict[str, str]:
     """Return {clip: subset} for {clip: group}: a fifth of the groups for validation, and a fifth for testing.
 
-    The choice depends on the seed and on the names of the groups. Raises UserError for fewer than three groups.
+    kept: {group: subset}, in which groups stay. The choice for the others depends on the seed and on the names of the
+    groups. Raises UserError for fewer than three groups.
     """
     groups = in_random_order(group_of.values(), seed)
     if len(groups) < len(SUBSETS):
         raise UserError(f"{len(groups)} groups or videos ({', '.join(sorted(groups))}) cannot fill {len(SUBSETS)} "
                         "subsets; add more")
     fifth = max(1, round(len(groups) / 5))
-    subset_of = dict.fromkeys(groups[:fifth], "validation") | dict.fromkeys(groups[fifth : 2 * fifth], "testing")
-    return {clip: subset_of.get(group, "training") for clip, group in group_of.items()}
+    subset_of = {group: kept[group] for group in groups if group in kept}
+    for group in groups:
+        counts = Counter(subset_of.values())
+        free = [subset for subset in ("validation", "testing") if counts[subset] < fifth]
+        subset_of.setdefault(group, free[0] if free else "training")
+    return {clip: subset_of[group] for clip, group in group_of.items()}
 
 
 def in_random_order(groups: Iterable[str], seed: int) -> list[str]:

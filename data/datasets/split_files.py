@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from data.datasets.kth import GROUP
+from data.datasets.kth import group_in_name
 from data.datasets.split import in_random_order
 from runtime.errors import UserError
 from runtime.sentences import first_names, shortened
@@ -74,9 +74,9 @@ def split_by_files(clips: dict[str, str], sources: dict[str, str], listed: Liste
 
     clips: {clip: class}. sources: {clip: class/file of the video it was cut from}; for a clip that is missing there,
     the video is found by its name. validation_share: share of the groups in training that becomes the validation
-    subset; which ones depends on the seed.
-    Returns ({clip: subset}, sentences about videos that are left out or missing, and about groups on both sides).
-    Raises UserError if no clip is for training, or if the share cannot be taken.
+    subset, in all classes; which ones depends on the seed.
+    Returns ({clip: subset}, sentences about videos that are left out or missing). Raises UserError if no clip is for
+    training.
     """
     video_of = {clip: _video_of(clip, label, sources, listed) for clip, label in clips.items()}
     subsets = {clip: listed[video] for clip, video in video_of.items() if listed.get(video)}
@@ -85,19 +85,16 @@ def split_by_files(clips: dict[str, str], sources: dict[str, str], listed: Liste
         raise UserError(f"none of the {len(used)} videos in the split files is for training and has clips; the videos "
                         f"with clips are {_names(here)}, the listed ones {_names(used)}; check --split_files, and "
                         "that the class folders have the names in the lists")
-    sides = {}
-    for clip, subset in subsets.items():
-        if found := GROUP.search(video_of[clip][1]):
-            sides.setdefault((clips[clip], found[1]), set()).add(subset)
-    torn = {group for group, parts in sides.items() if len(parts) > 1}
     problems = [f"{len(videos)} {told}: {_names(videos)}" for videos, told in (
         (here - listed.keys(), "videos with clips are not in the split files and are left out"),
         (here & (listed.keys() - used), "videos with clips are not used by this split and are left out"),
         (used - here, f"of {len(used)} listed videos have no clips"),
-        (torn, "groups are in more than one subset by the split files"),
     ) if videos]
     if validation_share:
-        subsets |= _take_validation(subsets, video_of, validation_share, seed)
+        group_of = {clip: group_in(video_of[clip]) for clip, subset in subsets.items() if subset == "training"}
+        groups = in_random_order(group_of.values(), seed)
+        taken = groups[:max(1, round(validation_share * len(groups)))]
+        subsets |= {clip: "validation" for clip, group in group_of.items() if group in taken}
     return subsets, problems
 
 
@@ -110,33 +107,13 @@ def _video_of(clip: str, label: str, sources: dict[str, str], listed: Listed) ->
     return next(((label, name) for name in names if (label, name) in listed), (label, clip))
 
 
-def _take_validation(subsets: dict[str, str], video_of: dict[str, Video], share: float, seed: int) -> dict[str, str]:
-    """Return {clip: "validation"} for a share of the groups in training, the same groups in all classes."""
-    if "validation" in subsets.values():
-        raise UserError("--validation_share was given, but the split files list videos for validation; leave it out")
-    group_of = {clip: group_in(video_of[clip]) for clip, subset in subsets.items() if subset == "training"}
-    without = {video_of[clip] for clip, group in group_of.items() if group is None}
-    if without:
-        raise UserError(f"--validation_share takes whole groups, but {len(without)} videos have none in their names "
-                        f"({_names(without)}); name it as UCF101 does (_g01_), or list videos in a vallist.txt")
-    groups = in_random_order(group_of.values(), seed)
-    count = max(1, round(share * len(groups)))
-    if count >= len(groups):
-        raise UserError(f"--validation_share {share:g} takes {count} of {len(groups)} groups, so none is left for "
-                        "training; give a smaller share")
-    return {clip: "validation" for clip, group in group_of.items() if group in groups[:count]}
-
-
-def group_in(video: Video) -> str | None:
-    """Return the group in the name of a video: g07 as in UCF101, or the title of the film as in HMDB51; None without.
+def group_in(video: Video) -> str:
+    """Return the group of a video: g07 as in UCF101, the title of the film as in HMDB51, or its own name.
 
     HMDB51 names a video after the film that it was cut from, its class, and facts about the picture.
     """
     label, name = video
-    if found := GROUP.search(name):
-        return found[1]
-    title, separator, _ = name.partition(f"_{label}_")
-    return title if separator and title else None
+    return group_in_name(name) or name.partition(f"_{label}_")[0] or name
 
 
 def _names(videos: Iterable[Video]) -> str:
