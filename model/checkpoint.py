@@ -109,7 +109,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", **assumed: 
             model = build_model(info.model, **{**_named(info), "backbone_weights": "none"})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+    except (RuntimeError, TypeError) as error:
         raise UserError(f"{path}: it does not describe a model ({shortened(error)}); give a checkpoint written by "
                         "main.py") from error
     load_weights(model, content["state_dict"], f"{path}: its weights do not fit the model that it describes: it",

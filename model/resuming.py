@@ -33,12 +33,13 @@ def resume(path: Path, model: nn.Module, info: ModelInfo, optimizer: torch.optim
     try:
         state, own, history = checkpoint["optimizer"]["state"], checkpoint["own_weights"], checkpoint["history"]
         _check_shapes(state, own, average.parameters)
-        optimizer.load_state_dict({"state": state, "param_groups": settings})
-        average.resume(own, len(history))
-        return [dict(row) for row in history]
+        rows = [dict(row) for row in history]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} belongs to another run, or is damaged: its optimizer state, its history or its "
                         f"weights before averaging do not fit ({shortened(error)}); {advice}") from error
+    optimizer.load_state_dict({"state": state, "param_groups": settings})
+    average.resume(own, len(rows))
+    return rows
 
 
 def _check_shapes(state: dict[int, dict], own: list[torch.Tensor], parameters: list[nn.Parameter]) -> None:

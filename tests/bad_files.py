@@ -39,6 +39,7 @@ def damage_images(bad, images):
     with np.load(images / "walking" / CLIP / "masks.npz") as archive:
         masks = archive["masks"]
     for kind in ("zero_bytes", "cut_short", "text", "bomb", "sizes", "count", "fewer", "masks"):
+        shutil.copytree(images / "running" / "person11_running_d1_1", bad / kind / "running" / "person11_running_d1_1")
         for clip in (TRAINED_ON, CLIP, "person19_walking_d1_1"):
             folder = shutil.copytree(images / "walking" / clip, bad / kind / "walking" / clip)
             if clip == "person19_walking_d1_1":

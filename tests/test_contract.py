@@ -84,7 +84,7 @@ def test_encode_classify_and_the_statement_are_enough_to_be_fast():
     exact = temporal_saliency_rescaling(model, clip, 0, patch=6, tolerance=0)
     rough = temporal_saliency_rescaling(model, clip, 0, patch=6)
     model.frames_independent = False
-    with pytest.warns(UserWarning, match="Bare states frames_independent = False, so TSR .* up to 7 passes"):
+    with pytest.warns(UserWarning, match="Bare states frames_independent = False .*, so TSR takes up to 7 maps"):
         literal = temporal_saliency_rescaling(model, clip, 0, patch=6)
     torch.testing.assert_close(exact.tsr, literal.tsr, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(rough.tsr, literal.tsr, rtol=1e-2, atol=1e-2)

@@ -34,7 +34,7 @@ FAULTS = {value_error: "a shape is wrong", key_error: "'feature'", unequal_zip: 
 PLACES = {  # script: functions of ours that it calls, most of them while it reads or writes files
     "main": ("model.training.summarise_confusion", "data.training_clips.load_frames",
              "model.training.count_predictions", "runtime.files.as_json"),
-    "inference": ("inference.summarise_confusion", "data.clips.resize", "model.checkpoint.build_model",
+    "inference": ("inference.summarise_apart", "data.clips.resize", "model.checkpoint.build_model",
                   "model.prediction.class_probabilities"),
     "frame_saliency": ("frame_saliency.summarise_run", "saliency.report.page.clip_part",
                        "saliency.when.encoded.target_score", "data.training_clips.load_frames"),
@@ -78,7 +78,7 @@ def test_a_fault_in_a_script_keeps_its_traceback(data_set, trained, tmp_path, mo
     raises_a_fault(capsys, fault, script, *options_for(script, data_set, trained, tmp_path / "results"))
 
 
-@pytest.mark.parametrize("place", ["model.resuming._fits", "model.averaging.WeightAverage.resume"])
+@pytest.mark.parametrize("place", ["model.resuming.load_weights", "model.averaging.WeightAverage.resume"])
 def test_a_fault_while_a_run_is_resumed(data_set, trained, tmp_path, monkeypatch, capsys, place):
     (tmp_path / "run").mkdir()
     for name in ("last.pth", "opts.json"):

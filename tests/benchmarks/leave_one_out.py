@@ -26,7 +26,8 @@ from model.accuracy import accuracy_line, summarise_confusion
 from runtime.sentences import counted
 from saliency.methods import METHODS
 from saliency.results.averages import format_table, summarise
-from saliency.results.tables import random_head_table, tables
+from saliency.results.tables import tables
+from saliency.sanity import COLUMNS
 from utils import annotate_kth, extract_frames, synthesize_kth, trim_videos
 
 KTH = DATASETS["kth"]
@@ -126,10 +127,12 @@ def print_results(args, results: dict[int, dict]) -> None:
     if args.saliency:
         paths = [folder_of(args, person) / "saliency" / "metrics.json" for person in results]
         explained = [json.loads(path.read_text()) for path in paths]
-        print(tables(over_persons(metrics["summary"] for metrics in explained), "persons left out"))
+        print(tables(over_persons(metrics["summary"] for metrics in explained)))
         print(f"{counted(args.saliency, 'clip')} of each person, maps blurred by {args.smooth} pixels")
         if "--sanity" in args.options:
-            print(random_head_table(over_persons(metrics["random_head"] for metrics in explained)))
+            heads = over_persons(metrics["random_head"] for metrics in explained)
+            print(format_table([{"method": method, **columns} for method, columns in heads.items()],
+                               ["method", *COLUMNS], "difference"))
 
 
 def over_persons(summaries: Iterable[dict[str, dict]]) -> dict[str, dict]:
