@@ -95,6 +95,7 @@ def build_parser():
     add("--no_mirror", action="store_false", dest="mirror", default=None,
         help="mirror none, for classes such as left and right")
     add("--save_interval", type=opts.positive_int, metavar="N", help="also keep every Nth epoch as epoch_N.pth")
+    add("--amp", action="store_true", help="train in bfloat16, for GPUs; weights and gradients stay in float32")
     add("--tensorboard", action="store_true", help="write a log for TensorBoard, which must be installed")
     opts.add_normalisation_options(parser.add_argument_group(
         "normalisation of pixels", "Without these flags, ImageNet's mean and deviation. With one of them, the original "
@@ -144,7 +145,7 @@ def work(args):
         if extra:
             datasets["training"] = training_windows(args, model, device, cache, *extra)
         processes.by_first(begin, folder, recipe, args.overwrite)
-        names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval"
+        names = "finetune", "n_epochs", "batch_size", "lr_rate", "weight_decay", "seed", "save_interval", "amp"
 
         def draw(history):
             save_figure(charts.training_curves(history), folder / "curves.png")

@@ -64,9 +64,9 @@ def _collate(dataset: Dataset) -> partial | None:
     return partial(padded_batch, longest=max(lengths_of(dataset))) if mixes_lengths(dataset) else None
 
 
-def own_loader(dataset: Dataset, batch_size: int = 1, workers: int = 0) -> DataLoader:
-    """Return a loader of this process's share of a data set, in order."""
-    return DataLoader(Subset(dataset, processes.own(len(dataset))), batch_size, num_workers=workers,
+def own_loader(dataset: Dataset, batch_size: int = 1, workers: int = 0, pinned: bool = False) -> DataLoader:
+    """Return a loader of this process's share of a data set, in order. pinned: see `epoch_batches`."""
+    return DataLoader(Subset(dataset, processes.own(len(dataset))), batch_size, num_workers=workers, pin_memory=pinned,
                       collate_fn=_collate(dataset))
 
 
@@ -82,14 +82,16 @@ def balanced_sampler(dataset: Dataset, generator: torch.Generator) -> Sampler:
     return RandomSampler(dataset, generator=generator)
 
 
-def epoch_batches(dataset: Dataset, batch_size: int, seed: int, epoch: int, workers: int = 0) -> DataLoader:
+def epoch_batches(dataset: Dataset, batch_size: int, seed: int, epoch: int, workers: int = 0,
+                  pinned: bool = False) -> DataLoader:
     """Return a loader of this process's share of each batch of one epoch, and seed everything random in the epoch.
 
     Order (the data set's method `sampler`), views of the data set (its method `draw`) and dropout depend on (seed,
-    epoch) only.
+    epoch) only. pinned: put the batches into memory from which a GPU can copy them while it computes.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     torch.manual_seed(generator.initial_seed())
     dataset.draw(generator)
     batches = ShareSampler(dataset.sampler(generator), batch_size, drop_last=False)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_collate(dataset))
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=pinned,
+                      collate_fn=_collate(dataset))

@@ -29,6 +29,7 @@ from model.scores import class_probabilities
 from model.training_windows import UNDECIDED
 from model.vectors import AfterBackbone
 from runtime import processes
+from runtime.device import tf32
 from runtime.errors import UserError
 from runtime.progress import Progress
 from runtime.sentences import shortened
@@ -77,14 +78,15 @@ def check_padding(model: nn.Module, datasets: Sequence[Dataset | None], finetune
 
 def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Dataset | None, folder: Path, *,
           finetune: bool, n_epochs: int, batch_size: int, lr_rate: float, weight_decay: float, seed: int,
-          device: torch.device, workers: int = 0, save_interval: int | None = None,
+          device: torch.device, workers: int = 0, save_interval: int | None = None, amp: bool = False,
           log: Callable[[History], None] | None = None) -> History:
     """Train a model and return the history of the run, a dict per epoch. Resume from folder/last.pth if it exists.
 
     training, validation: data sets of (input, label); the label of windows without anybody is UNDECIDED. The inputs
     are clips if `finetune`, otherwise vectors of the backbone; they may differ in length, see model/batches.py. After
     each epoch the average of the weights over the last epochs (model/averaging.py) is evaluated and saved as last.pth,
-    as best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth.
+    as best.pth if it is the best so far (see `best_epoch`), and every `save_interval` epochs as epoch_N.pth. Training
+    may use TF32 on a GPU, and with `amp` bfloat16; weights and gradients are in float32, and so is the evaluation.
     log: called with the history after each epoch is saved, and at the start of a resumed run.
 
     Raises ValueError if last.pth belongs to another run, if padding has an influence on the model, or if training
@@ -99,12 +101,14 @@ def train(model: nn.Module, info: ModelInfo, training: Dataset, validation: Data
     if history and log:
         log(history)
     shared = distributed.share_batches(forward, parameters)
-    held_out = own_loader(validation, batch_size, workers) if validation else None
+    pinned = device.type == "cuda"
+    held_out = own_loader(validation, batch_size, workers, pinned) if validation else None
     with Progress(n_epochs, "training", "epoch", initial=len(history)) as progress:
         for epoch in range(len(history) + 1, n_epochs + 1):
-            batches = epoch_batches(training, batch_size, seed, epoch, workers)
+            batches = epoch_batches(training, batch_size, seed, epoch, workers, pinned)
             model.train()
-            found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes))
+            with tf32(True):
+                found = train_epoch(shared, parameters, batches, optimizer, device, len(info.classes), amp)
             average.update()
             model.eval()
             history.append({"epoch": epoch, **_history_of("train", *found, info.classes)})
@@ -196,30 +200,31 @@ def count_predictions(confusion: torch.Tensor, labels: torch.Tensor, scores: tor
 
 
 def train_epoch(forward: Forward, parameters: list[nn.Parameter], loader: DataLoader, optimizer: torch.optim.Optimizer,
-                device: torch.device, n_classes: int) -> tuple[float, torch.Tensor]:
+                device: torch.device, n_classes: int, amp: bool = False) -> tuple[float, torch.Tensor]:
     """Train on all batches of a loader of `epoch_batches` and return the mean loss and the confusion matrix.
 
-    Raises ValueError if the loss, a gradient
-    or a weight is not finite.
+    amp: run the network in bfloat16. Raises ValueError if the loss, a gradient or a weight is not finite.
     """
     loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
     n_clips, batch_size, mixed = len(loader.dataset), loader.batch_sampler.batch_size, mixes_lengths(loader.dataset)
     for number, batch in enumerate(loader):
-        *inputs, labels = (each.to(device) for each in batch)
+        *inputs, labels = (each.to(device, non_blocking=True) for each in batch)
         n_whole = min(batch_size, n_clips - number * batch_size)  # clips in the batch, in all processes together
         weight = distributed.begin_batch(n_whole, mixed)
-        scores = forward(*inputs)  # (B, classes)
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            scores = forward(*inputs).float()  # (B, classes)
         loss = cross_entropy(scores, target_probabilities(labels, n_classes)) * (weight * len(labels) / n_whole)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise UserError(f"training diverged (loss {loss.item()}, gradient norm {norm.item()}); the checkpoints "
-                            "are from the epoch before; start again with a lower --lr_rate")
+        loss, norm = torch.stack([loss.detach(), norm]).tolist()  # one wait for the device
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise UserError(f"training diverged (loss {loss}, gradient norm {norm}); the checkpoints are from the "
+                            "epoch before; start again with a lower --lr_rate")
         optimizer.step()
         if weight == processes.world() or processes.is_first():  # else each process has the whole batch; count it once
             count_predictions(confusion, labels, scores.detach())
-        loss_sum += loss.item() * n_whole
+        loss_sum += loss * n_whole
     if not all(torch.isfinite(weight).all() for weight in parameters):
         raise UserError("training diverged (weights are not finite); start again with a lower --lr_rate")
     confusion, loss_sum = _sums_over_processes(confusion, loss_sum)
@@ -236,7 +241,7 @@ def evaluate(forward: Forward, loader: DataLoader, device: torch.device,
     """
     loss_sum, confusion = 0.0, torch.zeros(n_classes, n_classes, dtype=torch.long)
     for *inputs, labels in loader:
-        scores = forward(*(each.to(device) for each in inputs)).cpu()  # (B, classes)
+        scores = forward(*(each.to(device, non_blocking=True) for each in inputs)).cpu()  # (B, classes)
         loss_sum += cross_entropy(scores, labels, reduction="sum").item()
         count_predictions(confusion, labels, scores)
     loss_sum, confusion = _sums_over_processes(loss_sum, confusion)

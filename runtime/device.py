@@ -21,6 +21,24 @@ def fewer_threads(taken: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let a GPU round the factors of convolutions and matrix products to 10 bits (TF32) during the block, or forbid it.
+
+    That is fast, and exact enough for training. The gradient map of a network with ReLUs changes by a tenth of its
+    maximum (tests/benchmarks/rounding.py).
+    """
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = allowed
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
+
+
 def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int | None = None) -> torch.device:
     """Return the torch device that the options ask for.
 
@@ -41,6 +59,6 @@ def choose_device(use_cuda: bool = False, gpu: int | None = None, n_threads: int
                             "--gpu one of these numbers, and with torchrun start no more processes than GPUs")
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
-        torch.backends.cudnn.allow_tf32 = False  # full float32, so that results agree with those of a CPU
+        torch.backends.cudnn.allow_tf32 = False  # full float32, as on a CPU; training allows it, see tf32
     print(f"computing on {device} with {counted(torch.get_num_threads(), 'thread')}")
     return device

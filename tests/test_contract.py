@@ -88,7 +88,7 @@ def test_encode_classify_and_the_statement_are_enough_to_be_fast():
         literal = temporal_saliency_rescaling(model, clip, 0, patch=6)
     torch.testing.assert_close(exact.tsr, literal.tsr, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(rough.tsr, literal.tsr, rtol=1e-2, atol=1e-2)
-    assert exact.passes != literal.passes == (24, 24)
+    assert exact.passes and literal.passes is None
     with pytest.raises(ValueError, match="Bare has no head_modules and no backbone_modules, which name"):
         check(model, [example()], ["gradient"], draws=1)
 

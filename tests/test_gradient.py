@@ -5,9 +5,8 @@ import copy
 import pytest
 import torch
 from captum.attr import Saliency
-from torch import nn
 
-from saliency.gradient import drawn_map, feature_gradient, frame_gradient, untouched
+from saliency.gradient import drawn_map, feature_gradient, frame_gradient
 from saliency.scores import target_score
 from tests.toys import Linear, cnn_lstm
 
@@ -92,14 +91,6 @@ def test_the_model_stays_as_it_was(attribute):
         assert torch.equal(buffer, old), name
     assert torch.equal(model.projection.weight.grad, torch.ones_like(model.projection.weight))
     assert not clip.requires_grad
-
-
-@pytest.mark.parametrize("tf32", [False, True])
-def test_convolutions_are_in_full_float32_while_a_model_is_explained(monkeypatch, tf32):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", tf32)
-    with untouched(nn.Linear(2, 2)):
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == tf32
 
 
 @pytest.mark.parametrize("gradient", [frame_gradient, feature_gradient])

@@ -5,20 +5,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from model.adapters import ClipModel
-from runtime.files import read_json
 from saliency import sanity
 from saliency.explain import explain
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.methods.gradients import noisy
 from saliency.methods.sequences import mean_gradients
-from saliency.report import explain_to_report
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
-from saliency.when import decide
 from tests.runs import as_seen, saved, use
-from tests.test_explain_to_report import CLASSES, clips
 from tests.tiny_data import CLIP
 from tests.toys import MeanOfBackbone, example, smooth
 
@@ -62,13 +56,6 @@ def test_the_noise_of_tsr_stays_the_same_within_a_call(model_and_clip):
     torch.testing.assert_close(attribute(FEATURE_METHODS["tsr"], model, clip, 1, seed=7, **given).map, expected)
 
 
-def test_the_map_of_shapley_values_is_that_of_the_decision(model_and_clip):
-    model, clip = model_and_clip
-    evidence = explain(model, clip, 1, ["shapley_frame"], options=OPTIONS, seed=7).evidence["shapley_frame"]
-    decision = decide(model, clip, 1, pairs=2, seed=7)
-    np.testing.assert_allclose(evidence.sum((1, 2)), decision.shapley.per_frame(14), rtol=1e-5, atol=1e-7)
-
-
 def test_the_seed_of_the_command_line_reaches_methods_of_features(data_set, trained, tmp_path):
     use("feature_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--method", "smoothgrad", "--target",
         "running", "--seed", 7)
@@ -86,13 +73,3 @@ def test_the_seed_reaches_the_sanity_check(monkeypatch):
         *given, seed=seed, **more))
     sanity.check(MeanOfBackbone().eval(), [example()], ["smoothgrad"], draws=1, seed=7)
     assert set(seeds) == {7} and len(seeds) == 7
-
-
-def test_the_seed_reaches_results_made_in_python(tmp_path):
-    maps, network = [], nn.Sequential(nn.Flatten(), nn.Linear(6 * 3 * 32 * 32, 4), nn.Tanh(), nn.Linear(4, 2))
-    for name, seed in (("one", 0), ("again", 0), ("other", 7)):
-        explain_to_report(ClipModel(network), clips()[:1], CLASSES, tmp_path / name, methods=["smoothgrad"],
-                          target="running", seed=seed)
-        maps.append(saved(tmp_path / name / "video/clip001")["smoothgrad"])
-        assert read_json(tmp_path / name / "opts.json")["options"]["seed"] == seed
-    assert np.array_equal(maps[0], maps[1]) and not np.array_equal(maps[0], maps[2])

@@ -5,10 +5,6 @@ import math
 import pytest
 import torch
 
-from data.video import read_video
-from model.checkpoint import load_model
-from model.prediction import predict
-from opts import PRETRAINED
 from saliency.fills import background
 from saliency.methods.interval import interval
 from saliency.when import EncodedClip, intervals
@@ -75,25 +71,6 @@ def test_intervals_are_those_of_a_slow_loop_over_pixels():
     found = intervals(EncodedClip(model, clip, 1))
     check(found, *slow_loop(score, clip, empty, score(list(clip))[1]), 1e-9)
     assert math.isnan(found.kept[3, 2]) and not found.flipped["freeze"][3, 2]
-
-
-@pytest.mark.skipif(not VIDEO.is_file(), reason="needs the real KTH videos")
-def test_intervals_of_the_bundled_model_on_a_real_clip_are_those_of_a_slow_loop():
-    model, info = load_model(PRETRAINED)
-    frames, _ = read_video(VIDEO, size=(info.sample_size, info.sample_size))
-    seen = predict(model, info, frames[8:28])  # 20 frames: 840 passes of the slow loop
-    with torch.no_grad():
-        features = model.encode(seen.tensor[None])[0]
-        empty = model.encode(background(seen.tensor)[None, None])[0, 0]
-
-    @torch.no_grad()
-    def score(sequence):
-        scores = model.classify(torch.stack(sequence)[None])[0]
-        return float(scores[seen.target]), int(scores.argmax())
-
-    found = intervals(EncodedClip(model, seen.tensor, seen.target))
-    check(found, *slow_loop(score, features, empty, seen.target), 1e-4)
-    assert found.sufficient is not None
 
 
 def test_groups_of_frames_end_at_multiples_of_the_segment():

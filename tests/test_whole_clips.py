@@ -10,7 +10,6 @@ from model.adapters import ClipModel
 from saliency.deletion import deletion_metrics
 from saliency.explain import explain
 from saliency.fills import background
-from saliency.gradient import drawn_map
 from saliency.methods import FEATURE_METHODS, METHODS, attribute
 from saliency.patches import patch_boxes
 from saliency.tsr import temporal_saliency_rescaling
@@ -41,19 +40,6 @@ def test_gradients_equal_captum(network):
     found = attribute(METHODS["gradient_x_input"], model, clip, 1)
     close(found.map, expected.abs().amax(1))
     close(found.evidence, expected.sum(1))
-
-
-def test_smoothgrad_equals_the_mean_of_captums_gradients(network):
-    model, clip = network
-    generator, slopes = torch.Generator().manual_seed(0), []
-    for _ in range(2):
-        noisy = clip + 0.1 * (clip.max() - clip.min()) * torch.randn(clip.shape, generator=generator)
-        slopes.append(Saliency(model).attribute(noisy[None].requires_grad_(True), target=1, abs=False)[0])
-    mean = torch.stack(slopes).mean(0)
-    options = {"samples": 2, "noise": 0.1}
-    close(attribute(METHODS["smoothgrad"], model, clip, 1, **options).map, drawn_map(mean))
-    found = attribute(METHODS["smoothgrad_x_difference"], model, clip, 1, **options)
-    close(found.evidence, (mean * (clip - background(clip))).sum(1))
 
 
 def test_integrated_gradients_equal_captum(network):
@@ -100,7 +86,7 @@ def test_freeze_and_deletion_run_the_whole_model(network):
     assert 0 < rows["any"]["deletion_frame_auc"] < 1
 
 
-@pytest.mark.filterwarnings("ignore:ClipModel has no encode and classify, so TSR")
+@pytest.mark.filterwarnings("ignore:ClipModel has no encode and classify")
 def test_tsr_is_literal(network):
     model, clip = network
     found = temporal_saliency_rescaling(model, clip, 1, step="time")

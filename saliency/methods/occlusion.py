@@ -46,13 +46,14 @@ class OcclusionMap:
     def drops(self, clip: torch.Tensor) -> torch.Tensor:
         """Return the signed drops of the score, (T, C, H, W) -> (T, H, W). All pixels of a block share its drop."""
         length, drops = len(clip), clip.new_empty(len(clip), *clip.shape[-2:])
-        steps = torch.arange(length, device=clip.device)
+        steps, whole = torch.arange(length, device=clip.device), None
         for boxes in self.groups:
             parts = self._parts(clip, boxes)  # (1 + boxes, T, ...)
             masked = torch.arange(1, len(parts), device=clip.device)[:, None, None] * length + steps
             shown = torch.where(self.in_block, masked, steps).flatten(0, 1)  # (boxes * K, T)
-            whole, *blocks = self.sequences.scores(parts.flatten(0, 1), torch.cat([steps[None], shown])).split(
-                [1, *[len(self.in_block)] * len(boxes)])
+            if whole is None:
+                whole = self.sequences.scores(parts[0], steps[None])
+            blocks = self.sequences.scores(parts.flatten(0, 1), shown).view(len(boxes), -1)  # (boxes, K)
             for (top, bottom, left, right), scores in zip(boxes, blocks, strict=True):
                 drop = (whole - scores).repeat_interleave(self.frames)[:length]  # (T,)
                 drops[:, top:bottom, left:right] = drop[:, None, None]

@@ -24,7 +24,7 @@ from torch import nn
 from model.checks import check_clip, has_encoder
 from model.contract import frames_are_independent
 from runtime.errors import UserError
-from runtime.progress import Progress
+from runtime.progress import Progress, in_words
 from saliency.fills import FILLS
 from saliency.mean_gradient import PLAIN, Variant, mean_gradient
 from saliency.patches import patch_boxes
@@ -195,7 +195,7 @@ def announce(seconds: float, length: int, n_parts: int, quantile: float, reason:
     """
     n_maps = length + expected_frames(length, quantile) * n_parts
     told = (f"{reason}, so TSR takes up to {n_maps} maps of {seconds:.2g} seconds, about "
-            f"{n_maps * seconds / 60:.1f} minutes")
+            f"{in_words(n_maps * seconds)}")
     if n_maps * seconds > LONGEST:
         raise UserError(f"{told}; more than {LONGEST / 60:.0f} are refused: {remedy}")
     if n_maps * seconds > quiet:
