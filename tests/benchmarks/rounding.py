@@ -14,13 +14,13 @@ import sys
 import warnings
 
 import torch
-from saliency.tables import format_table
 from torch import nn
 
 import opts
 from model.checkpoint import load_model
 from saliency.gradient import frame_gradient
 from saliency.methods import FEATURE_METHODS, attribute
+from saliency.results.averages import format_table
 from tests.benchmarks.tsr import walker
 
 
