@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.annotation import SUBSETS, Annotation
-from data.clips import Clip, groups_of, listed_clips, on_disk
+from data.clips import Clip, groups_of, listed_clips, on_disk, refuse_changed
 from data.datasets.base import DataSet
 from data.datasets.extra import is_extra
 from data.images import digest, ignored_files
@@ -106,10 +106,7 @@ def _digests(annotation_path: str | Path, annotation: Annotation, present: Seque
             faults.append(str(error))
     if faults:
         raise UserError(f"{counted(len(faults), 'clip')} cannot be used: {first_names(faults, 1)}")
-    changed = [name for name, found in digests.items() if annotation.digests.get(name, found) != found]
-    if changed:
-        raise UserError(f"the images of {counted(len(changed), 'clip')} are not those that {annotation_path} was "
-                        f"written for ({first_names(changed)}); write it again with utils/generate_data.sh")
+    refuse_changed(digests, annotation, annotation_path)
     if ignored:
         warnings.warn(f"{counted(len(ignored), 'file')} in the folders of clips are not read: {first_names(ignored)}",
                       stacklevel=3)
@@ -143,6 +140,6 @@ def in_training(clips: Sequence[Clip], data_set: DataSet, groups: Sequence[str],
 
     groups, digests: of the training, see `Checked`. Groups of other data sets with the same name as this one count too.
     """
-    own = groups_of(clips, data_set)
+    own, groups, digests = groups_of(clips, data_set), set(groups), set(digests)
     return {clip.name for clip in clips
             if f"{data_set.name} {own[clip.name]}" in groups or (digests and digest(clip.path) in digests)}

@@ -21,7 +21,7 @@ from data.annotation import SUBSETS, Annotation, read_annotation
 from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.datasets.extra import EMPTY, passage_folder
-from data.images import numbered_images, whole_images, written_count
+from data.images import digest, numbered_images, whole_images, written_count
 from data.video import read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import WindowReader, find_windows
 from runtime.errors import UserError
@@ -105,6 +105,14 @@ def listed_clips(annotation: Annotation, folder: str | Path) -> list[Clip]:
             *(Clip(name, label, part, folder / passage_folder(label) / name, visible=visible)
               for name, (part, label, visible) in annotation.passages.items()),
             *(Clip(name, None, part, folder / EMPTY / name) for name, part in annotation.empty.items())]
+
+
+def refuse_changed(digests: dict[str, str], annotation: Annotation, annotation_path: str | Path) -> None:
+    """Raise UserError if the images of a clip are not those of the annotation; digests: {clip: of its images now}."""
+    changed = [name for name, found in digests.items() if annotation.digests.get(name, found) != found]
+    if changed:
+        raise UserError(f"the images of {counted(len(changed), 'clip')} are not those that {annotation_path} was "
+                        f"written for ({first_names(changed)}); write it again with utils/generate_data.sh")
 
 
 def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
@@ -234,7 +242,11 @@ def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | P
         if sorted(labels) != sorted(classes):
             raise UserError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
                             f"{', '.join(classes)}; give --annotation_path of data with these classes")
-        clips = limited(found, limit, DATASETS[dataset])
+        clips, digests = limited(found, limit, DATASETS[dataset]), {}
+        for clip in clips:
+            with suppress(UserError, OSError):  # reading the clip will tell
+                digests[clip.name] = digest(clip.path)
+        refuse_changed(digests, read_annotation(annotation_path), annotation_path)
     if limit:
         sources, counts = len({clip.video for clip in clips}), Counter(clip.label for clip in clips)
         of = (f"{counted(len(clips), 'clip')}, of {sources} of the {len(videos)} videos" if videos else

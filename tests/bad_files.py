@@ -12,7 +12,7 @@ import torch
 from data.annotation import read_annotation, write_annotation
 from tests.tiny_data import CLIP
 
-TRAINED_ON = "person11_walking_d1_1"  # of the training subset
+TRAINED_ON, RUNNING = "person11_walking_d1_1", "person11_running_d1_1"  # of the training subset
 
 
 class Evil:
@@ -39,7 +39,7 @@ def damage_images(bad, images):
     with np.load(images / "walking" / CLIP / "masks.npz") as archive:
         masks = archive["masks"]
     for kind in ("zero_bytes", "cut_short", "text", "bomb", "sizes", "count", "fewer", "masks"):
-        shutil.copytree(images / "running" / "person11_running_d1_1", bad / kind / "running" / "person11_running_d1_1")
+        shutil.copytree(images / "running" / RUNNING, bad / kind / "running" / RUNNING)  # each class needs a clip
         for clip in (TRAINED_ON, CLIP, "person19_walking_d1_1"):
             folder = shutil.copytree(images / "walking" / clip, bad / kind / "walking" / clip)
             if clip == "person19_walking_d1_1":

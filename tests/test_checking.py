@@ -12,8 +12,9 @@ from data.checking import check_data_set
 from data.clips import find_clips, read_frames
 from data.datasets import DATASETS
 from data.images import digest, numbered_images
+from runtime.files import read_json
 from tests.passing import extract, make_videos, trim
-from tests.runs import refused, run_command, train_options
+from tests.runs import data_options, refused, run_command, train_options
 from tests.test_annotate_kth import annotate
 from tests.tiny_data import numbered, subsets_of, write_clip
 from utils import annotate_kth
@@ -164,6 +165,7 @@ def test_videos_that_come_and_go(videos, tmp_path, capsys):
     """A new video moves no other, and clips of videos that are gone, renamed or cut in another way are stale."""
     before = sides(prepare(videos, tmp_path))
     assert len(before) == 12 and set(before.values()) == {"training", "validation", "testing"}
+    assert read_json(tmp_path / "trimmed" / "trim.json")["options"]["color"] is True  # class folders are in colour
     shutil.copy(videos / "walking" / "shot00_walking.avi", videos / "walking" / "shot77_walking.avi")
     more = sides(prepare(videos, tmp_path))
     assert before.items() <= more.items() and len(more) == 13
@@ -203,7 +205,25 @@ def test_a_clip_whose_images_have_changed_is_not_trained_on(checked_data, tmp_pa
     shutil.copy(image.with_name("image_00003.jpg"), image)
     line = refused(capsys, "main", *options)
     assert "the images of 1 clip are not those that" in line and "person11_walking_d1_1" in line
+    line = refused(capsys, "inference", *data_options(checked_data), "--resume_path", tmp_path / "run" / "best.pth",
+                   "--subset", "training", "--result_path", tmp_path / "out")
+    assert "the images of 1 clip are not those that" in line
 
 
 def test_subsets_hold_every_clip(checked_data):
     assert sum(map(len, subsets_of(read_annotation(checked_data.annotation)).values())) == 16
+
+
+def test_edited_ranges_and_a_video_of_equal_size_are_cut_again(raw, tmp_path, capsys):
+    own = shutil.copytree(raw, tmp_path / "raw")
+    trim(own, tmp_path / "trimmed", "--classes", "walking")
+    ranges, video = own / "00sequences.txt", own / "walking" / "person02_walking_d1_uncomp.avi"
+    text = ranges.read_text()
+    ranges.write_text(text.replace("person01_walking_d1\t\tframes\t11-40", "person01_walking_d1 frames 13-42"))
+    video.write_bytes(video.read_bytes()[:-1] + b"\x07")
+    capsys.readouterr()
+    trim(own, tmp_path / "trimmed", "--classes", "walking")
+    printed = capsys.readouterr()
+    assert "walking: 2 videos trimmed, 1 kept" in printed.out
+    for name in ("person01_walking_d1_uncomp.avi", "person02_walking_d1_uncomp.avi"):
+        assert f"walking/{name} is another file or has other ranges than before" in printed.err

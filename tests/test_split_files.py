@@ -97,7 +97,7 @@ def test_validation_by_the_films_of_hmdb51(tmp_path):
              for subset in subsets.values()}
     assert films["training"] | films["validation"] == {"(HQ) One two [x]", "#20_Film & co."}
     assert len(films["training"]) == len(films["validation"]) == 1 and films["testing"] == {"April_09"}
-    assert group_in(("wave", "_wave_x")) is None and group_in(("wave", "clip")) is None
+    assert group_in(("wave", "_wave_x")) == "_wave_x" and group_in(("wave", "clip")) == "clip"
 
 
 def test_a_list_for_validation(tmp_path):
@@ -105,9 +105,7 @@ def test_a_list_for_validation(tmp_path):
     clips = {"x_g01": "a", "y_g02": "a", "z_g01": "a"}
     subsets, problems = split_by_files(clips, {}, read_split_files(files))
     assert subsets == {"x_g01": "training", "y_g02": "training", "z_g01": "validation"}
-    assert problems == ["1 groups are in more than one subset by the split files: a/g01"]
-    with pytest.raises(ValueError, match="but the split files list videos for validation; leave it out"):
-        split_by_files(clips, {}, read_split_files(files), 0.5)
+    assert problems == []
 
 
 @pytest.mark.parametrize(("files", "more", "message"), [
@@ -119,8 +117,6 @@ def test_a_list_for_validation(tmp_path):
     ({"first.txt": ["a/x.avi 1"]}, [], "such as trainlist.txt, vallist.txt or testlist.txt (UCF101)"),
     ({"testlist01.txt": ["a/x.avi"]}, [], "none of the 1 videos in the split files is for training and has clips; the "
      "videos with clips are a/x, a/y, a/z, the listed ones a/x; check --split_files"),
-    ({"trainlist01.txt": ["a/x.avi"]}, ["--validation_share=0.5"],
-     "takes whole groups, but 1 videos have none in their names (a/x); name it as UCF101 does (_g01_)"),
     ({"trainlist01.txt": ["a/x.avi"]}, ["--validation_persons", "1"],
      "--validation_persons and --split_files both choose the split; leave one of them out"),
 ])
@@ -138,10 +134,10 @@ def test_flags_and_files_that_are_missing(tmp_path, capsys):
     assert "--validation_share belongs to --split_files" in line
     line = refused(capsys, annotate, tmp_path / "images", tmp_path / "a.json", f"--split_files={tmp_path / 'no.txt'}")
     assert "no.txt: no such file; give the text files of the split" in line
-    (one,) = write(tmp_path, {"trainlist.txt": ["a/v_g01.avi"]})
-    line = refused(capsys, annotate, tmp_path / "images", tmp_path / "a.json", f"--split_files={one}",
-                   "--validation_share=0.5")
-    assert "takes 1 of 1 groups, so none is left for training; give a smaller share" in line
+    files = write(tmp_path, {"trainlist.txt": ["a/v_g01.avi", "b/x_g02.avi"], "testlist.txt": ["a/u_g02.avi"]})
+    make_clips(tmp_path / "images", "a/u_g02", "b/x_g02")
+    line = refused(capsys, annotate, tmp_path / "images", tmp_path / "a.json", "--split_files", *map(str, files))
+    assert "group g02 is in testing (u_g02) and in training (x_g02)" in line
 
 
 def make_raw(folder, videos):
