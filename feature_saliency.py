@@ -15,7 +15,7 @@ from data.datasets import DATASETS
 from data.video_files import video_files
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, warn_of_sigmoid, with_known_features
+from model.prediction import feature_cache, predict, reading, with_known_features
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
@@ -85,7 +85,6 @@ def work(args):
     folder = args.result_path
     with result_folder(folder, vars(args), info.config.get("weights")), fewer_threads(drawing):
         rows, counts = explain_clips(clips, read, explain_clip, checked_metrics, folder, args.overwrite, args.threads)
-        warn_of_sigmoid(info)
         if processes.is_first():
             finish(args, rows, groups_of([clip for clip in clips if clip.name in rows], DATASETS[args.dataset]))
             print(f"{counts}; in {folder}")

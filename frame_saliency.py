@@ -22,7 +22,7 @@ from model.checks import has_encoder
 from model.contract import check_parts
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
+from model.prediction import feature_cache, predict, reading
 from runtime import processes
 from runtime.clip_runs import explain_clips, result_folder
 from runtime.declare import EXPORTS, frame_range
@@ -121,7 +121,6 @@ def work(args):
         with fewer_threads(useful_writers(len(clips), args.threads) if quick else 0):
             rows, counts = explain_clips(clips, read, explain, checked_metrics, args.result_path, args.overwrite,
                                          args.threads)
-        warn_of_sigmoid(info)
         if processes.is_first():
             clips = [clip for clip in clips if clip.name in rows]
             groups = groups_of(clips, DATASETS[args.dataset])

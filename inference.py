@@ -24,7 +24,7 @@ from data.video_files import video_files
 from model.accuracy import accuracy_line, summarise_apart
 from model.fast.folding import folded
 from model.opening import open_model
-from model.prediction import feature_cache, predict, reading, warn_of_sigmoid
+from model.prediction import feature_cache, predict, reading
 from runtime import processes
 from runtime.clip_runs import map_clips, read_or_warn, result_folder
 from runtime.device import choose_device
@@ -61,7 +61,6 @@ def work(args):
         model = folded(model)
         cache = feature_cache(args.feature_cache, model, info)
         predictions = map_clips(clips, partial(classify, model, info, read, cache, args.order_test))
-        warn_of_sigmoid(info)
         if processes.is_first():
             write(args, info, [(clip, probabilities) for clip, (probabilities, _) in predictions])
             if args.order_test:

@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         words = {str(word).partition("=")[0] for word in (sys.argv[1:] if args is None else args)}
         used = {name for name, value in vars(parsed).items() if value is True or (isinstance(value, list) and value)}
         compared = getattr(parsed, "compare", ())
-        used |= {getattr(parsed, name, None) for name in ("method", "tsr_base")}
+        used |= {getattr(parsed, name, None) for name in ("method", "tsr_base", "score")}
         used |= {"gradient", *(ALL_METHODS if ALL in compared else compared)}
         if "head" in parsed:
             used.add(parsed.head or MODELS[parsed.model].head)
@@ -207,6 +207,8 @@ def parser_for_trained_model(description, result_path):
         "which keeps the weights that the function gives)")
     add("--layout", choices=LAYOUTS, help="order of the dimensions that a network of --model FILE.py:FUNCTION reads: "
         "batch, time, channels, height, width (default: BTCHW; most 3D CNNs read BCTHW)")
+    add("--step", type=positive_int, metavar="N", help="which of the scores per step, (B, T, classes), of "
+        "such a network count, from 1 (default: the last)")
     add("--sample_size", type=positive_int, help="side of the frames in pixels")
     add("--sample_duration", type=positive_int, help="frames per clip")
     add("--classes", nargs="+", metavar="NAME", help="names of the classes, in the order of the scores")
@@ -228,8 +230,11 @@ def add_saliency_options(parser, methods: dict[str, Method], several_targets=Fal
     several = {"nargs": "+"} if several_targets else {}
     add("--target", default="predicted", metavar=f"predicted|label{'|all' if several else ''}|CLASS", **several,
         help="class whose score is explained" + "; of several, or all, each one, with their difference" * bool(several))
-    add("--score", choices=SCORES, default="logit", help="score of the class: before or after the "
-        "softmax, or the sigmoid of a network with one score per clip")
+    add("--score", choices=SCORES, default="logit", help="what of the class is explained: its score before or after "
+        "the softmax (or the sigmoid of a network with one score per clip), its margin over the best other class, or "
+        "the difference of its score from that of --against")
+    add("--against", metavar="CLASS", help="the other class of --score difference")
+    parser.owners["--against"] = {"difference": "--score difference"}
     add_map = parser.add_argument_group("maps").add_argument
     lines = "; ".join(f"{name}: {method.line}" for name, method in methods.items())
     add_map("--method", choices=tuple(methods), default="gradient", help=f"attribution behind the map. {lines}")
@@ -275,7 +280,8 @@ def checkpoint_of(args):
 
 def model_facts(args):
     """Return what the flags say about the model: facts to check against a self-describing checkpoint, or to assume."""
-    return given(args, ("model", "layout", "n_classes", "classes", "sample_size", "sample_duration", *NORMALISATION))
+    names = ("model", "layout", "step", "n_classes", "classes", "sample_size", "sample_duration")
+    return given(args, (*names, *NORMALISATION))
 
 
 def clip_choice(args):
@@ -286,7 +292,15 @@ def clip_choice(args):
 
 
 def check_target(args, classes, words=("predicted", "label")):
-    """Raise ValueError if --target, one or several, cannot be explained. words: those that stand for classes."""
+    """Raise ValueError if --target, one or several, cannot be explained. words: those that stand for classes.
+
+    The value of --score difference gets the number of the class of --against, see saliency.scores.target_score.
+    """
+    if args.score == "difference":
+        if args.against not in classes or not set(as_list(args.target)) <= {*classes} - {args.against}:
+            raise UserError(f"--score difference was given, with --target {' '.join(as_list(args.target))} and "
+                            f"--against {args.against}; give two different classes of {', '.join(classes)}")
+        args.score = f"difference:{classes.index(args.against)}"
     for target in as_list(args.target):
         if target == "label" and args.video:
             raise UserError("--target label was given, but clips of --video have no label; name the class, or give "

@@ -9,6 +9,7 @@ Woo, Park, Lee and Kweon, "CBAM: Convolutional Block Attention Module", ECCV 201
 import torch
 from torch import nn
 
+from model.contract import as_it_was
 from model.vision import models
 from runtime.errors import UserError
 
@@ -44,44 +45,26 @@ class CBAM(nn.Module):
         return maps * self.spatial(pooled)
 
 
-class _AttendedBlock(nn.Module):
-    """A residual block of torchvision with CBAM at the end of its branch. Its layers keep their names."""
+class AttendedBlock(nn.Module):
+    """A residual block of torchvision, of two or three convolutions, with CBAM at the end of its branch.
 
-    last_norm = "bn2"  # the name of the last batch norm of the branch
+    Its layers keep their names.
+    """
 
     def __init__(self, block: nn.Module):
         super().__init__()
         for name, layer in block.named_children():
             self.add_module(name, layer)
-        if block.downsample is None:
-            self.downsample = None
-        self.cbam = CBAM(getattr(block, self.last_norm).num_features)
-
-    def shortcut(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the block adds to its branch: its input, downsampled if the branch is."""
-        return x if self.downsample is None else self.downsample(x)
-
-
-class AttendedBasicBlock(_AttendedBlock):
-    """torchvision's residual block of two convolutions with CBAM."""
+        self.downsample = block.downsample  # of the input that is added to the branch, or None
+        self.convolutions = [number for number in "123" if hasattr(block, f"conv{number}")]
+        self.cbam = CBAM(getattr(block, f"bn{self.convolutions[-1]}").num_features)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(self.cbam(branch) + self.shortcut(x))
-
-
-class AttendedBottleneck(_AttendedBlock):
-    """torchvision's residual block of three convolutions with CBAM."""
-
-    last_norm = "bn3"
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        branch = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
-        branch = self.bn3(self.conv3(branch))
-        return self.relu(self.cbam(branch) + self.shortcut(x))
-
-
-ATTENDED = {models.resnet.BasicBlock: AttendedBasicBlock, models.resnet.Bottleneck: AttendedBottleneck}
+        branch = x
+        for number in self.convolutions:
+            branch = branch if number == "1" else self.relu(branch)
+            branch = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(branch))
+        return self.relu(self.cbam(branch) + (x if self.downsample is None else self.downsample(x)))
 
 
 def add_cbam(network: nn.Module) -> nn.Module:
@@ -96,7 +79,7 @@ def add_cbam(network: nn.Module) -> nn.Module:
        )
     for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
         for index, block in enumerate(layer):
-            layer[index] = ATTENDED[type(block)](block)
+            layer[index] = AttendedBlock(block)
     return network
 
 
@@ -113,19 +96,13 @@ def spatial_attention(model: nn.Module, clip: torch.Tensor) -> torch.Tensor:
     sigmoids = [module for name, module in model.named_modules() if name.endswith(SPATIAL_SIGMOID)]
     if not sigmoids:
         raise UserError(f"a {type(model).__name__} has no spatial attention; train one with --model cnnlstm_cbam")
-    modes = [(module, module.training) for module in model.modules()]
     maps = []  # of all blocks, in the order of the forward pass
-
-    def keep_map(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        maps.append(output[:, 0])
-
-    hooks = [sigmoid.register_forward_hook(keep_map) for sigmoid in sigmoids]
+    hooks = [sigmoid.register_forward_hook(lambda module, inputs, output: maps.append(output[:, 0]))
+             for sigmoid in sigmoids]
     try:
-        with torch.no_grad():
-            model.eval().describe(clip[None])
+        with torch.no_grad(), as_it_was(model, clip.device):
+            model.describe(clip[None])
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
     return maps[-1]

@@ -53,6 +53,7 @@ class CNNLSTM(nn.Module):
     """
 
     frames_independent = True
+    checked_by_fitted = True  # tests check the models of this project for what model.contract.fitted checks
 
     def __init__(self, num_classes: int, backbone: str = "resnet18", backbone_weights: str = "none", *,
                  head: str = "lstm", adapt_backbone: Callable | None = None, feature_size: int = 300,

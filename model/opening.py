@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.adapters import LAYOUTS, ClipModel
+from model.adapters import LAYOUTS
 from model.checkpoint import ModelInfo, check_finite, load_model
 from model.checks import has_encoder
-from model.contract import class_scores
+from model.contract import class_scores, fitted
 from model.legacy import ASSUMED
 from model.normalisation import NORMALISATION, normalisation
-from model.own import OwnModel, in_short, is_own_model, load_own_weights
-from model.prediction import ONE_SCORE
+from model.own import OwnModel, is_own_model, load_own_weights
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_size
 from model.scores import n_classes
 from model.state_dicts import weights_digest
@@ -36,9 +35,10 @@ def open_model(path: Path | None, device: torch.device, facts: dict[str, Any],
     """
     if is_own_model(facts.get("model")):
         return open_own(path, device, facts, labels)
-    if "layout" in facts:
-        raise UserError(f"--layout {facts['layout']} was given, but it belongs to a network of your own; give --model "
-                        "FILE.py:FUNCTION, or leave it out")
+    for name in ("layout", "step"):
+        if name in facts:
+            raise UserError(f"--{name} {facts[name]} was given, but it belongs to a network of your own; give --model "
+                            "FILE.py:FUNCTION, or leave it out")
     assumed = {name: facts.get(name) for name in ASSUMED}
     model, info = load_model(path, device, **assumed)
     if info.assumed:
@@ -52,10 +52,9 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
              labels: list[str] | None = None) -> tuple[torch.nn.Module, ModelInfo]:
     """Return a network that a function of the user builds, as `open_model` does.
 
-    Running the function executes the code of the user. The ModelInfo's `config` holds a digest of the weights, and for
-    a network with one score (model/scores.py) those of noise. A clip of zeros goes through the network, so that wrong
-    sizes are found before anything is written. ValueError if a fact is missing, the function fails or the scores do not
-    fit the classes.
+    Running the function executes the code of the user. The ModelInfo's `config` holds a digest of the weights. The
+    network is checked on noise (`fitted`) before anything is written. ValueError if a fact is missing, the function
+    fails or the scores do not fit the classes.
     """
     place, layout = OwnModel.parse(facts["model"]), facts.get("layout")
     classes = list(facts.get("classes") or labels or [])
@@ -76,35 +75,28 @@ def open_own(path: Path | None, device: torch.device, facts: dict[str, Any],
     if layout is not None and has_encoder(model):
         raise UserError(f"--layout {layout} was given, but the network of {place.path} has encode and classify, which "
                         "read (B, T, C, H, W); leave --layout out")
-    model = (model if has_encoder(model) else ClipModel(model, layout or LAYOUTS[0])).to(device).float().eval()
-    clips = torch.zeros(1, duration, 3, size, size, device=device)
-    scores = check_own(model, place, classes, clips)
+    clip = torch.randn(duration, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    try:
+        model = fitted(model.to(device).eval(), clip, len(classes), facts.get("step"), layout or LAYOUTS[0])
+    except UserError as error:
+        raise UserError(f"{place.path}{place.line_of(error.__cause__ or error)}: {error}") from error
+    _check_classes(model, place, classes, clip)
     asked = {name: facts[name] for name in NORMALISATION if name in facts}
     mean, std = normalisation(**asked) if asked else (IMAGENET_MEAN, IMAGENET_STD)
-    config = {"weights": weights_digest(model)}
-    if scores.numel() == 1:
-        clips.normal_(generator=torch.Generator(device).manual_seed(0))
-        config[ONE_SCORE] = [float(check_own(model, place, classes, each)) for each in (clips, -clips)]
-    return model, ModelInfo(facts["model"], config, classes, size, duration, list(mean), list(std))
+    return model, ModelInfo(facts["model"], {"weights": weights_digest(model)}, classes, size, duration, list(mean),
+                            list(std))
 
 
 @torch.no_grad()
-def check_own(model: torch.nn.Module, place: OwnModel, classes: list[str], clips: torch.Tensor) -> torch.Tensor:
-    """Return the scores of a network of the user for clips (1, T, C, H, W); UserError if it fails or they are wrong."""
-    _, duration, _, size, _ = clips.shape
-    try:
-        scores = class_scores(model, clips)
-    except Exception as error:
-        raise UserError(f"{place.path}{place.line_of(error)}: the network fails on a clip of {duration} frames of "
-                        f"{size} x {size} pixels ({in_short(error)}); check --sample_size, --sample_duration and "
-                        "--layout") from error
+def _check_classes(model: torch.nn.Module, place: OwnModel, classes: list[str], clip: torch.Tensor) -> None:
+    """Raise UserError unless a network of the user has one score per class, or one score for two classes."""
+    scores = class_scores(model, clip[None])
     if scores.shape[1] == 1 and len(classes) != 2:
         raise UserError(f"the network of {place.path} has one score per clip, which is the logit of the second of two "
                         f"classes, but --classes names {', '.join(classes)}; give two names")
     if n_classes(scores) != len(classes):
         raise UserError(f"the network of {place.path} has {scores.shape[1]} scores, but {len(classes)} classes are "
                         f"named ({', '.join(classes)}); give --classes, one name per score and in their order")
-    return scores
 
 
 def _tell_assumed(path: Path, info: ModelInfo, labels: list[str] | None) -> ModelInfo:

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from model.checks import described
-from model.state_dicts import load_tensors, read_safely, tensors_of
+from model.state_dicts import load_tensors, prefix_before, read_safely, tensors_in, tensors_of
 from runtime.errors import UserError
-from runtime.sentences import shortened
+from runtime.sentences import in_short
 
 MODULE = "model_of_the_user"  # the name under which the file is imported
 Result = TypeVar("Result")
@@ -108,12 +108,6 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def in_short(error: BaseException) -> str:
-    """Return the type of an error and the first line of its text, without a cut inside a word."""
-    text = shortened((str(error).strip().splitlines() or [""])[0], 160)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def load_own_weights(model: nn.Module, path: str | Path) -> None:
     """Load a checkpoint of a network's own into it: a state dict, alone or nested in the usual ways.
 
@@ -125,6 +119,10 @@ def load_own_weights(model: nn.Module, path: str | Path) -> None:
     state = content if own else tensors_of(content)
     if not state:
         raise UserError(f"{path} contains no named tensors; save the state_dict of the network")
+    prefix = prefix_before(state, tensors_in(model).keys())
+    if prefix:  # as of the attribute of a LightningModule
+        print(f"the names of the weights in {path} begin with {prefix}, which is left out")
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
     load_tensors(model, state, str(path), "give the checkpoint of the network that --model builds")
 
 

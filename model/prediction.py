@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,8 @@ from model.contract import class_scores, encode_clips
 from model.feature_cache import FeatureCache
 from model.preprocessing import check_size, normalise
 from model.scores import class_probabilities
-from runtime import processes
 from runtime.errors import UserError
 from runtime.sentences import shortened
-
-ONE_SCORE = "one_score"  # in the config of a ModelInfo: scores of a network with one score, to which `predict` adds
-NOISE = 2  # of these scores are of noise
 
 
 class Prediction(NamedTuple):
@@ -65,21 +60,11 @@ def predict(model: torch.nn.Module, info: ModelInfo, frames: np.ndarray, target:
                         f"clips of {info.sample_duration} frames, so give such clips") from error
     if not torch.isfinite(scores).all():
         raise UserError("the model's scores are not finite; check its weights, or train it again")
-    if ONE_SCORE in getattr(info, "config", {}):
-        info.config[ONE_SCORE].append(float(scores))
     probabilities = class_probabilities(scores).cpu().numpy()
     predicted = info.classes[int(probabilities.argmax())]
     explained = explained_classes(target, info.classes, predicted, label)
     features = None if features is None else features[0]
     return Prediction(tensor, features, probabilities, predicted, explained[0], explained)
-
-
-def warn_of_sigmoid(info: ModelInfo) -> None:
-    """Warn if the one score of a network lies in 0..1 for all clips that any process has predicted, and for noise."""
-    shares = processes.gather(info.config.get(ONE_SCORE, []))
-    if max(map(len, shares)) > NOISE and all(0 <= score <= 1 for share in shares for score in share):
-        warnings.warn("the one score of the network lies in 0..1 for all clips and for noise, so the network seems to "
-                      "apply the sigmoid itself; let it return the logit", stacklevel=2)
 
 
 def explained_classes(target: str | Sequence[str], classes: Sequence[str], predicted: str,

@@ -5,12 +5,13 @@
     load_tensors(network, state, "best.pth")
 
 Files are read with torch.load(weights_only=True). Numbers and texts of NumPy, such as a loss beside the weights, are
-allowed too. They become plain Python values without NumPy's own pickle functions, to which a hostile file could pass
-descriptions of memory that it does not own.
+allowed too, and a Namespace of options, as Lightning saves it. The former become plain Python values without NumPy's
+own pickle functions, to which a hostile file could pass descriptions of memory that it does not own.
 """
 
 import hashlib
 import re
+from argparse import Namespace
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ import torch
 from torch import nn
 
 from runtime.errors import UserError
+
+try:
+    import safetensors.torch
+except ImportError:  # an optional package
+    safetensors = None
 
 WRAPPERS = ("module.", "_orig_mod.")  # before names: of DataParallel and its kin, and of torch.compile
 NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params",
@@ -46,7 +52,7 @@ def _scalar(dtype: _Dtype, content: bytes) -> bool | int | float | str:
     return np.frombuffer(content, dtype.order + dtype.code).item()
 
 
-SAFE = [(_Dtype, "numpy.dtype"), (_scalar, "numpy.core.multiarray.scalar"),  # as NumPy 1.26 names it
+SAFE = [Namespace, (_Dtype, "numpy.dtype"), (_scalar, "numpy.core.multiarray.scalar"),  # as NumPy 1.26 names it
         (_scalar, "numpy._core.multiarray.scalar")]  # as NumPy 2 names it
 
 
@@ -58,13 +64,31 @@ def read_safely(path: str | Path, hint: str = "give an existing path") -> Any:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; {hint}")
+    if Path(path).suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         with torch.serialization.safe_globals(SAFE):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged bytes
-        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
-                        "it may be damaged, or it may contain pickled objects besides weights: then save only its "
-                        "state_dict") from error
+        told = f"{path} ({Path(path).stat().st_size} bytes) is not a checkpoint that torch can load safely; "
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if not refused:
+            raise UserError(told + "it may be damaged: copy it again") from error
+        raise UserError(f"{told}it contains objects of {refused[1]}, whose loading may run any code: if you trust it, "
+                        f"convert it by `content = torch.load({str(path)!r}, weights_only=False)` and `torch.save("
+                        "content.state_dict() if hasattr(content, 'state_dict') else content['state_dict'], "
+                        "'weights.pth')`") from error
+
+
+def _read_safetensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of Hugging Face's package safetensors, which must be installed."""
+    if safetensors is None:
+        raise UserError(f"{path} is a file of the package safetensors, which is not installed; run `pip install "
+                        "safetensors`")
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} ({Path(path).stat().st_size} bytes) is damaged ({error}); copy it again") from error
 
 
 def tensors_of(content: Any, depth: int = DEPTH) -> dict[str, torch.Tensor]:

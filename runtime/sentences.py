@@ -16,6 +16,12 @@ def shortened(text: object, width: int = 120) -> str:
     return textwrap.shorten(line, width, placeholder=CUT)
 
 
+def in_short(error: BaseException) -> str:
+    """Return the type of an error and the first line of its text, without a cut inside a word."""
+    text = shortened((str(error).strip().splitlines() or [""])[0], 160)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def counted(number: int, noun: str) -> str:
     """Return a count with its noun, such as "1 clip" or "1,200 clips"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

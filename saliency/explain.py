@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from model.checks import check_clip
+from model.contract import HALF, fitted
 from runtime.errors import UserError
 from saliency.attribution import is_time_only
 from saliency.baselines import blocks_of, centre_map, frame_difference, over_blocks, random_map
@@ -47,6 +49,9 @@ def explain(model: nn.Module, clip: torch.Tensor, target: int, methods: list[str
     unknown = [name for name in methods if name not in registry]
     if unknown:
         raise UserError(f"unknown method {unknown[0]!r}; known are: {', '.join(registry)}")
+    check_clip(clip)
+    clip = clip.float() if clip.dtype in HALF else clip
+    model = fitted(model, clip)
     for name in methods:
         check_method(registry[name], model)
     found = Explanation({}, {}, {}, {})

@@ -35,6 +35,7 @@ from saliency.explain import explain
 from saliency.fills import background
 from saliency.metrics import map_metrics, spearman
 from saliency.results.averages import finite_mean, summarise, t_quantile
+from saliency.scores import target_score
 from saliency.state import untouched
 
 BLOCKS = 5  # stages of the backbone
@@ -163,7 +164,8 @@ def varies(model: nn.Module, example: Example, score: str = "logit") -> bool:
     with untouched(model):
         scores = class_logits(torch.cat([class_scores(model, each[None]) for each in (
             clip, background(clip).expand_as(clip), clip.mean() + clip.std() * noise)]))
-    scores = (scores.log_softmax(1) if score == "probability" else scores)[:, example.target]  # P may be near 1
+    scores = (scores.log_softmax(1)[:, example.target] if score == "probability"  # P may be near 1
+              else target_score(scores, example.target, score))
     return bool(scores.max() - scores.min() > ROUNDING * torch.finfo(scores.dtype).eps * scores.abs().max())
 
 

@@ -28,19 +28,6 @@ def test_many_epochs_forget_the_first_ones():
     assert averaged(values) < 1.3
 
 
-def test_the_parameters_have_their_own_values_outside_the_block():
-    weight = nn.Parameter(torch.tensor([1.0]))
-    average = WeightAverage([weight])
-    average.update()
-    with torch.no_grad():
-        weight.fill_(3)
-    average.update()
-    with pytest.raises(RuntimeError), average.in_use():
-        assert (weight.item(), average.held[0].item()) == (2, 3)
-        raise RuntimeError
-    assert (weight.item(), average.held[0].item()) == (3, 2)
-
-
 def test_resuming_continues_the_average():
     straight = averaged([1, 2, 6, 7])
     weight = nn.Parameter(torch.tensor([3.0]))  # the average of 1, 2 and 6, as a checkpoint holds it

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from model.heads.cell_attention import InputCellAttention
-from tests.toys import attending
 
 
 def step_by_step(attention, inputs):
@@ -42,10 +41,3 @@ def test_a_step_sees_the_past_and_not_the_future():
     weights = attention.weights(inputs)  # (1, T, rows, T)
     torch.testing.assert_close(weights.sum(-1), torch.ones(1, 6, 3))
     assert all((weights[:, t, :, t + 1:] == 0).all() for t in range(6))
-
-
-def test_the_model_attends_before_its_lstm():
-    model = attending()
-    features = torch.randn(2, 5, 6)
-    states, _ = model.head.lstm(step_by_step(model.head.attention, features))
-    torch.testing.assert_close(model.classify(features), model.classifier(states[:, -1]))

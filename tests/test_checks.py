@@ -65,10 +65,8 @@ def test_targets_out_of_range(call, target):
 
 @pytest.mark.parametrize(("function", "complaint"), [
     (lambda sums: sums, r"a tensor of shape \(1,\)"),
-    (lambda sums: sums[:, None, None], r"a tensor of shape \(1, 1, 1\)"),
     (lambda sums: sums.repeat(2)[:, None], r"a tensor of shape \(2, 1\)"),
-    (lambda sums: (sums[:, None], None), "a tuple"),
-    (lambda sums: {"logits": sums[:, None]}, "a dict"),
+    (lambda sums: [sums], "a list"),
 ])
 @pytest.mark.parametrize("wrap", [lambda model: model, ClipModel])
 def test_wrong_scores(function, complaint, wrap):

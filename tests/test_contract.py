@@ -68,15 +68,6 @@ def test_models_of_the_project_follow_the_contract(kind, head):
     assert frames_are_independent(model, torch.randn(1, 3, 32, 32))
 
 
-def test_models_without_the_members_are_not_taken_for_fast_ones():
-    clip = torch.zeros(3, 3, 5, 5, dtype=torch.float64)
-    assert not isinstance(Linear(), SequenceModel)
-    assert not frames_are_independent(Linear(), clip)
-    honest = Mixing()
-    honest.frames_independent = False
-    assert not frames_are_independent(honest, clip)
-
-
 def test_encode_classify_and_the_statement_are_enough_to_be_fast():
     """Without the lists of modules, and without a forward of its own; the lists serve the sanity checks alone."""
     model, clip = Bare(), torch.randn(3, 3, 12, 12)

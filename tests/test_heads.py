@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from model import training
-from model.checkpoint import ModelInfo, load_model, read_checkpoint, save_checkpoint
+from model.checkpoint import ModelInfo, load_model, save_checkpoint
 from model.cnn_lstm import CNNLSTM
 from model.contract import check_parts, frames_are_independent
 from model.heads import HEADS
-from model.vectors import Vectors
 from saliency.fills import background
 from saliency.gradient import feature_gradient, frame_gradient, head_gradient
 from saliency.patches import patch_boxes
@@ -19,7 +17,6 @@ from saliency.sanity import random_head_models, randomise
 from saliency.tsr import feature_rescaling, temporal_saliency_rescaling
 from saliency.tsr.algorithm import magnitude
 from saliency.tsr.literal import LiteralRelevance
-from tests.runs import same
 from tests.toys import HEAD_CASES, SMALL, with_head
 
 every_case = pytest.mark.parametrize(("head", "options"), HEAD_CASES)
@@ -139,29 +136,3 @@ def test_a_checkpoint_with_an_impossible_option_is_refused(tmp_path, change, com
     save_checkpoint(tmp_path / "bad.pth", model, info)
     with pytest.raises(ValueError, match=complaint):
         load_model(tmp_path / "bad.pth")
-
-
-def vectors(seed):
-    """Return vectors (8 clips, 4 frames, 512) of two classes."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(8) % 2
-    return Vectors(torch.randn(8, 1, 4, 512, generator=generator) + labels[:, None, None, None], labels)
-
-
-@every_head
-def test_a_resumed_run_equals_one_never_stopped(tmp_path, head):
-    """With all dropout that the head has by default."""
-    def train(folder, n_epochs):
-        torch.manual_seed(0)
-        dropout = {name: getattr(HEADS[head], name) for name in ("dropout", "vector_dropout")}
-        model = CNNLSTM(2, "squeezenet1_1", head=head, **SMALL, **dropout)
-        info = ModelInfo("cnnlstm", model.config, ["a", "b"], 32, 4, [0.5] * 3, [0.5] * 3)
-        training.train(model, info, vectors(1), vectors(2), folder, finetune=False, n_epochs=n_epochs, batch_size=3,
-                       lr_rate=1e-2, weight_decay=1e-3, seed=0, device=torch.device("cpu"))
-
-    train(tmp_path / "whole", 2)
-    train(tmp_path / "parts", 1)
-    assert not same(read_checkpoint(tmp_path / "parts" / "last.pth"), read_checkpoint(tmp_path / "whole" / "last.pth"))
-    train(tmp_path / "parts", 2)
-    for name in ("last.pth", "best.pth"):
-        assert same(read_checkpoint(tmp_path / "parts" / name), read_checkpoint(tmp_path / "whole" / name))

@@ -9,14 +9,11 @@ from torch import nn
 
 from data.clips import find_clips, load_frames
 from model.adapters import FrameModel
-from model.checkpoint import ModelInfo
 from model.own import OwnModel
-from model.prediction import ONE_SCORE, warn_of_sigmoid
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities
 from runtime.files import read_json
 from saliency.gradient import frame_gradient
-from saliency.report import explain_to_report
 from saliency.scores import target_score
 from tests import own_nets
 from tests.runs import data_options, refused, run_command, saved, table
@@ -108,23 +105,3 @@ def test_a_network_that_applies_the_sigmoid_itself(data_set, nets, tmp_path, cap
     run_command(script, *given)
     told = [line for line in capsys.readouterr().err.splitlines() if "apply the sigmoid itself" in line]
     assert len(told) == 1 and told[0].startswith("warning: ")
-
-
-@pytest.mark.parametrize(("scores", "told"), [
-    ([0.2, 0.3, 0.1, 0.9], True), ([0.2, 0.3, 0.0, 1.0], True), ([0.2, 0.3, 0.1, 1.1], False),
-    ([-0.2, 0.3, 0.1, 0.9], False), ([0.2, 0.3], False), (None, False)])  # the first two are of noise
-def test_only_scores_that_all_lie_in_0_to_1_are_suspect(recwarn, scores, told):
-    config = {} if scores is None else {ONE_SCORE: scores}
-    warn_of_sigmoid(ModelInfo("nets.py:build", config, ["a", "b"], 8, 3, [0.5] * 3, [0.5] * 3))
-    assert len(recwarn) == told
-
-
-def test_the_page_from_python(tmp_path):
-    clips = [torch.randn(4, 3, 12, 12) / 200 for _ in range(2)]
-    explain_to_report(sums(), clips, ["walking", "running"], tmp_path / "new", target="running",
-                      score="probability")
-    arrays = saved(tmp_path / "new" / "video" / "clip001")
-    assert arrays["probability"] == pytest.approx(float((clips[0].sum() - 2).sigmoid()))
-    assert arrays["gradient"].max() > 0
-    with pytest.raises(ValueError, match="1 names of classes were given, but the model tells 2 apart"):
-        explain_to_report(sums(), clips, ["running"], tmp_path / "other")

@@ -50,6 +50,6 @@ def test_a_path_that_is_given_is_not_changed(script):
 ])
 def test_targets_that_cannot_be_explained(target, video, complaint):
     with pytest.raises(ValueError, match=complaint):
-        opts.check_target(SimpleNamespace(target=target, video=video), ["running", "walking"])
+        opts.check_target(SimpleNamespace(target=target, video=video, score="logit"), ["running", "walking"])
     for possible in ("predicted", "running"):
-        opts.check_target(SimpleNamespace(target=possible, video=["walk.avi"]), ["running", "walking"])
+        opts.check_target(SimpleNamespace(target=possible, video=["walk.avi"], score="logit"), ["running", "walking"])

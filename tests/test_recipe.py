@@ -8,7 +8,7 @@ import torch
 
 from data.video import write_video
 from tests.bad_cases import SCRIPTS, options_of
-from tests.runs import bytes_of, data_options, refused, run_command, use
+from tests.runs import bytes_of, data_options, refused, run_command
 from tests.tiny_data import DURATION, SIZE
 
 
@@ -24,18 +24,6 @@ def test_results_of_another_model_are_not_mixed(data_set, trained, tmp_path, cap
     assert "was made with another checkpoint, whose content has changed; choose another" in line
     assert bytes_of(tmp_path / "results") == before
     run_command("inference", *options, "--overwrite")
-
-
-def test_another_model_and_other_data_are_named_first(data_set, trained, tmp_path, capsys):
-    """As after a run on KTH with options of its own, when the first look of the README comes into the same folder."""
-    use("inference", data_set, trained, tmp_path / "out", "--model", "cnnlstm", "--n_classes", 2, "--limit", 1)
-    other = tmp_path / "other.pth"
-    torch.save(torch.load(trained / "best.pth", weights_only=True) | {"epoch": 77}, other)
-    line = refused(capsys, "inference", "--video", data_set.video, "--resume_path", other, "--result_path",
-                   tmp_path / "out")
-    assert f"was made with another checkpoint, {trained / 'best.pth'} (now {other}), " in line
-    assert "--model cnnlstm (now None)" in line and "choose another --result_path" in line
-    assert line.index("another checkpoint") < line.index("--model")
 
 
 def test_videos_of_one_name_in_two_folders_are_not_mixed(data_set, trained, tmp_path, capsys):

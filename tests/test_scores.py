@@ -7,8 +7,8 @@ from saliency.scores import hardly_decides, target_score
 
 
 def test_unknown_scores_are_named():
-    with pytest.raises(ValueError, match="unknown score 'margin'; known are: logit, probability"):
-        target_score(torch.zeros(1, 2), 0, "margin")
+    with pytest.raises(ValueError, match="unknown score 'loss'; known are: logit, probability"):
+        target_score(torch.zeros(1, 2), 0, "loss")
 
 
 def test_a_model_hardly_decides_where_the_two_best_probabilities_are_close():

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from model.scores import class_logits
+from runtime.errors import UserError
 from saliency.fills import background
 from saliency.methods.sequences import Relevance, gradients_of
 from saliency.propagation import DifferenceRules, Pair, check_head, class_scores_by
@@ -22,6 +23,8 @@ def deep_lift_of_sequences(model: nn.Module, features: torch.Tensor, target: int
     ValueError if the rules are not defined for the head.
     """
     check_head(model)
+    if score not in ("logit", "probability"):
+        raise UserError(f"deep_lift explains the logit or the probability, but the score {score} was given")
     reference, rules = background(features).expand_as(features)[None], DifferenceRules()  # (1, T, D)
 
     def explained(part):

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from model.checks import check_clip
-from model.contract import class_scores
+from model.contract import class_scores, fitted
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities, n_classes
 from model.state_dicts import weights_digest
@@ -60,6 +60,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
     _check(model, clips, classes, names, labels, methods, target, folder)
     for clip, name in zip(clips, names, strict=True):  # so that a wrong clip is found before anything is written
         tensor, _ = _tensor_and_frames(clip, name, mean, std)
+    model = fitted(model, tensor, len(classes))
     _probabilities(model, tensor, classes, name)
     rows, made = {}, recipe({
         "model": type(model).__name__, "method": methods[0], "methods": methods, "target": target, "score": score,

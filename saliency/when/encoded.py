@@ -106,7 +106,8 @@ class EncodedClip:
 
         A probability p changes by p (1 - p) <= 1/4 per unit of its logit, so 0.04 changes it by at most 0.01.
         """
-        return max(HARDLY[self.score], NEGLIGIBLE * max(abs(self.score_of_clip), abs(self.score_of_empty)))
+        hardly = HARDLY["probability" if self.score == "probability" else "logit"]
+        return max(hardly, NEGLIGIBLE * max(abs(self.score_of_clip), abs(self.score_of_empty)))
 
     def group_size(self, segment: int | None) -> int:
         """Return the number of frames in a group: `segment`, or if it is None the smallest that gives few groups."""
