@@ -21,7 +21,6 @@ from runtime.clip_runs import explain_clips, result_folder
 from runtime.device import choose_device, fewer_threads
 from runtime.files import write_json
 from runtime.workers import useful_writers
-from saliency.drawing import FeatureLook
 from saliency.explain import explain
 from saliency.flow import grey
 from saliency.methods import FEATURE_METHODS, check_method
@@ -62,7 +61,7 @@ def work(args):
     options = opts.options_of_methods(args, FEATURE_METHODS, methods)
     clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
     read, model = partial(load_frames, **reading(info, args.duration == "full")), folded(model)
-    kept, look = feature_cache(args.feature_cache, model, info), FeatureLook(args.method, args.figure_format)
+    kept = feature_cache(args.feature_cache, model, info)
 
     def explain_clip(clip, frames):
         """Explain one clip. Return the function that writes all results into a folder."""
@@ -78,7 +77,8 @@ def work(args):
             add_shapley_values(result, EncodedClip(known, seen.tensor, seen.target, args.score), args.shapley_pairs,
                                args.seed)
         title = title_of(facts, seen.probabilities.max())
-        return partial(write_features, result=result, title=title, frames=grey(frames), look=look)
+        return partial(write_features, result=result, title=title, method=args.method, kind=args.figure_format,
+                       frames=grey(frames))
 
     quick = args.method == "gradient" and not (args.tsr or args.shapley)
     drawing = useful_writers(len(clips), args.threads) if quick else 0  # cores, see frame_saliency.py

@@ -15,7 +15,7 @@ import opts
 from data.clips import choose_clips, groups_of, labels_of, limited, load_with_masks, resize
 from data.datasets import DATASETS
 from data.training_clips import training_frames
-from data.video import write_video
+from data.video import frame_rate, write_video
 from data.video_files import video_files
 from model import cbam
 from model.checks import has_encoder
@@ -64,6 +64,7 @@ def build_parser():
     add("--export_frames", type=frame_range, default=(1, None), metavar="FIRST-LAST", help="frames to export, from 1 "
         "(default: all)")
     parser.owners["--export_frames"] = {"export": "--export"}
+    add("--verbose", action="store_true", help="also print the tables, which are in metrics.csv and on the page")
     add = parser.add_argument_group("when the model decided").add_argument
     add("--when", action="store_true", default=True, help="find the frames that caused the decision: Shapley values of "
         "frames, the shortest intervals that suffice or are needed, and the answer after each frame; takes about a "
@@ -100,12 +101,14 @@ def work(args):
     shown = "tsr" if "tsr" in plan.methods and args.tsr_step == "full" else args.method
     look = FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
     centre, kept = cache(partial(training_flow, args, info)), feature_cache(args.feature_cache, fast, info)
+    rate = cache(frame_rate)
 
     def explain(clip, content):
         """Explain one clip, given as its frames and masks. Return the function that writes its results."""
         frames, masks = content
         seen = predict(fast, info, frames, args.target, clip.label, kept)
-        found = explain_frames(fast, seen, grey(frames), Names(clip.name, clip.label, info.classes), plan)
+        times = {"frames_per_second": rate(clip.path), "video_frame": float(clip.first)} if args.video else {}
+        found = explain_frames(fast, seen, grey(frames), Names(clip.name, clip.label, info.classes, times), plan)
         if cbam.has_attention(fast):
             maps = cbam.spatial_attention(fast, seen.tensor).cpu().numpy()
             found["attention"] = resize(maps, info.sample_size)  # (T, H, W)
@@ -177,23 +180,30 @@ def check_sanity(args, model, info, read, clips, groups, plan):
 
 
 def finish(args, content, checks):
-    """Write the files and the page of the run, and print its tables; checks: those that this run has made."""
+    """Write the files and the page of the run, and print what was found; checks: those that this run has made."""
     write_run(args.result_path, content)
     over_clips = content["summary"]
     agreement = {name: row[sanity.METRIC] for name, row in over_clips.items() if sanity.METRIC in row}
     save_figures({"methods": method_bars(agreement, BASELINES)}, args.result_path, args.figure_format)
-    if DECISION in content:
-        print(tables.when_table(content[DECISION]["summary"]))
-    print(tables.tables(over_clips, content["groups"]))
     for sentence in tables.zero_maps(over_clips):
         opts.warn(sentence)
     if checks:
         save_figures(sanity_pictures(checks), args.result_path, args.figure_format)
-        print(tables.sanity_tables(checks))
-    if len(over_clips.keys() - set(BASELINES)) > 1:
-        print("\n" + trust_table(content["trust"]))
+    if args.verbose:
+        print_tables(content, checks)
     write_report(args.result_path)
     print("\nWhat was found:\n" + "\n".join(f"- {finding['text']}" for finding in content["findings"]) + "\n")
+
+
+def print_tables(content, checks):
+    """Print the tables of a run; checks: the random heads that this run has made."""
+    if DECISION in content:
+        print(tables.when_table(content[DECISION]["summary"]))
+    print(tables.tables(content["summary"], content["groups"]))
+    if checks:
+        print(tables.sanity_tables(checks))
+    if len(content["summary"].keys() - set(BASELINES)) > 1:
+        print("\n" + trust_table(content["trust"]))
 
 
 def main(argv=None):

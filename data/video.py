@@ -146,10 +146,14 @@ def read_video(path: str | Path, max_frames: int | None = None,
     Raises FileNotFoundError if there is no such file, and ValueError if no frame decodes or the frames take more than
     MAX_BYTES of memory.
     """
-    frames = stack(islice(iterate_video(path, size), max_frames), path)
+    return stack(islice(iterate_video(path, size), max_frames), path), frame_rate(path)
+
+
+def frame_rate(path: str | Path) -> float:
+    """Return the frame rate of a video, frames per second; that of KTH if the file does not say."""
     with _opened(path) as (_, stream):
         fps = float(stream.guessed_rate or 0)
-    return frames, fps if 1 <= fps < 1000 else KTH_FPS
+    return fps if 1 <= fps < 1000 else KTH_FPS
 
 
 def stack(frames: Iterable[np.ndarray], path: str | Path) -> np.ndarray:

@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "matplotl
 INCIDENTAL = {
     "overwrite", "num_workers", "use_cuda", "gpu", "n_epochs", "result_path", "clips", "limit", "subset", "video",
     "memory_gb", "no_overlay", "sanity", "sanity_clips", "sanity_draws", "save_interval", "tensorboard",
-    "feature_cache", "frame_results", "threads", "export", "export_frames",
+    "feature_cache", "frame_results", "threads", "export", "export_frames", "verbose",
 }
 WEIGHTS = "weights"  # the key of the digest of a model's weights among those of the input files
 INPUTS = {  # options that may name input files, and the words for another such file

@@ -1,7 +1,7 @@
 """Draw the pictures of one clip from its result alone. No model is needed, so another process can do it.
 
     draw_frames(result, title, folder, FrameLook("gradient"), write_video=partial(write_video, fps=8))
-    draw_features(result, title, folder, FeatureLook("gradient"), flow_total)
+    draw_features(result, title, folder, "gradient", "png", flow_total)
 """
 
 import re
@@ -35,17 +35,6 @@ class FrameLook:
     signed: bool = False
     kind: str = "png"
     classes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class FeatureLook:
-    """How the pictures of features are drawn, the same for all clips of a run.
-
-    method: whose map is drawn. kind: format of the pictures, png, pdf or svg.
-    """
-
-    method: str
-    kind: str = "png"
 
 
 def draw_frames(result: ClipResult, title: str, folder: Path, look: FrameLook, decision: Decision | None = None,
@@ -117,12 +106,14 @@ def _file_part(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)[:40]
 
 
-def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLook, flow_total: np.ndarray) -> None:
+def draw_features(result: ClipResult, title: str, folder: Path, method: str, kind: str,
+                  flow_total: np.ndarray) -> None:
     """Write features.png of one clip into `folder`, and the pictures of TSR and of Shapley values, if any.
 
-    flow_total (T-1,): sum over the pixels of the optical flow, drawn below the features.
+    method: whose map is drawn. kind: format of the pictures, png, pdf or svg. flow_total (T-1,): sum over the pixels of
+    the optical flow, drawn below the features.
     """
-    relevance, name = result.maps[look.method], "dS/df" if look.method == "gradient" else look.method
+    relevance, name = result.maps[method], "dS/df" if method == "gradient" else method
     drawn = {"features": figures.feature_heatmap(relevance, title, flow_total, "sum of flow (pixels per frame)", name)}
     if "tsr" in result.maps:
         rescaled = rescaled_name(result.facts.get("tsr_base"))
@@ -130,4 +121,4 @@ def draw_features(result: ClipResult, title: str, folder: Path, look: FeatureLoo
                                                         "time contribution", rescaled)
     if "shapley" in result.arrays:
         drawn["features_shapley"] = feature_figure(result.arrays["shapley"], result.arrays["shapley_error"], title)
-    figures.save_figures(drawn, folder, look.kind)
+    figures.save_figures(drawn, folder, kind)

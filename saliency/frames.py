@@ -5,8 +5,9 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,11 +51,15 @@ class Plan:
 
 
 class Names(NamedTuple):
-    """The names that results have: of the clip, of its true class if it is known, and of the classes of the scores."""
+    """The names that results have: of the clip, of its true class if it is known, and of the classes of the scores.
+
+    times: facts about a clip of a video: its frames_per_second, and video_frame, the index of its first frame.
+    """
 
     clip: str
     label: str | None
     classes: Sequence[str]
+    times: Mapping[str, float] = MappingProxyType({})
 
 
 def explain_frames(model: nn.Module, seen: Prediction, pictures: np.ndarray, names: Names,
@@ -81,7 +86,7 @@ def _explain_class(model: nn.Module, seen: Prediction, pictures: np.ndarray, nam
     found = plan.explain(model, seen.tensor, target)
     facts = facts_of(names.clip, names.label, seen.predicted, names.classes[target],
                      float(seen.probabilities[target]), plan.score, margin(seen.probabilities))
-    return ClipResult(found.facts | facts, frames=pictures, maps=found.maps, arrays=found.arrays,
+    return ClipResult(found.facts | facts | dict(names.times), frames=pictures, maps=found.maps, arrays=found.arrays,
                       evidence=found.evidence), found
 
 

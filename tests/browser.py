@@ -38,6 +38,7 @@ class Page:
     def __init__(self, browser, path):
         self.browser = browser
         browser.get(Path(path).as_uri())
+        self.until(lambda: self.all("#panel[aria-busy=false]"))
 
     def all(self, css):
         return self.browser.find_elements("css selector", css)
@@ -65,11 +66,16 @@ class Page:
                  css, value)
 
     def names(self):
-        return self.texts(".card .name")
+        return [element.get_attribute("textContent") for element in self.all(".card .name")]
 
     def open(self, name):
-        self.all(".card")[self.names().index(name)].click()
-        self.until(lambda: self.all("#panel[aria-busy=false]"))
+        """Open a clip, unless it is open."""
+        if self.texts("#clip_name") != [name]:
+            self.all(".card")[self.names().index(name)].click()
+            self.until(lambda: self.texts("#clip_name") == [name] and self.all("#panel[aria-busy=false]"))
+
+    def unfold(self):
+        self.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
 
     def press(self, *keys):
         self.browser.switch_to.active_element.send_keys(*keys)

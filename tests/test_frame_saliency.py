@@ -11,7 +11,7 @@ from runtime.files import read_json
 from saliency.gradient import drawn_map, frame_gradient
 from saliency.metrics import auc
 from saliency.when import decide
-from tests.runs import as_seen, bytes_of, data_options, refused, run_command, saved, table, train_options, use
+from tests.runs import as_seen, bytes_of, data_options, refused, run_command, saved, train_options, use
 from tests.tiny_data import CLIP, DURATION, SIZE
 
 OTHER = "person22_running_d1_1"  # the second clip of --limit 2, after CLIP
@@ -68,9 +68,6 @@ def test_frame_saliency_metrics(data_set, explained):
     arrays, masks = saved(explained / "walking" / CLIP), read_masks(data_set.images / "walking" / CLIP / "masks.npz")
     per_frame = [auc(frame, mask) for frame, mask in zip(arrays["smoothgrad"], masks, strict=True)]
     assert result["clips"][CLIP]["smoothgrad"]["auc_mask_frame"] == pytest.approx(np.mean(per_frame))
-    rows = table(explained / "metrics.csv")
-    mean = [float(row["mean"]) for row in rows if (row["method"], row["metric"]) == ("tsr", "auc_mask_frame")]
-    assert mean == [pytest.approx(np.mean([clip["tsr"]["auc_mask_frame"] for clip in result["clips"].values()]))]
 
 
 def test_the_decision_is_part_of_the_result(data_set, trained, explained):
@@ -141,7 +138,7 @@ def test_results_are_plain_json_even_where_nothing_moves(own_data_set, trained, 
                                                      "groups": 0, "values": []}
 
 
-def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, tmp_path, capsys):
+def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, tmp_path):
     use("frame_saliency", data_set, trained, tmp_path, "--limit", 2, "--no_overlay", "--no_when", "--smooth", 3,
         "--compare", "freeze", "occlusion_block", "--occlusion_pixels", 16)
     rows = read_json(tmp_path / "metrics.json")["summary"]
@@ -149,7 +146,6 @@ def test_maps_that_say_when_are_not_measured_against_pixels(data_set, trained, t
                          "frame_difference_blocks"}
     assert not any("flow_frame" in name or "mask_frame" in name for name in rows["freeze"])
     assert {"time_spearman_flow", "last_quarter_share", "time_auroc_visible"} < rows["freeze"].keys()
-    assert "frame_difference_blocks are baselines" in capsys.readouterr().out
 
 
 def test_tsr_as_the_method_needs_no_other_flag(data_set, trained, tmp_path, capsys):
@@ -158,7 +154,6 @@ def test_tsr_as_the_method_needs_no_other_flag(data_set, trained, tmp_path, caps
     assert "tsr" in saved(tmp_path / "walking" / CLIP)
     printed = capsys.readouterr().out
     assert "explained: " in printed and "The map of tsr" not in printed  # it has no AUC: each frame is constant
-    assert "values of one clip; one clip is too few for an interval" in printed
 
 
 def test_the_gradient_leaves_cores_to_the_processes_that_draw(data_set, trained, tmp_path, monkeypatch):

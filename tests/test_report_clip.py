@@ -60,9 +60,8 @@ def path(results, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, path):
-    """The page with the panel of the clip open; it may not complain."""
+    """The page of one clip, which opens by itself; it may not complain."""
     page = Page(browser, path)
-    page.open("a walk")
     yield page
     assert browser.get_log("browser") == []
 
@@ -138,11 +137,21 @@ def test_scales_are_marked_while_they_are_active(page, results):
 
 
 def test_the_answers(page, results):
-    answers = dict(zip(page.texts("#answers dt"), page.texts("#answers dd"), strict=True))
-    assert answers["Which frames?"] == (
-        "The evidence of gradient is strongest in frame 7 of 8. At least half of its magnitude lies in frame 7.")
-    assert "AUC of this map against the optical flow" in answers["Which pixels?"]
+    answers = {part: dict(zip(page.texts(f"#{part} dt"), page.texts(f"#{part} dd"), strict=True))
+               for part in ("first_answers", "answers")}
     evidence = results[0].evidence["gradient"]
+    magnitude = np.abs(evidence[PEAK])
+    parts = {f"{row} {column}": part.sum() / magnitude.sum()
+             for row, strip in zip(("top", "middle", "bottom"), np.array_split(magnitude, 3, 0), strict=True)
+             for column, part in zip(("left", "centre", "right"), np.array_split(strip, 3, 1), strict=True)}
+    best = max(parts, key=parts.get)
+    first = answers["first_answers"]
+    assert first["When?"] == (
+        "The evidence of gradient is strongest in frame 7 of 8. At least half of its magnitude lies in frame 7.")
+    assert first["Where?"] == ("The evidence of gradient is strongest in frame 7; there, "
+                               f"{parts[best]:.0%} of it lies in the {best} ninth of the picture.")
+    answers = answers["answers"]
+    assert "AUC of this map against the optical flow" in answers["Does it agree with the motion?"]
     share = evidence.clip(min=0).sum() / np.abs(evidence).sum()
     assert answers["For or against?"].startswith(f"Of the magnitude of the evidence, {share:.0%} is for walking (red)")
     assert "Together" not in answers["For or against?"]  # nothing says that this map adds up
@@ -151,8 +160,8 @@ def test_the_answers(page, results):
     assert "over random order is 0.250 by frame; above 0 is good" in answers["How far to trust it?"]
     assert page.texts("#top_features")[0].count("frame ") == 11
     choose_class(page, "running")
-    assert "strongest in frame 7" in page.texts("#answers dd")[0]
-    assert page.texts("#answers dd")[1] == "The run measured the maps of the first class only."
+    assert "strongest in frame 7" in page.texts("#first_answers dd")[0]
+    assert page.texts("#answers dd")[0] == "The run measured the maps of the first class only."
 
 
 def test_a_map_that_is_0_everywhere_says_so(page):
@@ -200,3 +209,21 @@ def test_the_new_controls_work_by_keyboard(page):
     page.press(keys.ARROW_DOWN)
     page.until(lambda: page.texts("#time_class") == [", class running"])
     assert page.frame() == PEAK
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900), (1920, 1080)])
+def test_the_first_screen_has_the_answers_and_nothing_covers_the_maps(browser, path, width, height):
+    """With three maps, and with the maps of all classes."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    page = Page(browser, path)
+    for name in ("walking", "side by side"):
+        choose_class(page, name)
+        boxes = {css: page.run("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", css)
+                 for css in ("#verdict", "#first_answers", "#maps", "#maps canvas", ".player")}
+        assert all(box["height"] > 0 for box in boxes.values())
+        assert boxes["#first_answers"]["bottom"] <= boxes["#maps"]["top"] and boxes["#maps canvas"]["bottom"] <= height
+        assert boxes["#maps"]["bottom"] <= boxes[".player"]["top"] + 1
+        assert boxes["#maps"]["height"] + boxes[".player"]["height"] <= height
+    assert not page.all("#strip_part")[0].is_displayed() and not page.all("#overview")[0].is_displayed()
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -6,12 +6,13 @@ import pytest
 from saliency.figures import colour_limit
 from saliency.report.clip import clip_part
 from saliency.report.pictures import QUALITIES, scale_of
-from saliency.report.sentences import heading
+from saliency.report.sentences import heading, missing, when_answer
 from saliency.results.clip import ClipResult, facts_of
 
 SIDE, LENGTH = 4, 6
 FRAMES = np.random.default_rng(0).integers(0, 256, (LENGTH, SIDE, SIDE), dtype=np.uint8)
-FRAMES_Q, PIXELS_Q, SIDE_Q, TRUST_Q = "Which frames?", "Which pixels?", "For or against?", "How far to trust it?"
+FRAMES_Q, PIXELS_Q, SIDE_Q = "When?", "Does it agree with the motion?", "For or against?"
+TRUST_Q = "How far to trust it?"
 
 
 def per_frame(*values):
@@ -128,3 +129,36 @@ def test_the_scale_of_a_frame_ends_at_its_own_percentile():
     assert scale["limit"] < 2 and scale["ends"][7] > 170
     assert scale["ends"][7] == pytest.approx(colour_limit(values[7]), rel=1e-3)
     assert scale["peaks"][7] == pytest.approx(scale["ends"][7], rel=1e-3)
+
+
+def decided(first, last, score, kept, **facts):
+    """Return a result whose decision has this shortest interval that suffices."""
+    arrays = {"when_sentences": np.array(["The frames decide nothing."]), "when_kept": np.full((LENGTH, LENGTH), kept)}
+    facts |= {"when_segment": 1.0, "when_score_of_clip": score, "when_score_of_background": 0.0}
+    facts |= {} if first is None else {"when_sufficient_first": float(first), "when_sufficient_last": float(last)}
+    return ClipResult(facts_of("a", None, "walking", "walking", 0.9, "logit") | facts, frames=FRAMES, arrays=arrays)
+
+
+def test_when_is_answered_by_the_decision_in_the_time_of_the_clip_and_of_its_video():
+    assert when_answer(ClipResult({}, frames=FRAMES)) is None
+    assert when_answer(decided(None, None, 1.0, 0.9)) == "The frames decide nothing."
+    assert when_answer(decided(3, 3, -1.0, 1.6)) == (
+        "The score of walking is lowered by frame 3 of 6: alone, it gives 1.6 times its difference from the "
+        "background.")
+    found = when_answer(decided(2, 4, 1.0, 0.93, frames_per_second=10.0, video_frame=25.0))
+    assert found == ("The score of walking comes from frames 2 to 4 of 6 (0.1 s to 0.4 s; video 2.6 s to 2.9 s): "
+                     "alone, they give 93% of its difference from the background.")
+    assert "the whole clip: no shorter interval gives 90%" in when_answer(decided(1, LENGTH, 1.0, 1.0))
+
+
+def test_where_names_the_ninth_of_the_picture_that_holds_most():
+    values = np.zeros((LENGTH, SIDE, SIDE))
+    values[1, -1, 0], values[1, 0, 0], values[4, 0, 0] = 3, 1, 2
+    assert answers({"gradient": values}, name="gradient")["Where?"] == (
+        "The map of gradient is strongest in frame 2; there, 75% of it lies in the bottom left ninth of the picture.")
+
+
+def test_what_a_run_did_not_compute_has_one_line_with_its_flag():
+    run = {"summary": {"gradient": {"deletion_frame_auc": {}}}, "when": {}, "random_head": {}}
+    assert [text.partition("; ")[2] for text in missing(run, True)] == ["--robustness does this."]
+    assert len(missing({}, False)) == 5

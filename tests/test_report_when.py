@@ -49,7 +49,9 @@ def page(browser, run):
 def test_the_sentences_and_charts_are_shown(page, decision):
     page.open("decided")
     assert page.texts("#when_sentences li") == decision.sentences(CLASSES)
-    assert page.texts("#answers dd")[0].endswith(f" A second answer needs no map: {decision.sentences(CLASSES)[0]}")
+    kept = float(decision.intervals.kept[5, 5])
+    assert page.texts("#first_answers dd")[0] == (f"The score of walking comes from frame 6 of 8: alone, it gives "
+                                                  f"{kept:.0%} of its difference from the background.")
     assert float(page.texts("#when_gap")[0].replace("−", "-")) == pytest.approx(decision.shapley.gap, abs=1e-12)
     heights = [float(bar.get_attribute("height")) for bar in page.all("#when_timeline rect")]
     expected = np.abs(decision.shapley.values.numpy())
@@ -65,6 +67,5 @@ def test_the_sentences_and_charts_are_shown(page, decision):
 def test_a_clip_without_a_decision_has_no_such_part(page):
     page.open("plain")
     assert page.all("#when")[0].get_attribute("hidden")
-    page.all("#close")[0].click()
     page.open("decided")
     assert not page.all("#when")[0].get_attribute("hidden")

@@ -138,7 +138,7 @@ def test_all_stands_for_every_method_that_explains_the_model():
 
 def test_methods_are_compared_and_put_to_test(data_set, trained, tmp_path, capsys):
     use("frame_saliency", data_set, trained, tmp_path, "--clips", CLIP, "--no_overlay", "--no_when", "--compare",
-        *COMPARED, "--deletion", "--robustness", "--robustness_draws", 1, "--tsr_patch", 16)
+        *COMPARED, "--deletion", "--robustness", "--robustness_draws", 1, "--tsr_patch", 16, "--verbose")
     printed, content = capsys.readouterr().out, read_json(tmp_path / "metrics.json")
     found = {each["question"]: each for each in content["trust"]["questions"]}
     assert set(rows_of(found["where"])) <= {"gradient", "random", "centre", "frame_difference"}  # the others say when

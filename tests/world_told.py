@@ -26,14 +26,16 @@ from tests.runs import data_options, run_command, saved
 from tests.tiny_data import places_in, write_clip
 from tests.worlds import FIGURES, METRICS, PAGE, SCRIPTS, SIDE, TERMINAL
 
-NOT_SENTENCES = {"recipe", "feature_recipe", "unit", "sides", "sheet", "thumbnail", "picture", "colours", "name"}
+NOT_SENTENCES = {"recipe", "feature_recipe", "unit", "sides", "sheet", "thumbnail", "picture", "colours", "name",
+                 "columns"}
 
 
 def command(world, data, results):
     """Return the command line of a world."""
     length = len(next(iter(world.clips().values()))[1])
     return [*data_options(data), "--model", f"{world_nets.__file__}:{world.network}", "--sample_size", SIDE,
-            "--sample_duration", length, "--no_overlay", "--threads", 1, "--result_path", results, *world.arguments]
+            "--sample_duration", length, "--no_overlay", "--verbose", "--threads", 1,
+            "--result_path", results, *world.arguments]
 
 
 def write_world(world, root):

@@ -7,8 +7,7 @@ function describeDeletion() {
     .filter(name => DELETION.test(name));
   const shown = methods.filter(method => names.some(name => run.summary[method]?.[name]));
   const gains = names.filter(name => name.endsWith("_gain")), others = names.filter(name => !gains.includes(name));
-  get("no_deletion").hidden = names.length > 0;
-  get("deletion").hidden = !names.length;
+  get("deletion_part").hidden = !names.length;
   fillTable(get("deletion"), "Number", shown, [...gains, ...others].map(name =>
     [name, ...shown.map(method => interval(run.summary[method][name]))]));
 }

@@ -5,7 +5,7 @@ const BESIDE = "side by side";
 // Returns the explained classes of a line, and the differences of the first from each other class.
 function classesOf(line) {
   const maps = line.maps.filter(map => map.name !== "flow");
-  const first = {name: state.clip.target ?? "n/a", probability: state.clip.probability, maps,
+  const first = {name: state.clip.shown_as ?? state.clip.target ?? "n/a", probability: state.clip.probability, maps,
     time_contribution: line.time_contribution};
   return [first, ...line.others ?? []];
 }
@@ -28,8 +28,7 @@ function chosenClasses(line) {
 
 // Offers the maps of a class for the charts over time. The first choice is the method of the run, with its sign.
 function offerLead({maps}) {
-  const names = maps.map(map => map.name), method = run.recipe.options?.method;
-  const usual = [`${method}, evidence`, method, names[0]].find(name => names.includes(name));
+  const names = maps.map(map => map.name), usual = names.includes(state.clip.lead) ? state.clip.lead : names[0];
   const before = get("about").value;
   get("about").replaceChildren(...options(names.map(name => [name, words(name)])));
   get("about").value = names.includes(before) ? before : usual ?? "";

@@ -11,7 +11,7 @@ from saliency.figures import colour_limit, feature_order, overlay
 from saliency.flow import moving_threshold
 from saliency.methods import FEATURE_METHODS, METHODS
 from saliency.report.pictures import compress, encode, grey_levels, number, numbers, scale_of, sheet_of
-from saliency.report.sentences import EVIDENCE, Map, answers, heading
+from saliency.report.sentences import EVIDENCE, Map, answers, heading, headline, stated, when_answer
 from saliency.results.clip import WHEN, ClipResult, rescaled_name
 from saliency.when.decision import SPANS
 
@@ -26,24 +26,27 @@ TOP_FEATURES = 10  # features that the page names
 
 
 def clip_part(result: ClipResult, allowed: int, quality: int,
-              metrics: Sequence[Mapping[str, Any] | None]) -> tuple[dict[str, Any], dict[str, Any], int]:
+              metrics: Sequence[Mapping[str, Any] | None],
+              method: str | None = None) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Return what the gallery shows of a clip, the clip's line with pictures, and the quality of the pictures.
 
     The pictures have at most `allowed` bytes, if the worst quality permits it; quality: the one to try first. metrics:
     for the answers, the content of metrics.json for each explained class; None, or no more entries, without one.
+    method: whose map, with its sign if it has one, leads the page; by default the first.
     """
     frames = result.frames  # (T, H, W)
-    classes = [{"name": each.facts["target"], "probability": number(each.facts["probability"]),
+    classes = [{"name": each.facts.get("shown_as", each.facts["target"]),
+                "probability": number(each.facts["probability"]),
                 "time_contribution": numbers(each.time_contribution), "maps": _maps(each, content)}
                for each, content in zip_longest((result, *result.others), metrics)]
     _share_limits(classes)
     (first, *others), when = classes, _when(result)
+    names = [each["name"] for each in first["maps"]]
+    lead = next((name for name in (f"{method}{EVIDENCE}", method) if name in names), names[0] if names else None)
     others += [_difference(first, other) for other in others]
-    for each in first["maps"] if when else ():
-        each["answers"]["Which frames?"] += f" A second answer needs no map: {when['sentences'][0]}"
     if result.flow is not None and result.flow.size:
         first["maps"].append({"name": "flow", "unit": UNITS["flow"], "values": result.flow})
-    about = _card(result, first["maps"])
+    about = _card(result, first["maps"], lead)
     finished = [(each, _finish(each)) for part in (first, *others) for each in part["maps"]]
     drawn = [(each, sheet) for each, sheet in finished if sheet is not None]
     (sheet, *own), quality = compress([sheet_of(frames), *(sheet for _, sheet in drawn)], allowed, quality)
@@ -72,7 +75,8 @@ def _maps(result: ClipResult, content: Mapping[str, Any] | None) -> list[Map]:
         if evidence is not None:
             signed_maps.append(signed | {"name": name + EVIDENCE, "values": evidence})
     facts, maps = {name: _fact(value) for name, value in result.facts.items()}, maps + signed_maps
-    return [each | {"answers": answers(each, maps, facts, content)} for each in maps]
+    decided = when_answer(result)
+    return [each | {"answers": answers(each, maps, facts, content, decided)} for each in maps]
 
 
 def _unit(name: str, result: ClipResult) -> str:
@@ -104,16 +108,20 @@ def _difference(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "probability": None, "time_contribution": None, "maps": maps}
 
 
-def _card(result: ClipResult, maps: list[Map]) -> dict[str, Any]:
-    """Return the facts of a clip and its thumbnail, the frame with the most motion under the first map."""
-    frames, values = result.frames, {each["name"]: each["values"] for each in maps}
-    motion = values.get("flow", next(iter(values.values()), frames.astype(float)))
-    best = int(np.nan_to_num(motion).reshape(len(motion), -1).sum(1).argmax())
-    over = next((each["name"] for each in maps if each["name"] != "flow" and not each.get("time_only")), None)
-    picture = overlay(frames[best], values[over][best], colour_limit(values[over]))[..., ::-1] if over else frames[best]
+def _card(result: ClipResult, maps: list[Map], lead: str | None) -> dict[str, Any]:
+    """Return the facts of a clip and its thumbnail, the most salient frame of the map `lead`, under the map."""
+    frames, entries = result.frames, {each["name"]: each for each in maps}
+    values = entries[lead]["values"] if lead else frames
+    best = int(np.nan_to_num(np.abs(values)).reshape(len(values), -1).sum(1).argmax())
+    over, picture = None, frames[best]
+    if lead and not entries[lead].get("time_only"):
+        over, signed = lead, entries[lead].get("signed", False)
+        picture = overlay(frames[best], values[best], colour_limit(values), signed)[..., ::-1]
     facts = {name: _fact(value) for name, value in result.facts.items()}
     return facts | {"thumbnail": encode(picture), "thumbnail_frame": best + 1, "thumbnail_map": over,
-                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1]), "heading": heading(facts)}
+                    "shape": frames.shape, "moving": moving_threshold(frames.shape[1]), "heading": heading(facts),
+                    "headline": headline(facts),
+                    "stated": stated(facts), "lead": lead}
 
 
 def _fact(value: str | float | None) -> str | float | None:

@@ -27,6 +27,7 @@ from saliency.results.compare import (
 from saliency.results.run import Run
 
 DIFFERENCE = "B minus A"
+FACTS = ("clip", "label", "predicted", "target", "probability", "score", "margin")  # of a clip that the page shows
 
 
 def write_comparison(a: Run, b: Run, folder: str | Path) -> dict[str, Any]:
@@ -70,8 +71,9 @@ def _as_one(pair: Pair) -> ClipResult:
     for run, result, name, values in zip("AB", pair.results, pair.map_names, maps or pair.maps, strict=True):
         values = np.nan_to_num(values) / (np.abs(np.nan_to_num(values)).sum(dtype=np.float64) or 1)
         time_only = {"map_time_only": 1.0} if is_time_only(result.facts, name.removeprefix(EVIDENCE)) else {}
-        facts = {fact: result.facts[fact] for fact in ("clip", "label", "predicted", "probability", "score", "margin")}
-        results.append(ClipResult(facts | time_only | {"target": f"{run}: {name} of {result.facts['target']}"},
+        facts = {fact: result.facts[fact] for fact in FACTS}
+        shown_as = {"shown_as": f"{run}: {name} of {result.facts['target']}"}
+        results.append(ClipResult(facts | time_only | shown_as,
                                   frames=one.frames, flow=one.flow, maps={"map": np.abs(values)},
                                   evidence={"map": values} if (values < 0).any() else {}))
     first, second = results
@@ -94,6 +96,7 @@ def _about(comparison: dict[str, Any]) -> dict[str, Any]:
                     "B": {name: {"mean": cell["b"]} | {key: cell[key] for key in kept} for name, cell in cells.items()},
                     DIFFERENCE: {name: {"mean": cell["difference"]} | _finite(cell) for name, cell in cells.items()}},
         "metrics": {}, "problems": [], "random_head": {}, "sentences": [], "trust": [], "compared": True,
+        "missing": [],
         "feature_recipe": {}, "feature_metrics": {}, "feature_summary": {},
         "overview": {"profiles": {"method": "map", "relative": False, "left_out": 0, "units": comparison["units"],
                                   "groups": []}, "features": None},

@@ -1,7 +1,5 @@
 // Compares the methods: a chart of one metric, a table of all metrics, and the metrics of CNN features.
 
-const CHANCE = {auc: 0.5, nss: 0, cc: 0, time_auroc: 0.5, time_spearman: 0};
-
 // Returns round numbers for an axis from `low` to `high`.
 function ticks(low, high) {
   const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough));
@@ -11,7 +9,7 @@ function ticks(low, high) {
 }
 
 function drawComparison() {
-  const metric = get("metric").value, chance = CHANCE[metric.replace(/_(flow|mask|visible)(_frame|_clip)?$/, "")];
+  const metric = get("metric").value, chance = chanceOf(metric);
   const rows = methods.map(method => ({method, ...run.summary[method][metric]}))
     .sort((a, b) => (b.mean ?? -Infinity) - (a.mean ?? -Infinity));
   const values = rows.flatMap(row => [row.low, row.mean, row.high]).concat(chance).filter(Number.isFinite);
@@ -53,7 +51,6 @@ function showMetric(name) {
 function describeMethods() {
   const names = [...new Set(methods.flatMap(method => Object.keys(run.summary[method] ?? {})))];
   get("comparison").hidden = !names.length;
-  get("no_metrics").hidden = names.length > 0;
   if (!names.length) return;
   get("metric").append(...options(names.map(name => [name, metricName(name)])));
   if (names.includes(mainMetric)) get("metric").value = mainMetric;
@@ -66,14 +63,14 @@ function describeMethods() {
 // Shows a table per question of which method to trust, or a line if the run did not measure it.
 function describeTrust() {
   get("trust_part").hidden = !run.trust.some(({rows}) => rows?.length);
-  get("trust").append(...run.trust.flatMap(({question, note, rows = []}) => {
+  get("trust").append(...run.trust.filter(({rows}) => rows?.length).flatMap(({question, note, rows}) => {
     const tests = [...new Set(rows.flatMap(({margins}) => Object.keys(margins)))];
     const cells = [["Tests passed", row => row.tests ? `${row.passed} of ${row.tests}` : "–"],
       ...tests.map(test => [test, row => interval(row.margins[test])])];
     const table = el("table");
     fillTable(table, "Margin", rows.map(({method}) => method), cells.map(([name, text]) => [name, ...rows.map(text)]));
     const part = el("div", {className: "scroll", tabIndex: 0, role: "region", "aria-label": question}, table);
-    return [el("h4", {}, words(question)), ...rows.length ? [part] : [], el("p", {className: "note"}, ...withFlags(note))];
+    return [el("h4", {}, words(question)), part, el("p", {className: "note"}, ...withFlags(note))];
   }));
 }
 

@@ -13,22 +13,27 @@ function play() {
 }
 
 const togglePlay = () => state.timer === null ? play() : stop();
-const turn = step => openClip(shownClips[shownClips.indexOf(state.clip) + step]);
+
+// Opens the clip that lies so many places further in the strip, if there is one.
+function turn(step) {
+  const clip = shownClips[shownClips.indexOf(state.clip) + step];
+  if (clip) openClip(clip);
+}
 
 function onKey(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select, #opacity, .scroll")) return;
+  const elsewhere = "select, #opacity, .scroll, summary, #run *";
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches(elsewhere)) return;
   const moves = {ArrowLeft: state.frame - 1, ArrowRight: state.frame + 1, Home: 0, End: state.length - 1};
   if (event.key in moves) showFrame(moves[event.key]);
+  else if (event.key === "n" || event.key === "p") turn(event.key === "n" ? 1 : -1);
   else if (event.key === " " && !event.target.matches("button, input[type=checkbox]")) togglePlay();
   else return;
   event.preventDefault();
 }
 
 function connectControls() {
-  panel.addEventListener("keydown", onKey);
-  panel.addEventListener("close", stop);
+  document.addEventListener("keydown", onKey);
   get("play").addEventListener("click", togglePlay);
-  get("close").addEventListener("click", () => panel.close());
   get("previous").addEventListener("click", () => turn(-1));
   get("next").addEventListener("click", () => turn(1));
   get("time").addEventListener("input", () => showFrame(get("time").value - 1));

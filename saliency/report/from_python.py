@@ -17,6 +17,7 @@ from torch import nn
 
 from model.checks import check_clip
 from model.contract import class_scores, fitted
+from model.prediction import Prediction
 from model.preprocessing import IMAGENET_MEAN, IMAGENET_STD, normalise
 from model.scores import class_probabilities, n_classes
 from model.state_dicts import weights_digest
@@ -24,15 +25,13 @@ from runtime.errors import UserError
 from runtime.files import read_json, sole_writer, whole_folder, write_json
 from runtime.progress import each
 from runtime.recipe import WEIGHTS, recipe
-from saliency.explain import explain
 from saliency.flow import grey
+from saliency.frames import Names, Plan, explain_frames
 from saliency.methods import METHODS, check_method
 from saliency.report.page import write_report
-from saliency.results.clip import ClipResult, facts_of
 from saliency.results.clip_files import write_frames
 from saliency.results.run import summarise_run, write_run
 from saliency.results.tables import zero_maps
-from saliency.scores import margin
 from saliency.state import untouched
 
 Clip = np.ndarray | torch.Tensor
@@ -69,6 +68,7 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
                            for name, given in (options or {}).items()},
     })
     made["inputs"][WEIGHTS] = weights_digest(model)
+    plan = Plan(methods, score, seed=seed, options=options or {})
     with sole_writer(folder):
         write_json(folder / "opts.json", made)
         for clip, name, label in each(list(zip(clips, names, labels, strict=True)), "explaining", "clip"):
@@ -76,14 +76,11 @@ def explain_to_report(model: nn.Module, clips: Sequence[Clip], classes: Sequence
             probabilities = _probabilities(model, tensor, classes, name)
             predicted = classes[int(probabilities.argmax())]
             explained = classes.index({"predicted": predicted, "label": label}.get(target, target))
-            found = explain(model, tensor, explained, methods, score, options=options, seed=seed)
-            facts = facts_of(name, label, predicted, classes[explained], float(probabilities[explained]), score,
-                             margin(probabilities))
+            seen = Prediction(tensor, None, probabilities, predicted, explained, (explained,))
+            found = explain_frames(model, seen, frames, Names(name, label, classes), plan)
             place = folder / (label or "video") / name
             with whole_folder(place) as new:
-                write_frames(new, result=ClipResult(found.facts | facts, frames=frames, maps=found.maps,
-                                                    arrays=found.arrays, evidence=found.evidence),
-                             reference={"seed": seed})
+                write_frames(new, reference={"seed": seed}, **found)
             rows[name] = read_json(place / "metrics.json")
         content = summarise_run(rows, methods[0])
         for sentence in zero_maps(content["summary"]):

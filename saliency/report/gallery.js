@@ -1,4 +1,4 @@
-// Shows a card per clip, filtered and sorted.
+// Shows a strip with a thumbnail per clip, filtered and sorted.
 
 let shownClips = [];  // The clips of the gallery in their order.
 
@@ -6,22 +6,17 @@ const metricOf = (clip, name) => run.metrics[clip.clip]?.[get("method").value]?.
 const sortValue = (clip, name) => name === "clip" || name === "probability" ? clip[name] : metricOf(clip, name);
 
 function card(clip) {
-  const sort = get("sort").value, truth = verdict(clip);
-  const fact = (name, value, mark = "") => [el("span", {className: "key"}, name),
-    el("span", {className: mark}, value, ...(mark ? [el("span", {className: "unseen"}, ` (${mark})`)] : []))];
-  const symbol = {right: "✓\u00a0", wrong: "✗\u00a0"}[truth] ?? "";
-  const more = ["clip", "probability", mainMetric].includes(sort) ? []
-    : fact(metricName(sort), number(metricOf(clip, sort)));
+  const sort = get("sort").value, truth = verdict(clip), symbol = {right: "✓ ", wrong: "✗ "}[truth] ?? "";
+  const sorted = ["clip", "probability"].includes(sort) ? "" : `, ${metricName(sort)} ${number(metricOf(clip, sort))}`;
   const over = clip.thumbnail_map ? `, coloured by ${words(clip.thumbnail_map)}` : "";
   const image = el("img", {src: clip.thumbnail, alt: `Frame ${clip.thumbnail_frame} of ${clip.clip}${over}`,
     width: clip.shape[2], height: clip.shape[1], decoding: "async"});
   const button = el("button", {type: "button", className: `card ${truth}`}, image,
     el("span", {className: "name"}, clip.clip ?? "no name"),
-    el("span", {className: "card_facts"}, ...fact("label", clip.label || "none"),
-      ...fact("predicted", `${symbol}${clip.predicted ?? "n/a"}`, truth),
-      ...fact("probability", number(clip.probability)),
-      ...fact("AUC, flow", number(metricOf(clip, mainMetric))), ...more));
+    el("span", {className: "card_facts"}, `${symbol}${clip.predicted ?? "n/a"} ${number(clip.probability)}${sorted}`,
+      ...truth ? [el("span", {className: "unseen"}, ` (${truth})`)] : []));
   button.addEventListener("click", () => openClip(clip));
+  button.clip = clip;
   return el("li", {}, button);
 }
 
@@ -37,7 +32,18 @@ function drawGallery() {
   });
   get("gallery").replaceChildren(...shownClips.map(card));
   get("count").textContent = `${shownClips.length} of ${counted(run.clips.length, "clip")} `
-    + `${shownClips.length === 1 ? "is" : "are"} shown.`;
+    + `${shownClips.length === 1 ? "is" : "are"} shown; filter and sort`;
+  markCard();
+}
+
+// Marks the thumbnail of the open clip and brings it into view.
+function markCard() {
+  for (const button of get("gallery").querySelectorAll("button")) {
+    button.setAttribute("aria-current", String(button.clip === state.clip));
+    if (button.clip === state.clip) {
+      get("gallery").scrollLeft = button.offsetLeft - get("gallery").offsetLeft - get("gallery").clientWidth / 3;
+    }
+  }
 }
 
 function describeGallery() {
@@ -50,5 +56,7 @@ function describeGallery() {
   get("sort").append(...options([["clip", "Name"], ["probability", "Probability"],
     ...names.map(name => [name, metricName(name)])]));
   get("filters").addEventListener("change", drawGallery);
+  get("strip_part").hidden = get("neighbours").hidden = run.clips.length < 2;
   drawGallery();
+  if (shownClips.length) openClip(shownClips[0]);
 }

@@ -34,20 +34,21 @@ function listOptions() {
         [el("dt", {}, key), el("dd", {}, typeof value === "string" ? value : JSON.stringify(value))])));
     }
   }
-  get("recipe").closest("details").hidden = !get("recipe").childElementCount;
 }
 
 function describeRun() {
   const option = run.recipe.options ?? {};
   const files = option.video?.map(path => path.split(/[\\/]/).pop()); // The title has no room for whole paths.
   const data = (files?.length ? files : [option.dataset, option.subset]).filter(Boolean).join(", ");
-  get("title").textContent = data ? `Frame saliency: ${data}` : "Frame saliency";
+  get("title").textContent = counted(run.clips.length, "clip") + (data ? `, ${data}` : "");
   document.title = `Saliency report: ${data || "frames"}`;
+  for (const part of document.querySelectorAll("details.part[id]")) part.open = run.clips.length > 1;
   get("lead").textContent = run.lead;
   for (const [name, text] of Object.entries(runFacts(data))) {
     if (text && text !== "n/a") get("facts").append(el("div", {}, el("dt", {}, name), el("dd", {}, text)));
   }
   listOptions();
+  get("missing").append(...run.missing.map(text => el("li", {}, ...withFlags(text))));
   get("problems").hidden = !run.problems.length;
   get("problems").append(...run.problems.map(text => el("li", {}, text)));
 }

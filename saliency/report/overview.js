@@ -32,8 +32,7 @@ function describeProfiles({method, relative, left_out: leftOut, units, groups}) 
   const clips = groups.reduce((sum, {n}) => sum + n, 0);
   get("profiles_left").textContent = leftOut
     ? `Left out: ${counted(leftOut, "clip")} without this map, or with a map that is 0.` : "";
-  get("few_clips").hidden = clips > 1;
-  get("profiles_note").hidden = clips < 2;
+  get("overview").hidden = clips < 2;
   if (clips < 2) return;
   get("profiles_method").textContent = words(method);
   get("of_frames").hidden = relative;

@@ -9,7 +9,7 @@ clip is in memory at a time.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,8 +26,9 @@ from saliency.figures import DIVERGING, HEAT, PERCENTILE
 from saliency.report.clip import clip_part, feature_part
 from saliency.report.overview import overview_part
 from saliency.report.pictures import QUALITIES
-from saliency.report.sentences import lead, which_features
+from saliency.report.sentences import lead, missing, which_features
 from saliency.results.clip import ClipResult
+from saliency.results.columns import column
 from saliency.results.over_clips import OverClips
 from saliency.results.run import Run, read_run, why_apart
 
@@ -74,9 +75,10 @@ def write_report(frame_results: str | Path, feature_results: str | Path | None =
 
     def about() -> dict[str, Any]:
         parts = {f"feature_{name}": content for name, content in _about(features).items()} | _about(run)
-        return parts | {"problems": notes, "overview": overview_part(seen, run)}
+        return parts | {"problems": notes, "overview": overview_part(seen, run),
+                        "missing": missing(run.metrics, bool(seen.names))}
 
-    write_page(run.folder / PAGE, "Saliency report", len(run.paths), shown(), about)
+    write_page(run.folder / PAGE, "Saliency report", len(run.paths), shown(), about, run.options.get("method"))
     return run.folder / PAGE
 
 
@@ -101,22 +103,31 @@ def _about(run: Run | None) -> dict[str, Any]:
             "trust": content.get("trust", {}).get("questions", [])}
 
 
-def write_page(path: Path, title: str, count: int, shown: Iterable[Shown], about: Any) -> None:
+def write_page(path: Path, title: str, count: int, shown: Iterable[Shown], about: Callable[[], dict[str, Any]],
+               method: str | None = None) -> None:
     """Write a page of `count` clips.
 
-    about: a function that returns what the last line says about the run, called when all clips are written.
+    about: a function that returns what the last line says about the run, called when all clips are written. method:
+    whose map leads, see clip_part.
     """
     before, after = _around_data(title)
     clips, quality, allowed = [], QUALITIES[0], allowed_bytes(count)
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(before)
         for result, metrics, features in shown:
-            card, line, quality = clip_part(result, allowed, quality, metrics)
+            card, line, quality = clip_part(result, allowed, quality, metrics, method)
             line["features"] = features and feature_part(features)
             page.write(_json_line(line | {"which_features": which_features(line["features"])}))
             clips.append(card)
-        run = {"clips": clips, "baselines": BASELINES, "lead": lead(clips), **_scale_colours()}
-        page.write(_json_line(run | about()).rstrip() + after)
+        run = {"clips": clips, "baselines": BASELINES, "lead": lead(clips), **_scale_colours()} | about()
+        page.write(_json_line(run | {"columns": _columns_of(run)}).rstrip() + after)
+
+
+def _columns_of(run: Mapping[str, Any]) -> dict[str, list]:
+    """Return {metric: [its name in words, chance level or None]} for the metrics of a run."""
+    rows = [*run["summary"].values(), run["feature_summary"]]
+    found = {name: column(name) for row in rows for name in row}
+    return {name: [each.words, each.chance] for name, each in found.items()}
 
 
 def allowed_bytes(clips: int) -> int:

@@ -1,4 +1,4 @@
-// Opens the panel of a clip and shows one frame of all its maps at a time.
+// Opens a clip and shows one frame of all its maps at a time.
 
 const panel = get("panel");
 
@@ -8,7 +8,9 @@ const state = {clip: null, line: null, frame: 0, length: 0, maps: [], cursors: [
 
 function describeClip(clip) {
   get("clip_name").textContent = clip.clip ?? "no name";
-  get("clip_facts").textContent = clip.heading;
+  get("verdict").replaceChildren(el("strong", {}, clip.headline), ` ${clip.heading}`);
+  get("clip_facts").textContent = clip.stated;
+  markCard();
   get("clip_problem").textContent = "";
   const place = shownClips.indexOf(clip);
   get("previous").disabled = place < 1;
@@ -18,7 +20,6 @@ function describeClip(clip) {
 async function openClip(clip) {
   stop();
   state.clip = clip;
-  if (!panel.open) panel.showModal();
   describeClip(clip);
   drawClipMetrics(clip);
   await whileBusy(async () => {

@@ -7,35 +7,85 @@ import numpy as np
 
 from runtime.sentences import counted, first_names
 from saliency.methods import METHODS
-from saliency.results.clip import WHEN, rescaled_name
+from saliency.results.clip import WHEN, ClipResult, rescaled_name
 from saliency.scores import hardly_decides
+from saliency.when.intervals import SHARE
 
 EVIDENCE = ", evidence"  # what follows the name of a method in the name of its signed map
 SAME = 1e-6  # relative difference of sums that are equal but for rounding
-IN_WORDS = ("clip", "label", "predicted", "target", "score", "probability", "margin")  # facts that `heading` spells out
+IN_WORDS = ("clip", "label", "predicted", "target", "score", "probability", "margin",  # facts that sentences spell out
+            "frames_per_second", "video_frame", "shown_as")
 OTHER = "The run measured the maps of the first class only."
 
 Map = dict[str, Any]  # a map as the page reads it: name, unit, values, scales and totals
 
 
-def answers(entry: Map, maps: list[Map], facts: dict[str, Any], content: dict[str, Any] | None) -> dict[str, str]:
-    """Return {question: answer} about a map of a clip with its values (T, ...).
+def answers(entry: Map, maps: list[Map], facts: dict[str, Any], content: dict[str, Any] | None,
+            decided: str | None = None) -> dict[str, str]:
+    """Return {question: answer} about a map of a clip with its values (T, ...); the first two are the short ones.
 
-    maps, facts: those of the same class. content: that of metrics.json, None if it is about another class.
+    maps, facts: those of the same class. content: that of metrics.json, None if it is about another class. decided:
+    which frames the decision (saliency.when) comes from, see `when_answer`; None without one.
     """
     method, values = entry["name"].removesuffix(EVIDENCE), _finite(entry)
     name = rescaled_name(facts.get("tsr_base")) if method == "tsr" else method.replace("_", " ")
     subject = f"The {'evidence' if entry.get('signed') else 'map'} of {name}"
+    frames = _which_frames(subject, np.abs(values).reshape(len(values), -1).sum(1))
+    row = None if content is None else content.get("clips", {}).get(facts.get("clip"), {}).get(method, {})
+    pixels = OTHER if row is None else _which_pixels(name, row)
     if not values.any():
-        pixels = f"{subject} is 0 everywhere, so it names no pixel."
+        where = pixels = f"{subject} is 0 everywhere, so it names no pixel."
     elif entry.get("time_only"):
-        pixels = f"{subject} tells frames apart, but not the pixels of a frame."
+        where = pixels = f"{subject} tells frames apart, but not the pixels of a frame."
     else:
-        pixels = OTHER if content is None else _which_pixels(
-            name, content.get("clips", {}).get(facts.get("clip"), {}).get(method, {}))
-    return {"Which frames?": _which_frames(subject, np.abs(values).reshape(len(values), -1).sum(1)),
-            "Which pixels?": pixels, "For or against?": _which_side(name, method, [entry, *maps], facts),
+        where = _where(subject, np.abs(values))
+    return {"When?": decided or frames, "Where?": where,
+            **({"Which frames does the map name?": frames} if decided else {}),
+            "Does it agree with the motion?": pixels,
+            "For or against?": _which_side(name, method, [entry, *maps], facts),
             "How far to trust it?": OTHER if content is None else _how_far(method, content)}
+
+
+def when_answer(result: ClipResult) -> str | None:
+    """Return which frames the score of the explained class comes from, by the decision of a clip; None without one."""
+    facts, said = result.facts, result.arrays.get(f"{WHEN}sentences")
+    if said is None:
+        return None
+    names = ("sufficient_first", "sufficient_last", "segment", "score_of_clip", "score_of_background")
+    first, last, segment, score, empty = (facts.get(WHEN + name) for name in names)
+    group = None if first is None else (int((first - 1) // segment), int((last - 1) // segment))
+    kept = None if first is None else float(result.arrays[f"{WHEN}kept"][group])
+    if kept is None or not np.isfinite(kept):
+        return str(said[0])  # such as: the frames decide nothing
+    frames, length, target = _frames(np.arange(first, last + 1, dtype=int)), len(result.frames), facts["target"]
+    verb = "comes from" if score > empty else "is lowered by"
+    if (first, last) == (1, length):
+        return (f"The score of {target} {verb} the whole clip{_times(facts, first, last)}: no shorter interval gives "
+                f"{SHARE:.0%} of its difference from the background alone.")
+    share = f"{kept:.0%} of" if kept < 1.5 else f"{kept:.3g} times"
+    alone = "it gives" if first == last else "they give"
+    return (f"The score of {target} {verb} {frames} of {length}{_times(facts, first, last)}: alone, {alone} {share} "
+            "its difference from the background.")
+
+
+def _times(facts: dict[str, Any], first: float, last: float) -> str:
+    """Return when frames are seen in the clip and in its video, in words; empty if the frame rate is not known."""
+    rate, start = facts.get("frames_per_second"), facts.get("video_frame")
+    if rate is None:
+        return ""
+    clip, video = ([f"{(frame + shift) / rate:.1f} s" for frame in (first - 1, last)] for shift in (0, start))
+    return f" ({clip[0]} to {clip[1]}; video {video[0]} to {video[1]})"
+
+
+def _where(subject: str, magnitude: np.ndarray) -> str:
+    """Return in which ninth of the picture a map (T, H, W) is strongest, in its strongest frame."""
+    frame = int(magnitude.sum((1, 2)).argmax())
+    strips = [np.array_split(strip, 3, 1) for strip in np.array_split(magnitude[frame], 3, 0)]
+    parts = np.array([[part.sum() for part in strip] for strip in strips])  # (3, 3)
+    row, column = np.unravel_index(parts.argmax(), parts.shape)
+    place = f"{('top', 'middle', 'bottom')[row]} {('left', 'centre', 'right')[column]}"
+    return (f"{subject} is strongest in frame {frame + 1}; there, {percent(parts.max() / parts.sum())} of it lies in "
+            f"the {place} ninth of the picture.")
 
 
 def _finite(entry: Map) -> np.ndarray:
@@ -131,8 +181,14 @@ def which_features(features: dict[str, Any] | None) -> str:
     return f"Of {counted(features['count'], 'feature')}, {named} are the strongest: they hold {held} of |{name}|."
 
 
+def headline(facts: dict[str, Any]) -> str:
+    """Return the predicted class and, if it is the explained one, its probability."""
+    sure = facts["predicted"] == facts["target"] and facts["probability"] is not None
+    return facts["predicted"] + (f" {facts['probability']:.2f}" if sure else "")
+
+
 def heading(facts: dict[str, Any]) -> str:
-    """Return what was predicted and explained, and the numbers that the methods state about themselves."""
+    """Return what was predicted, whether that is right, and what is explained."""
     label, predicted, target, probability = map(facts.get, ("label", "predicted", "target", "probability"))
     verdict = f", which is {'right' if label == predicted else 'wrong'}" if label else ""
     said = f"The label is {label}. " if label else "The clip has no label. "
@@ -141,11 +197,28 @@ def heading(facts: dict[str, Any]) -> str:
         said += f"The model hardly decides{f' ({probability:.2f})' if predicted == target else ''}. "
     shown = "" if probability is None else f" (probability {probability:.2f})"
     other = f", not of the true class {label}" if label and label != target else ""
+    return f"{said}The maps explain the {facts.get('score', 'score')} of {target or 'n/a'}{shown}{other}."
+
+
+def stated(facts: dict[str, Any]) -> str:
+    """Return the numbers that the methods state about themselves, as a sentence; empty without any."""
     more = [f"{name.replace('tsr_', 'TSR ')} {value if isinstance(value, str) else f'{value:.3g}'}".replace("_", " ")
             for name, value in facts.items() if value is not None and name not in IN_WORDS
             and not name.startswith(WHEN) and not name.endswith("_time_only")]
-    return (f"{said}The maps explain the {facts.get('score', 'score')} of {target or 'n/a'}{shown}{other}."
-            + (f" The methods state: {'; '.join(more)}." if more else ""))
+    return f"The methods give these numbers about themselves: {'; '.join(more)}." if more else ""
+
+
+def missing(run: dict[str, Any], features: bool) -> list[str]:
+    """Return what a run did not compute, a sentence each, with the flag that does; run: content of metrics.json."""
+    metrics = {name for row in run.get("summary", {}).values() for name in row}
+    asked = {
+        "The maps were not compared with those of random weights; --sanity does this.": "random_head" in run,
+        "Nothing was deleted to see whether the model needs it; --deletion does this.": "deletion_frame_auc" in metrics,
+        "Sensitivity to noise was not measured; --robustness does this.": "infidelity" in metrics,
+        "When the model decided was not computed; --when does this, where the model allows it.": "when" in run,
+        "The page has no CNN features; feature_saliency.py on the same clips adds them.": features,
+    }
+    return [sentence for sentence, done in asked.items() if not done]
 
 
 def lead(clips: Sequence[dict[str, Any]]) -> str:

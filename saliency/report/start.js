@@ -2,11 +2,11 @@
 
 connectControls();
 describeRun();
-describeFindings();
 describeSanity();
 describeDeletion();
 describeMethods();
 describeTrust();
 describeFeatures();
 describeOverview();
+describeFindings();
 describeGallery();

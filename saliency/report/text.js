@@ -1,24 +1,6 @@
 // Turns names and numbers of the data into text for the reader.
 
-const SHORT = {auc: "AUC", auroc: "AUROC", nss: "NSS", cc: "CC", sim: "SIM", tsr: "TSR", flow: "optical flow"};
-const METRICS = {
-  flow_share_frame: "Share of moving pixels, mean over frames", flow_share_clip: "Share of moving pixels, whole clip",
-  mask_share_frame: "Share of the person's pixels, mean over frames",
-  mask_share_clip: "Share of the person's pixels, whole clip", frames_with_reference: "Frames with motion",
-  frames_constant: "Frames where the map is constant", map_is_zero: "Share of clips where the map is 0 everywhere",
-  time_spearman_flow: "Spearman correlation of frame totals with flow",
-  time_auroc_visible: "AUROC of frame totals for frames that show the person",
-  last_quarter_share: "Share of saliency in the last quarter of the clip",
-  deletion_frame_gain: "Gain over random order, frames deleted",
-  deletion_patch_gain: "Gain over random order, patches deleted",
-  insertion_frame_gain: "Gain over random order, frames inserted",
-  insertion_patch_gain: "Gain over random order, patches inserted",
-  deletion_frame_auc: "Area under the curve, frames deleted",
-  deletion_patch_auc: "Area under the curve, patches deleted",
-  insertion_frame_auc: "Area under the curve, frames inserted",
-  insertion_patch_auc: "Area under the curve, patches inserted",
-  peak_frame_moves: "Share of clips where something moves in the frame with the most saliency",
-};
+const SHORT = {tsr: "TSR", flow: "Optical flow"};
 
 // Returns a metric or a probability with three decimals.
 function number(value) {
@@ -41,14 +23,9 @@ function words(name) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-// Returns the name of a metric in words.
-function metricName(name) {
-  if (name in METRICS) return METRICS[name];
-  const [, metric, reference, span] = name.match(/^(.+)_(flow|mask)_(frame|clip)$/) ?? [];
-  if (!metric) return words(name);
-  const against = reference === "flow" ? "flow" : "the person's mask";
-  return `${words(metric)} against ${against}, ${span === "frame" ? "mean over frames" : "whole clip"}`;
-}
+// Returns the name of a metric in words, and its value by chance, which may be missing.
+const metricName = name => run.columns[name]?.[0] ?? words(name);
+const chanceOf = name => run.columns[name]?.[1] ?? undefined;
 
 // Whether a cell has an interval, which fewer than five people or videos do not allow.
 const hasInterval = cell => typeof cell?.low === "number";

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.files import write_json
-from saliency.drawing import FeatureLook, FrameLook, VideoWriter, draw_features, draw_frames
+from saliency.drawing import FrameLook, VideoWriter, draw_features, draw_frames
 from saliency.explain import measure
 from saliency.flow import optical_flow
 from saliency.metrics import profile_metrics
@@ -43,13 +43,13 @@ def write_frames(folder: Path, *, result: ClipResult, titles: Sequence[str] = ()
         draw_frames(result, titles[0], folder, look, decision, attention, write_video, titles[1:])
 
 
-def write_features(folder: Path, *, result: ClipResult, title: str, look: FeatureLook, frames: np.ndarray) -> None:
+def write_features(folder: Path, *, result: ClipResult, title: str, method: str, kind: str, frames: np.ndarray) -> None:
     """Write saliency.npz, metrics.json and the pictures of saliency of features into an empty folder.
 
-    frames (T, H, W) uint8: of the clip.
+    method: whose map is measured and drawn. kind: format of the pictures. frames (T, H, W) uint8: of the clip.
     """
     flow_total = optical_flow(frames).sum((1, 2))  # (T - 1,)
     result.write(folder / "saliency.npz")
-    totals = np.abs(result.maps[look.method]).sum(1)  # (T,)
+    totals = np.abs(result.maps[method]).sum(1)  # (T,)
     write_json(folder / "metrics.json", profile_metrics(totals, flow_total))
-    draw_features(result, title, folder, look, flow_total)
+    draw_features(result, title, folder, method, kind, flow_total)

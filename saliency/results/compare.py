@@ -18,7 +18,7 @@ from runtime.errors import UserError
 from runtime.progress import each
 from runtime.sentences import counted, first_names
 from saliency.export import drawn_map, map_of
-from saliency.results.averages import Cell, finite_mean, format_table, has_interval, side, summarise, too_few, units_of
+from saliency.results.averages import Cell, finite_mean, side, summarise, too_few, units_of
 from saliency.results.clip import ClipResult
 from saliency.results.run import DECISION, Row, Run
 from saliency.sanity import METRIC, correlations
@@ -52,8 +52,14 @@ def read_pairs(a: Run, b: Run) -> Iterator[Pair]:
     """Read the clips that both runs explain, one pair after the other; UserError if there is none."""
     for name in each(common_clips(a, b), "comparing", "clip"):
         results = a.result(name), b.result(name)
-        chosen = tuple(drawn_map(result, run.options) for run, result in zip((a, b), results, strict=True))
+        chosen = tuple(map(_map_name, (a, b), results))
         yield Pair(name, results, chosen, tuple(map(map_of, results, chosen)))
+
+
+def _map_name(run: Run, result: ClipResult) -> str:
+    """Return the name of the map that is compared: that of the run's method, with a sign if the run had --signed."""
+    signed = run.options.get("signed") and main_method(run) in result.evidence
+    return drawn_map(result, run.options) if signed or main_method(run) not in result.maps else main_method(run)
 
 
 def main_method(run: Run) -> str:
@@ -207,24 +213,11 @@ def _agreement_with_flow(cell: Cell, units: str) -> str:
 
 
 def terminal_text(comparison: dict[str, Any]) -> str:
-    """Return the differences of the recipes, the figures of the predictions and of the maps, and the sentences."""
-    recipes = [{"recipe": f"{part}: {name}" if part != name else name, "A": _short(a), "B": _short(b)}
-               for part, name, a, b in comparison["recipes"]]
-    text = [f"A: {comparison['runs'][0]}\nB: {comparison['runs'][1]}"]
-    text.append(format_table(recipes, ["recipe", "A", "B"]) if recipes else "The recipes are equal.")
-    for section in dict.fromkeys((PREDICTION, main_section(comparison), DECISION)):
-        cells = comparison["figures"].get(section, {})
-        difference = "B - A [95 % interval]" if any(map(has_interval, cells.values())) else "B - A (values)"
-        rows = [{section: name, "A": cell["a"], "B": cell["b"], "clips": cell["n"],
-                 difference: cell | {"mean": cell["difference"]}} for name, cell in cells.items()]
-        if rows:
-            text.append(format_table(rows, [section, "A", "B", difference, "clips"]))
-    return "\n\n".join(text) + "\n\n" + "\n".join(f"- {sentence}" for sentence in comparison["sentences"])
-
-
-def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 60 else f"...{text[-57:]}"
+    """Return the two runs, the names of what differs in their recipes, and the sentences. Tables are in the files."""
+    names = [name for _, name, *_ in comparison["recipes"]]
+    differs = f"The recipes differ in {first_names(names, MOST_NAMED)}." if names else "The recipes are equal."
+    runs = [f"{letter}: {run}" for letter, run in zip("AB", comparison["runs"], strict=True)]
+    return "\n".join([*runs, *(f"- {sentence}" for sentence in (differs, *comparison["sentences"]))])
 
 
 def csv_rows(comparison: dict[str, Any]) -> list[list]:

@@ -6,7 +6,7 @@
     run.options["method"], run.metrics["summary"], run.result("person02_walking_d1_1").maps
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,16 @@ from runtime.files import read_json, write_csv, write_json
 from runtime.recipe import WEIGHTS
 from saliency.results.averages import Groups, is_number, summarise_named
 from saliency.results.clip import ClipResult
+from saliency.results.columns import DECISION as WHEN_QUESTION
+from saliency.results.columns import column
 from saliency.results.findings import findings
 from saliency.results.trust import trust
 from saliency.sanity import KEYS
 from saliency.when import of_means
 
 DECISION = "when"  # the row of a clip's metrics that saliency.when gives; the other rows are methods
+DIFFERENCE = {"difference": "difference_from_background"}  # the name in metrics.csv, because random heads have one too
+CSV_HEADER = ("clip", "class", "method", "question", "metric", "value")
 MODEL = {"resume_path", "model", WEIGHTS}  # keys of the digests of a checkpoint, and of a network of the user
 
 Row = Mapping[str, float | None]  # {metric: value} of one method in one clip
@@ -113,17 +117,24 @@ def summarise_run(rows: Mapping[str, Mapping[str, Row]], method: str, groups: Gr
 def write_run(folder: Path, content: Mapping[str, Any]) -> None:
     """Write metrics.json and metrics.csv; content: the result of `summarise_run`."""
     write_json(folder / "metrics.json", content)
-    write_csv(folder / "metrics.csv", csv_rows(content["summary"]))
+    classes = {path.parent.name: path.parent.parent.name for path in folder.glob("*/[!.]*/saliency.npz")}
+    write_csv(folder / "metrics.csv", [CSV_HEADER, *_long_rows(content, classes)])
 
 
-def csv_rows(summary: Summary) -> list[list | tuple]:
-    """Return the rows of metrics.csv, the header first; what has no value is empty."""
-    columns = ("mean", "low", "high", "n", "n_nan", "groups")
-    rows = [("method", "metric", *columns)]
-    for method, metrics in summary.items():
-        rows += [[method, metric, *(cell[column] if is_number(cell[column]) else "" for column in columns)]
-                 for metric, cell in metrics.items()]
-    return rows
+def _long_rows(content: Mapping[str, Any], classes: Mapping[str, str]) -> Iterator[tuple]:
+    """Yield the rows of metrics.csv below CSV_HEADER: a value each, of a clip or, for random heads, of all clips.
+
+    classes: {clip: its class}. What has no value is left out.
+    """
+    for clip, methods in content["clips"].items():
+        yield from ((clip, classes.get(clip, ""), method, column(metric).question, metric, value)
+                    for method, row in methods.items() for metric, value in row.items() if is_number(value))
+    for clip, row in content.get(DECISION, {}).get("clips", {}).items():
+        yield from ((clip, classes.get(clip, ""), "decision", WHEN_QUESTION, DIFFERENCE.get(metric, metric), value)
+                    for metric, value in row.items() if is_number(value))
+    for method, cells in content.get("random_head", {}).items():
+        yield from (("", "", method, column(metric).question, metric, cell["mean"])
+                    for metric, cell in cells.items() if is_number(cell["mean"]))
 
 
 def why_apart(frames: Run, features: Run) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from runtime.sentences import counted
 from saliency.baselines import BASELINES
 from saliency.results.averages import LEAST_GROUPS, Cell, Groups, fewer_clips, format_table, has_interval, units_of
+from saliency.results.columns import column
 from saliency.results.run import Summary
 from saliency.sanity import COLUMNS
 
@@ -25,26 +26,13 @@ TABLES = (  # the columns of each printed table; the rows are sorted by the firs
     ("sparseness", "time_sparseness"),
 )
 NO_POSITIVE = "; its channels speak nowhere for the class: try another --layer, or --signed to see evidence against it"
-WHEN_LINES = {
-    "sufficient_frames": "frames of the shortest interval that keeps 90 percent of the score",
-    "background_frames": "frames of the shortest interval whose absence takes it or changes the class",
-    "freeze_frames": "frames of the shortest interval whose standing still does",
-    "reverse_frames": "frames of the shortest interval whose running backwards does",
-    "decided": "first frame from which on the class stays, with the background after it",
-    "decided_shorter": "first frame from which on the class stays, if the clip ends there",
-    "order_effect": "share of the score that is lost when the whole clip runs backwards",
-    "order_flips": "share of clips whose predicted class changes when the whole clip runs backwards",
-    "order_part": "share of clips with an interval whose running backwards takes it or changes the class",
-    "largest_error": "largest standard error of a Shapley value, as a share of the score",
-}
-
 
 def tables(summary: Summary, groups: Groups | None = None) -> str:
     """Return the summary as text: each of TABLES with the columns that the summary has; groups: those of the clips."""
     rows = [{"method": method, **metrics} for method, metrics in summary.items()]
     known = {metric for metrics in summary.values() for metric in metrics}
     text = []
-    for columns in ([column for column in table if column in known] for table in TABLES):
+    for columns in ([name for name in table if name in known] for table in TABLES):
         if columns:
             table = format_table(rows, ["method", *columns], columns[0])
             text.append(f"{table}\n{fewer_clips(rows, columns)}".rstrip())
@@ -78,28 +66,22 @@ def zero_maps(summary: Summary) -> list[str]:
 
 def when_table(over_clips: dict[str, Cell]) -> str:
     """Return the numbers of saliency.when, averaged over clips, as text; "score" is S(clip) - S(background)."""
-    correlations = {name: f"rank correlation of Shapley values with {name.removeprefix('spearman_')} per frame"
-                    for name in over_clips if name.startswith("spearman_")}
-    mean = "mean [95 % interval]" if any(map(has_interval, over_clips.values())) else "mean (values)"
-    lines = [{"when": text, mean: over_clips[name], "clips": over_clips[name]["n"]}
-             for name, text in (WHEN_LINES | correlations).items() if name in over_clips]
+    several = any(cell["n"] > 1 for cell in over_clips.values())
+    mean = "mean [95 % interval]" if any(map(has_interval, over_clips.values())) else "mean (values)" if several else \
+        "value"
+    lines = [{"when": column(name).words, mean: cell, "clips": cell["n"]}
+             for name, cell in over_clips.items() if name != "difference"]
     return format_table(lines, ["when", mean, "clips"]) + "\n"
 
 
 def sanity_tables(checks: dict[str, Any]) -> str:
     """Return the result of saliency.sanity.check as text: rank correlations, agreement with flow, and sentences."""
-    curves = checks["sanity"]
-    tables = [format_table([{"method": method, **dict(zip(curves["stages"], values, strict=True))}
-                            for method, values in curves[kind].items()],
-                           ["method", *curves["stages"]], curves["stages"][-1])
-              for kind in ("correlations", "within_frames")]
+    stages, text = checks["sanity"]["stages"], []
+    for kind, words in (("correlations", "over the whole clip"), ("within_frames", "within each frame")):
+        rows = [{"method": method} | dict(zip(stages, values, strict=True))
+                for method, values in checks["sanity"][kind].items()]
+        text += [f"\nRank correlation with the trained model's map {words}, weights random from the output down to:",
+                 format_table(rows, ["method", *stages], stages[-1])]
     heads = [{"method": method, **columns} for method, columns in checks["random_head"].items()]
-    return "\n".join([
-        "\nRank correlation with the trained model's map over the whole clip. Weights are randomised from the output",
-        "down to the stage of the column.", tables[0],
-        "\nRank correlation within each frame, mean over frames. A fixed profile over time does not raise it.",
-        tables[1],
-        "\nAUC per frame against optical flow, of the trained model and of its backbone with a random head. Only the",
-        "difference is evidence about the classifier. correlation and within_frames are rank correlations between the",
-        "maps of the two models.", format_table(heads, ["method", *COLUMNS], "difference"), *checks["sentences"],
-    ])
+    return "\n".join([*text, "\nAUC per frame against optical flow; only the difference is about the classifier:",
+                      format_table(heads, ["method", *COLUMNS], "difference"), *checks["sentences"]])
