@@ -59,7 +59,7 @@ def work(args):
         check_method(FEATURE_METHODS[name], model)
     methods = list(dict.fromkeys(["gradient", args.method, *(["tsr"] if args.tsr else [])]))
     options = opts.options_of_methods(args, FEATURE_METHODS, methods)
-    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args, info))
     read, model = partial(load_frames, **reading(info, args.duration == "full")), folded(model)
     kept = feature_cache(args.feature_cache, model, info)
 

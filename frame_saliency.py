@@ -15,7 +15,7 @@ import opts
 from data.clips import choose_clips, groups_of, labels_of, limited, load_with_masks, resize
 from data.datasets import DATASETS
 from data.training_clips import training_frames
-from data.video import frame_rate, write_video
+from data.video import write_video
 from data.video_files import video_files
 from model import cbam
 from model.checks import has_encoder
@@ -96,19 +96,18 @@ def work(args):
     if args.smooth > info.sample_size:
         raise UserError(f"--smooth {args.smooth} is more than the {info.sample_size} pixels of a frame; give less")
     plan = planned(args, model)
-    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args, info))
     read, fast = partial(load_with_masks, **reading(info, args.duration == "full")), folded(model)
     shown = "tsr" if "tsr" in plan.methods and args.tsr_step == "full" else args.method
     look = FrameLook(args.method, shown, args.signed, args.figure_format, list(map(readable, info.classes)))
     centre, kept = cache(partial(training_flow, args, info)), feature_cache(args.feature_cache, fast, info)
-    rate = cache(frame_rate)
 
     def explain(clip, content):
         """Explain one clip, given as its frames and masks. Return the function that writes its results."""
         frames, masks = content
         seen = predict(fast, info, frames, args.target, clip.label, kept)
-        times = {"frames_per_second": rate(clip.path), "video_frame": float(clip.first)} if args.video else {}
-        found = explain_frames(fast, seen, grey(frames), Names(clip.name, clip.label, info.classes, times), plan)
+        times = clip.reader and {"frames_per_second": clip.reader.frame_rate(clip.path), "video_frame": clip.first}
+        found = explain_frames(fast, seen, grey(frames), Names(clip.name, clip.label, info.classes, times or {}), plan)
         if cbam.has_attention(fast):
             maps = cbam.spatial_attention(fast, seen.tensor).cpu().numpy()
             found["attention"] = resize(maps, info.sample_size)  # (T, H, W)

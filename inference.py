@@ -55,7 +55,7 @@ def work(args):
     args.video = video_files(args.video)
     labels = labels_of(args.annotation_path, args.video)
     model, info = open_model(args.resume_path, device, opts.model_facts(args), labels)
-    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args))
+    clips = choose_clips(info.classes, info.sample_duration, **opts.clip_choice(args, info))
     read = partial(load_frames, **reading(info, args.duration == "full"))
     with result_folder(args.result_path, vars(args), info.config.get("weights")):
         model = folded(model)
@@ -87,7 +87,8 @@ def write(args, info, predictions):
         write_metrics(args, info, predictions)
     for path in dict.fromkeys(clip.path for clip, _ in predictions if args.video):
         windows = [row for row in predictions if row[0].path == path]
-        write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows))
+        fps = windows[0][0].reader.frame_rate(path)
+        write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows), fps)
 
 
 def write_metrics(args, info, predictions):
@@ -122,8 +123,7 @@ def written_on(path, info, predictions):
     for clip, probabilities in predictions:
         name, probability = readable(info.classes[probabilities.argmax()]), probabilities.max()
         said = "; the model hardly decides" if hardly_decides(probabilities) else ""
-        print(f"{readable(path.name)} frames {clip.first + 1}-{clip.first + clip.length}: {name}{said} "
-              f"({probability:.2f})")
+        print(f"{readable(path.name)} frames {clip.shown[0]}-{clip.shown[1]}: {name}{said} ({probability:.2f})")
         for frame in read_frames(clip)[max(end - clip.first, 0):]:
             yield labelled(cv2.resize(frame, None, fx=2, fy=2), f"{name} {probability:.2f}")
         end = clip.first + clip.length

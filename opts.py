@@ -24,7 +24,7 @@ from saliency.scores import SCORES
 
 PRETRAINED = Path(__file__).parent / "model" / "pretrained" / "kth_mobilenet_v2.pth"
 whole_number, positive_int = number(int, 0), number(int, 1)  # types of values of flags
-not_negative, fraction = number(float, 0), number(float, 0, 1)
+not_negative, fraction, frame_rate = number(float, 0), number(float, 0, 1), number(float, 1, 999)
 FAULT = "this is a fault of the project, not of your input; please report it with the following lines"
 FAULT_OR_YOURS = "your network or the project is at fault; if it is the project, please report the following lines"
 
@@ -197,6 +197,9 @@ def parser_for_trained_model(description, result_path):
         help="cut the clips from video files, or from the videos in a folder, instead")
     add("--duration", choices=("model", "full"), default="model",
         help="frames per clip: as many as the model was trained on, or all of the clip or the video")
+    add("--fps", choices=("model", "native"), default="model", help="of videos, read the frame nearest to each time at "
+        "the frame rate that the model was trained at, or every frame")
+    add("--stride", type=positive_int, default=1, metavar="N", help="read every Nth frame, for networks trained so")
     group = parser.add_argument_group(
         "model", "A checkpoint of main.py describes itself; a flag that contradicts it is an error. A checkpoint of "
         "the original projects holds only weights; the flags give the rest.")
@@ -284,11 +287,12 @@ def model_facts(args):
     return given(args, (*names, *NORMALISATION))
 
 
-def clip_choice(args):
-    """Return the keyword arguments of data.clips.choose_clips."""
+def clip_choice(args, info):
+    """Return the keyword arguments of data.clips.choose_clips; info: of the model, whose frame rate videos get."""
     names = {"annotation_path": "annotation_path", "video_path": "video_path", "subset": "subset", "names": "clips",
-             "limit": "limit", "videos": "video", "dataset": "dataset"}
-    return {keyword: getattr(args, name) for keyword, name in names.items()} | {"whole": args.duration == "full"}
+             "limit": "limit", "videos": "video", "dataset": "dataset", "stride": "stride"}
+    choice = {keyword: getattr(args, name) for keyword, name in names.items()}
+    return choice | {"whole": args.duration == "full", "rate": info.frame_rate if args.fps == "model" else None}
 
 
 def check_target(args, classes, words=("predicted", "label")):

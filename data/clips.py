@@ -8,9 +8,9 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -22,7 +22,7 @@ from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.datasets.extra import EMPTY, passage_folder
 from data.images import digest, numbered_images, whole_images, written_count
-from data.video import read_image, read_masks, resize_frame, resize_mask, stack
+from data.video import frame_rate, read_image, read_masks, resize_frame, resize_mask, stack
 from data.video_windows import WindowReader, find_windows
 from runtime.errors import UserError
 from runtime.files import index_by_name
@@ -48,6 +48,8 @@ class Clip:
     length: int | None = None  # for a video file: the number of frames in the clip
     visible: tuple[int, int] | None = None  # for a passage: the first and the last frame with the person, 1-based
     reader: WindowReader | None = field(default=None, compare=False, repr=False)  # for a video file: reads its windows
+    shown: tuple[int, int] | None = None  # for a video file: the clip's first and last frame in the file, 1-based
+    stride: int = 1  # for a folder: every stride-th frame is read
 
     @property
     def video(self) -> Path:
@@ -115,17 +117,19 @@ def refuse_changed(digests: dict[str, str], annotation: Annotation, annotation_p
                         f"written for ({first_names(changed)}); write it again with utils/generate_data.sh")
 
 
-def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
-                    limit: int | None = None) -> tuple[list[Clip], list[str]]:
+def clips_of_videos(paths: Sequence[str | Path], duration: int | None, limit: int | None = None,
+                    rate: float | None = None, stride: int = 1) -> tuple[list[Clip], list[str]]:
     """Return (clips, problems): the windows of `duration` frames in video files, see data.video_windows.find_windows.
 
     duration: None for one clip per video, with all its frames. limit: only so many clips, see `limited`; videos that
-    these do not need are not opened. problems: sentences about videos that cannot be decoded. Raises ValueError if no
+    these do not need are not opened. rate: frames per second at which videos are read, see data.video.at_rate; None for
+    every frame. stride: read every stride-th of these. Clips are named after their first frame in the file. problems:
+    sentences about videos that cannot be decoded or have another frame rate. Raises ValueError if no
     video can be decoded. Several videos are searched at the same time. Clips that are read in their order are read in
     one pass.
     """
     videos = list(index_by_name((Path(path).stem, Path(path)) for path in paths).values())
-    search, reader = partial(find_windows, duration=duration), WindowReader()
+    search, reader = partial(find_windows, duration=duration, rate=rate, stride=stride), WindowReader(rate, stride)
     clips, seen, bad, cores = [], 0, [], n_cores()
     while seen < len(videos) and (limit is None or seen - len(bad) < limit):
         part = videos[seen:] if limit is None else videos[seen:seen + min(cores, limit - seen + len(bad))]
@@ -133,13 +137,22 @@ def clips_of_videos(paths: Sequence[str | Path], duration: int | None,
         for path in part:
             windows, error = outcomes[path]
             bad += [f"{path}: {error}"] if error else []
-            clips += [Clip(f"{path.stem}_{first + 1:05d}", None, None, path, first, length, reader=reader)
-                      for first, length in windows or ()]
+            clips += [Clip(f"{path.stem}_{shown[0]:05d}", None, None, path, first, length, reader=reader, shown=shown)
+                      for first, length, shown in windows or ()]
         seen += len(part)
     if len(bad) == len(videos):
         raise UserError(f"none of the {len(videos)} videos can be decoded: {min(bad)}")
     problem = f"{len(bad)} of {seen} videos cannot be decoded and are left out: {'; '.join(sorted(bad))}"
-    return limited(clips, limit), [problem] if bad else []
+    rates = other_rates({clip.path for clip in clips}, rate) if rate else []
+    return limited(clips, limit), [problem] * bool(bad) + rates
+
+
+def other_rates(paths: Iterable[Path], rate: float) -> list[str]:
+    """Return a sentence about the videos whose frame rate differs from `rate` by more than 1 percent, if any."""
+    rates = {path: frame_rate(path) for path in sorted(paths)}
+    other = [f"{path.name} has {found:g}" for path, found in rates.items() if abs(found - rate) > 0.01 * rate]
+    return [f"{len(other)} of {len(rates)} videos are read at {rate:g} frames per second, the frame nearest to each "
+            f"time: {first_names(other)}"] if other else []
 
 
 def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
@@ -149,13 +162,13 @@ def read_frames(clip: Clip, size: int | None = None) -> np.ndarray:
     """
     if clip.length is not None:
         return (clip.reader or WindowReader()).read(clip.path, clip.first, clip.length, size)
-    pictures = map(read_image, whole_images(clip.path))
+    pictures = map(read_image, whole_images(clip.path)[::clip.stride])
     return stack(pictures if size is None else (resize(each[None], size)[0] for each in pictures), clip.path)
 
 
 def frame_count(clip: Clip) -> int:
     """Return the number of frames of a clip, without reading them. UserError if its n_frames file holds no number."""
-    return clip.length or written_count(clip.path) or len(numbered_images(clip.path))
+    return clip.length or -(-(written_count(clip.path) or len(numbered_images(clip.path))) // clip.stride)
 
 
 def load_frames(clip: Clip, duration: int | None, size: int, check: Check | None = None,
@@ -182,10 +195,11 @@ def load_with_masks(clip: Clip, duration: int | None, size: int, check: Check | 
                     grey: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the frames of a clip as `load_frames` does, and its person masks (L, size, size) bool, if any."""
     frames = load_frames(clip, duration, size, check, grey)
-    masks = read_masks(clip.path / "masks.npz", frame_count(clip))
+    masks = read_masks(clip.path / "masks.npz", frame_count(replace(clip, stride=1)))
     if masks is None:
         return frames, None
-    return frames, np.stack([resize_mask(mask, (size, size)) for mask in to_duration(masks, duration)])
+    kept = to_duration(masks[::clip.stride], duration)
+    return frames, np.stack([resize_mask(mask, (size, size)) for mask in kept])
 
 
 def to_duration(frames: np.ndarray, duration: int | None) -> np.ndarray:
@@ -224,25 +238,27 @@ def resize(frames: np.ndarray, size: int) -> np.ndarray:
 
 def choose_clips(classes: Sequence[str], duration: int, annotation_path: str | Path, video_path: str | Path,
                  subset: str = "testing", names: Sequence[str] | None = None, limit: int | None = None,
-                 videos: Sequence[str | Path] | None = None, whole: bool = False, dataset: str = "kth") -> list[Clip]:
+                 videos: Sequence[str | Path] | None = None, whole: bool = False, dataset: str = "kth",
+                 rate: float | None = None, stride: int = 1) -> list[Clip]:
     """Return the clips that a user asks for, from the data set or cut from `videos`.
 
     Warns of clips that are left out, and of those with fewer frames than the model's, see `short_clips`. With a limit,
     prints how many clips of which classes it takes, see `limited`.
     classes: the classes of the model. duration: frames per clip of the model, and of a video unless `whole`, which
-    makes one clip of a video. dataset: a name in DATASETS. The other arguments are those of `find_clips`. Raises
-    UserError if the data set has other classes than the model, or if no clip is left.
+    makes one clip of a video. dataset: a name in DATASETS. rate: of videos, see `clips_of_videos`. stride: every
+    stride-th frame of a clip is read. The other arguments are those of `find_clips`. Raises UserError if the data set
+    has other classes than the model, or if no clip is left.
     """
     if videos and names:
         raise UserError("--clips names clips of the data set, but --video uses no data set; leave one of them out")
     if videos:
-        clips, problems = clips_of_videos(videos, None if whole else duration, limit)
+        clips, problems = clips_of_videos(videos, None if whole else duration, limit, rate, stride)
     else:
         labels, found, problems = find_clips(annotation_path, video_path, subset, names)
         if sorted(labels) != sorted(classes):
             raise UserError(f"{annotation_path} has the classes {', '.join(labels)}, but the checkpoint knows "
                             f"{', '.join(classes)}; give --annotation_path of data with these classes")
-        clips, digests = limited(found, limit, DATASETS[dataset]), {}
+        clips, digests = [replace(clip, stride=stride) for clip in limited(found, limit, DATASETS[dataset])], {}
         for clip in clips:
             with suppress(UserError, OSError):  # reading the clip will tell
                 digests[clip.name] = digest(clip.path)

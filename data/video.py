@@ -2,6 +2,7 @@
 
     for frame in iterate_video("walk.avi"): ...              # (H, W, 3) uint8 RGB
     for time, frame in timed_frames("walk.avi"): ...         # the time in seconds since the first frame
+    for number, frame in at_rate(timed_frames("walk.avi"), 25): ...      # the index of the frame in the file
     write_video("overlay.mp4", frames, fps=8)
 
 Videos are decoded and encoded by PyAV (FFmpeg). The frame count in the header of a video is never used, because KTH's
@@ -37,6 +38,7 @@ QUALITY = 95  # JPEG quality of images and of frames in .avi files, 0 to 100
 H264 = {"crf": "18", "preset": "veryfast"}  # hardly any visible loss
 MAX_BYTES = 4 << 30  # the most memory that the frames of a video, or its masks, may take
 TIME_LIMIT = 300  # seconds in which a file must yield its next frame
+LONGEST_GAP = 60  # seconds; frames whose times differ by more, or go backwards, count as neighbours
 
 
 @contextmanager
@@ -69,9 +71,9 @@ def timed_frames(path: str | Path, size: tuple[int, int] | None = None,
     is called with a sentence. Raises FileNotFoundError if there is no such file, and UserError if no frame decodes or
     if the next frame does not come within TIME_LIMIT seconds.
     """
-    count, damaged, start, waiting_since = 0, 0, None, time.monotonic()
+    count, damaged, elapsed, before, waiting_since = 0, 0, 0.0, None, time.monotonic()
     with _opened(path) as (container, stream):
-        rate = float(stream.guessed_rate or KTH_FPS)
+        usual_step = 1 / float(stream.guessed_rate or KTH_FPS)
         for packet in _packets(container, stream):
             try:
                 frames = [] if packet is None else packet.decode()
@@ -80,10 +82,10 @@ def timed_frames(path: str | Path, size: tuple[int, int] | None = None,
             damaged += packet is None
             for frame in frames:
                 damaged += frame.is_corrupt
-                seconds = count / rate if frame.time is None else frame.time
-                start = seconds if start is None else start
-                yield seconds - start, _as_shown(frame, size)
-                count, waiting_since = count + 1, time.monotonic()
+                step = usual_step if None in (frame.time, before) else frame.time - before
+                elapsed += (step if 0 < step <= LONGEST_GAP else usual_step) if count else 0
+                yield elapsed, _as_shown(frame, size)
+                count, before, waiting_since = count + 1, frame.time, time.monotonic()
             if time.monotonic() - waiting_since > TIME_LIMIT:
                 raise UserError(f"{path} yields no further frame for {TIME_LIMIT} seconds after {count} frames; check "
                                 "the file, or convert it to another format")
@@ -127,6 +129,34 @@ def iterate_video(path: str | Path, size: tuple[int, int] | None = None) -> Iter
     return (frame for _, frame in timed_frames(path, size))
 
 
+def at_rate(frames: Iterable[tuple[float, np.ndarray]], rate: float | None,
+            stride: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (index in the file, frame) at another frame rate: the frame nearest to each of the times k stride / rate.
+
+    frames: what `timed_frames` yields. rate: frames per second; without it, every stride-th frame is yielded.
+    """
+    if not rate:
+        yield from islice(enumerate(frame for _, frame in frames), 0, None, stride)
+        return
+    step, number, before = stride / rate, 0, None
+    for index, (seconds, frame) in enumerate(frames):
+        while before and number * step <= (before[0] + seconds) / 2 + 1e-9:
+            yield before[1:]
+            number += 1
+        interval = seconds - before[0] if before else 1 / rate
+        before = seconds, index, frame
+    while before and number * step < before[0] + interval - step / 4:  # a quarter, as times are often rounded
+        yield before[1:]
+        number += 1
+
+
+def frame_rate(path: str | Path) -> float:
+    """Return the frame rate of a video, frames per second; that of KTH if the file does not say."""
+    with _opened(path) as (_, stream):
+        fps = float(stream.guessed_rate or 0)
+    return fps if 1 <= fps < 1000 else KTH_FPS
+
+
 def resize_frame(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return a frame (H, W, ...) at `size` (width, height): by area averaging if smaller, otherwise interpolated."""
     smaller = size[0] <= frame.shape[1] and size[1] <= frame.shape[0]
@@ -148,12 +178,6 @@ def read_video(path: str | Path, max_frames: int | None = None,
     """
     return stack(islice(iterate_video(path, size), max_frames), path), frame_rate(path)
 
-
-def frame_rate(path: str | Path) -> float:
-    """Return the frame rate of a video, frames per second; that of KTH if the file does not say."""
-    with _opened(path) as (_, stream):
-        fps = float(stream.guessed_rate or 0)
-    return fps if 1 <= fps < 1000 else KTH_FPS
 
 
 def stack(frames: Iterable[np.ndarray], path: str | Path) -> np.ndarray:

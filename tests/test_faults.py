@@ -106,7 +106,7 @@ def test_a_fault_in_a_process_that_decodes(data_set, trained, tmp_path, monkeypa
 
 @forks
 def test_a_fault_in_a_script_of_utils(raw, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("utils.trim_videos.place_windows", unequal_zip)
+    monkeypatch.setattr("data.windows.place_windows", unequal_zip)
     raises_a_fault(capsys, unequal_zip, "utils.trim_videos", "--raw_path", raw, "--trimmed_path", tmp_path / "out")
 
 

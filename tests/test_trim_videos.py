@@ -114,3 +114,19 @@ def test_real_running_clips_show_somebody(tmp_path):
             assert frames.shape == (30, 120, 120)
             shows = (np.abs(frames - np.median(frames, axis=0)) > 20).sum(axis=(1, 2)) > 30
             assert shows.sum() >= 26
+
+
+def test_a_clip_in_which_nothing_moves_is_told(tmp_path, capsys):
+    frames, _ = passing(90, ((15, 35),))
+    write_video(tmp_path / "raw" / "wave" / "a.avi", frames)
+    trim(tmp_path / "raw", tmp_path / "out", "--start=60")
+    assert "warning: wave/a.avi: nothing moves in the clip a_1" in capsys.readouterr().err
+
+
+def test_colour_motion_gives_clips(tmp_path):
+    frames = np.full((80, 30, 40, 3), (0, 120, 0), np.uint8)
+    for t in range(20, 50):
+        frames[t, 8:22, t - 12:t - 4] = (236, 0, 0)
+    write_video(tmp_path / "raw" / "ball" / "a.avi", frames)
+    trim(tmp_path / "raw", tmp_path / "out", "--color")
+    assert len(list((tmp_path / "out" / "ball").glob("*.avi"))) == 1

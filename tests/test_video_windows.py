@@ -152,5 +152,6 @@ def test_kth_videos_are_searched_whole():
     for path in videos:
         assert sum(1 for _ in iterate_video(path)) < 2 * windows.PART
         read, frames = partial(WindowReader().read, path), np.stack(list(iterate_video(path)))
-        for first, length in find_windows(path, 30):
+        for first, length, shown in find_windows(path, 30, 25.0):
+            assert shown == (first + 1, first + length)
             np.testing.assert_array_equal(read(first, length), frames[first:first + length])

@@ -1,9 +1,18 @@
 """Where a video is cut."""
 
+import cv2
 import numpy as np
 import pytest
 
-from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
+from data.windows import (
+    find_gaps,
+    find_motion,
+    find_ranges,
+    loop_frames,
+    passage_with_context,
+    place_windows,
+    shows_motion,
+)
 from tests.passing import PASSES, passing
 
 
@@ -68,3 +77,39 @@ def test_a_short_gap_runs_forwards_and_backwards():
     assert loop_frames(3, 6, 4).tolist() == [2, 3, 4, 5]
     assert loop_frames(3, 6, 10).tolist() == [2, 3, 4, 5, 4, 3, 2, 3, 4, 5]
     assert loop_frames(3, 20, 10).tolist() == list(range(2, 20))  # a long gap stays as it is
+
+
+def crossing(frames, start, stop, top, height, width, colour):
+    """Let a block cross frames (N, H, W[, 3])."""
+    for t in range(start, stop):
+        left = round((t - start + 0.5) / (stop - start) * frames.shape[2]) - width // 2
+        frames[t, top:top + height, max(0, left):left + width] = colour
+    return frames
+
+
+def test_a_small_person_is_found_beside_a_large_one():
+    frames = crossing(np.full((200, 60, 80), 90, np.uint8), 20, 60, 10, 45, 16, 200)
+    assert len(find_ranges(find_motion(frames))) == 1
+    crossing(frames, 120, 170, 40, 6, 3, 200)
+    (_, large_end), (first, last) = find_ranges(find_motion(frames))
+    assert large_end <= 60 and first > 120 and last <= 170 and last - first > 20
+
+
+def test_a_light_that_is_switched_on_is_no_motion():
+    frames = np.full((200, 60, 80), 60, np.uint8)
+    frames[140:] = 120
+    assert find_ranges(find_motion(frames)) == [] and not shows_motion(frames[150:])
+    crossing(frames, 150, 180, 10, 40, 10, 220)  # somebody passes in the light
+    ((first, last),) = find_ranges(find_motion(frames))
+    assert first > 150 and last <= 180 and shows_motion(frames[150:180])
+
+
+def test_motion_that_only_colours_show():
+    """A red ball before an equally bright green: grey frames are all equal."""
+    green, red = (0, 120, 0), (236, 0, 0)
+    frames = np.full((80, 60, 80, 3), green, np.uint8)
+    crossing(frames, 20, 50, 20, 16, 12, red)
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    assert not find_motion(grey).any()
+    ((first, last),) = find_ranges(find_motion(frames))
+    assert first > 20 and last <= 50

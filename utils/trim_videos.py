@@ -15,7 +15,8 @@ teaches the model that an empty scene is no evidence for any class. A short gap 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,16 @@ import opts
 import cv2
 import numpy as np
 
+from data import video, windows
 from data.datasets import DATASETS
 from data.datasets.base import DataSet
 from data.datasets.extra import EMPTY, passage_folder
-from data.video import VIDEO_SUFFIXES, masks_path, read_masks, read_video, resize_mask, write_masks, write_video
-from data.windows import find_gaps, find_motion, find_ranges, loop_frames, passage_with_context, place_windows
+from data.windows import find_gaps, loop_frames, passage_with_context
 from runtime.errors import UserError
 from runtime.files import index_by_name, sole_writer
 from runtime.recipe import file_digest
 from runtime.sentences import first_names
-from utils.batch import Record, add_work_options, list_videos, warn_of_others, work_through
+from utils.batch import Record, add_work_options, list_videos, read_record, warn_of_others, work_through
 
 RECORD = "trim.json"  # in the trimmed folder: the options, and an entry per video
 FIELDS = {"clips": dict, "problems": list}
@@ -50,67 +51,92 @@ def cut(key: str, videos: dict[str, tuple[str, Ranges | None]], raw_path: Path, 
     """Cut the video `key` into clips; videos: the result of `find_videos`.
 
     Returns the entry in the record: {"digest": of the video file, "ranges": those of the file of ranges or None, "fps":
-    frames per second, "clips": {clip: its first frame in the video, 1-based}, "problems": [why a range was left out]},
-    with "passages" and "empty" of `cut_extra`. Raises UserError if the video gives no clip.
+    frames per second, "clips": {clip: its first frame in the video, 1-based}, "problems": [what is wrong]}, with
+    "passages" and "empty" of `cut_extra`. Raises UserError if the video gives no clip.
     """
     name, ranges = videos[key]
-    n_frames, start, size = options["n_frames"], options["start"], tuple(options["size"])
-    frames, fps = read_video(raw_path / key, size=size)  # (N, H, W, 3)
-    masks = read_masks(masks_path(raw_path / key), len(frames))
-    needed = n_frames + (start or 1) - 1
+    n_frames, label, size = options["n_frames"], Path(key).parent.name, tuple(options["size"])
+    frames, places, masks = read(raw_path / key, options)
+    moving = windows.find_motion(frames)
+    if options["start"]:
+        ranges = [(options["start"], places[-1] + 1)]
+    spans, problems = spans_of(ranges, places) if ranges else (dict(enumerate(windows.find_ranges(moving), 1)), [])
+    if options["start"]:
+        spans = {k: (first, first + n_frames - 1) for k, (first, _) in spans.items()}
+    needed = spans[1][1] if options["start"] and spans else n_frames
     if len(frames) < needed:
         raise UserError(f"it has {len(frames)} frames, but {needed} are needed")
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])  # (N, H, W)
-    moving = find_motion(grey)
-    margin = GAP_MARGIN if ranges else FOUND_MARGIN
-    if start:
-        ranges = [(start, needed)]
-    elif not ranges:
-        ranges = find_ranges(moving)
-    if not ranges:
-        raise UserError("nothing moves in it; cut it at a fixed frame with --start")
-    entry = {"digest": file_digest(raw_path / key), "ranges": videos[key][1], "fps": fps, "clips": {}, "problems": [],
-             "passages": {}, "empty": {}}
-    for k, (first, last) in enumerate(ranges, start=1):
-        if (first + last) / 2 > len(frames):
-            entry["problems"].append(f"range {first}-{last} lies beyond the last frame, {len(frames)}")
-            continue
-        starts = place_windows(first, min(last, len(frames)), moving, n_frames, options["windows"])
-        for w, begin in enumerate(starts, start=1):
+    if not spans:
+        raise UserError(*problems[:1] or ["nothing moves in it; cut it at a fixed frame with --start"])
+    write, clips = partial(video.write_video, fps=options["frame_rate"]), {}
+    for k, (first, last) in spans.items():
+        for w, begin in enumerate(windows.place_windows(first, last, moving, n_frames, options["windows"]), start=1):
             clip = f"{name}_{k}_{w}" if options["windows"] > 1 else f"{name}_{k}"
-            path = trimmed_path / Path(key).parent / f"{clip}.avi"
+            path = trimmed_path / label / f"{clip}.avi"
             window = slice(begin, begin + n_frames)
+            if not windows.shows_motion(frames[window]):
+                problems.append(f"nothing moves in the clip {clip}")
             if masks is not None:  # write the masks first, so that a clip that exists always has its masks
-                write_masks(masks_path(path), [resize_mask(mask, size) for mask in masks[window]])
-            write_video(path, (frames if options["color"] else grey)[window], fps)
-            entry["clips"][clip] = begin + 1
-    if not entry["clips"]:
-        raise UserError(entry["problems"][0])
+                video.write_masks(video.masks_path(path), [video.resize_mask(mask, size) for mask in masks[window]])
+            write(path, frames[window])
+            clips[clip] = places[begin] + 1
+    entry = {"digest": file_digest(raw_path / key), "ranges": videos[key][1], "fps": options["frame_rate"],
+             "clips": clips, "problems": problems, "passages": {}, "empty": {}}
     if options["context"]:
-        shown = [(first, min(last, len(frames))) for first, last in ranges if (first + last) / 2 <= len(frames)]
-        write = partial(write_video, fps=fps)
-        entry |= cut_extra(name, Path(key).parent.name, shown, margin, frames if options["color"] else grey,
-                           trimmed_path, options, write)
+        margin = GAP_MARGIN if ranges else FOUND_MARGIN
+        passages, empty = cut_extra(name, label, spans, margin, frames, trimmed_path, options, write)
+        entry |= {"passages": passages, "empty": {clip: places[first - 1] + 1 for clip, first in empty.items()}}
     return entry
 
 
-def cut_extra(name: str, label: str, ranges: Ranges, margin: int, frames: np.ndarray, trimmed_path: Path,
-              options: dict[str, Any], write: Callable[[Path, np.ndarray], None]) -> dict[str, Any]:
-    """Write the passages and the empty clips of a video, frames (N, H, W[, 3]).
+def read(path: Path, options: dict[str, Any]) -> tuple[np.ndarray, list[int], np.ndarray | None]:
+    """Return the frames of a video at the rate of the data set, (N, H, W[, 3]), their indices in it, and masks."""
+    places, size = [], tuple(options["size"])
 
-    Returns {"passages": {passage: [first, last] frames that show the person, 1-based in the passage}, "empty": {empty
-    clip: its first frame in the video}}.
+    def noted() -> Iterator[np.ndarray]:
+        for place, frame in video.at_rate(video.timed_frames(path, size), options["frame_rate"]):
+            places.append(place)
+            yield frame if options["color"] else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+    frames, masks = video.stack(noted(), path), video.read_masks(video.masks_path(path))
+    if masks is not None and len(masks) <= places[-1]:
+        raise UserError(f"the video has {places[-1] + 1} frames, but masks of {len(masks)}; make both again")
+    return frames, places, None if masks is None else masks[places]
+
+
+def spans_of(ranges: Ranges, places: Sequence[int]) -> tuple[dict[int, tuple[int, int]], list[str]]:
+    """Return ({number: range in the frames that are read}, problems) of ranges in the frames of the file, 1-based.
+
+    places (N,): the index in the file of each frame that is read. A range beyond the last frame is left out.
+    """
+    spans, problems = {}, []
+    for number, (first, last) in enumerate(ranges, start=1):
+        if (first + last) / 2 > places[-1] + 1:
+            problems.append(f"range {first}-{last} lies beyond the last frame, {places[-1] + 1}")
+        else:
+            begin = int(np.searchsorted(places, first - 1)) + 1
+            spans[number] = begin, max(begin, int(np.searchsorted(places, last - 1, "right")))
+    return spans, problems
+
+
+def cut_extra(name: str, label: str, spans: dict[int, tuple[int, int]], margin: int, frames: np.ndarray,
+              trimmed_path: Path, options: dict[str, Any],
+              write: Callable[[Path, np.ndarray], None]) -> tuple[dict, dict]:
+    """Write the passages and the empty clips of a video, frames (N, H, W[, 3]); spans: {number: range}, 1-based.
+
+    Returns ({passage: [first, last] frames that show the person, 1-based in the passage}, {empty clip: its first frame,
+    1-based}).
     """
     passages, empty = {}, {}
-    for k, (first, last) in enumerate(ranges, start=1):
+    for k, (first, last) in enumerate(spans.values(), start=1):
         begin, end = passage_with_context(first, last, len(frames), options["context"])
         passage = f"{name}_{k}_passage"
         write(trimmed_path / passage_folder(label) / f"{passage}.avi", frames[begin - 1:end])
         passages[passage] = [first - begin + 1, last - begin + 1]
-    for k, (first, last) in enumerate(find_gaps(ranges, len(frames), margin), start=1):
+    for k, (first, last) in enumerate(find_gaps(list(spans.values()), len(frames), margin), start=1):
         write(trimmed_path / EMPTY / f"{name}_empty_{k}.avi", frames[loop_frames(first, last, options["n_frames"])])
         empty[f"{name}_empty_{k}"] = first
-    return {"passages": passages, "empty": empty}
+    return passages, empty
 
 
 def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[str, Ranges],
@@ -121,7 +147,7 @@ def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[s
     class and video if several videos have the same name. Raises ValueError if there is no video.
     """
     keys = list_videos(raw_path)
-    if not keys and any(path.suffix.lower() in VIDEO_SUFFIXES for path in raw_path.glob("[!.]*")):
+    if not keys and any(path.suffix.lower() in video.VIDEO_SUFFIXES for path in raw_path.glob("[!.]*")):
         raise UserError(f"the videos lie in {raw_path} itself, not in class folders; if it is one class, give the "
                         "folder above it")
     if not keys:
@@ -138,6 +164,20 @@ def find_videos(raw_path: Path, classes: Sequence[str] | None, sequences: dict[s
     return {key: (names[key], sequences.get(stems[key])) for key in keys if key.split("/")[0] in (classes or folders)}
 
 
+def usual_rate(raw_path: Path, keys: Iterable[str], record_path: Path) -> float:
+    """Return the frame rate of the clips made before, or that of most of the videos; print how many have another."""
+    rates = Counter()
+    for key in keys:
+        with suppress(UserError):  # cutting the video tells what is wrong
+            rates[video.frame_rate(raw_path / key)] += 1
+    before = (read_record(record_path, FIELDS) or {"options": {}})["options"].get("frame_rate")
+    rate = before or (rates.most_common(1)[0][0] if rates else video.KTH_FPS)
+    if other := sum(count for found, count in rates.items() if abs(found - rate) > 0.01 * rate):
+        print(f"{other} of {rates.total()} videos have another frame rate; of these, the frame nearest to each time is "
+              f"taken, at {rate:g} frames per second")
+    return rate
+
+
 def is_complete(key: str, entry: dict[str, Any] | None, ranges: Ranges | None, raw_path: Path,
                 trimmed_path: Path) -> bool:
     """Return whether the entry in the record belongs to the video file and the ranges of now, and all its clips exist.
@@ -150,7 +190,7 @@ def is_complete(key: str, entry: dict[str, Any] | None, ranges: Ranges | None, r
     if (entry.get("digest"), entry.get("ranges")) != (file_digest(path), ranges and [list(span) for span in ranges]):
         opts.warn(f"{key} is another file or has other ranges than before, so it is cut again")
         return False
-    suffixes = (".avi", ".masks.npz") if masks_path(path).is_file() else (".avi",)
+    suffixes = (".avi", ".masks.npz") if video.masks_path(path).is_file() else (".avi",)
     label = Path(key).parent.name
     wanted = [f"{label}/{clip}{suffix}" for clip in entry["clips"] for suffix in suffixes]
     wanted += [f"{passage_folder(label)}/{clip}.avi" for clip in entry.get("passages", ())]
@@ -170,8 +210,10 @@ def work(args: argparse.Namespace) -> None:
     sequences = {} if args.start or str(path) == "none" else dataset.read_ranges(path)
     videos = find_videos(args.raw_path, args.classes, sequences, dataset)
     warn_of_others(args.raw_path)
-    options = {"n_frames": args.n_frames, "size": args.size, "color": args.color, "windows": args.windows,
-               "start": args.start, "ranges": bool(sequences), "context": 0 if args.start else args.context}
+    rate = args.fps or usual_rate(args.raw_path, videos, args.trimmed_path / RECORD)
+    options = {"frame_rate": rate, "n_frames": args.n_frames, "size": args.size, "color": args.color,
+               "windows": args.windows, "start": args.start, "ranges": bool(sequences),
+               "context": 0 if args.start else args.context}
     places = {"raw_path": args.raw_path, "trimmed_path": args.trimmed_path}
     with sole_writer(args.trimmed_path):
         record = Record(args.trimmed_path / RECORD, options, FIELDS, args.overwrite)
@@ -181,7 +223,7 @@ def work(args: argparse.Namespace) -> None:
                       f"stale and no longer annotated: {first_names(gone)}")
         for key in gone:
             del record.videos[key]
-        record.update({})
+        record.update({})  # if this run is killed, the next one knows its clips
         kept = {key for key, (_, ranges) in videos.items()
                 if is_complete(key, record.videos.get(key), ranges, **places)}
         work_through(videos, kept, partial(cut, videos=videos, options=options, **places), args, "videos", "trimmed",
@@ -210,6 +252,8 @@ def build_parser() -> opts.Parser:
     parser.add_argument("--n_frames", type=opts.positive_int, default=30, help="frames per clip")
     parser.add_argument("--size", type=opts.positive_int, nargs=2, default=[120, 120], metavar=("WIDTH", "HEIGHT"),
                         help="size of the clips in pixels")
+    parser.add_argument("--fps", type=opts.frame_rate, metavar="RATE", help="frames per second of all clips (default: "
+                        "that of most videos); of other videos, the frame nearest to each time is taken")
     parser.add_argument("--windows", type=opts.positive_int, default=1, help="clips per range")
     parser.add_argument("--start", type=opts.positive_int,
                         help="cut one clip per video, which starts at this frame (1 is the first)")
