@@ -46,22 +46,6 @@ def test_each_class_has_its_maps(data_set, trained, both):
         np.testing.assert_array_equal(each.frames, result.frames)
 
 
-def test_the_first_class_is_as_if_it_were_alone(both, one):
-    first, alone = saved(both / "walking" / CLIP), saved(one / "walking" / CLIP)
-    assert {name for name in first if not name.startswith("class2_")} == alone.keys()
-    for name, values in alone.items():
-        np.testing.assert_array_equal(first[name], values)
-    assert read_json(both / "metrics.json") == read_json(one / "metrics.json")
-    assert read_json(one / "opts.json")["options"]["target"] == ["running"]
-    assert read_json(both / "opts.json")["options"]["target"] == CLASSES
-
-
-def test_figures_are_named_after_the_class(both, one):
-    names = {path.name for path in (both / "walking" / CLIP).iterdir()}
-    assert names - {path.name for path in (one / "walking" / CLIP).iterdir()} == {
-        "time_walking.png", "frames_walking.png", "difference_walking.png"}
-
-
 def test_the_page_has_the_classes_and_their_difference(both):
     result = ClipResult.read(both / "walking" / CLIP / "saliency.npz")
     data = (both / PAGE).read_text().partition('id="data">')[2].partition("</script>")[0]
