@@ -32,7 +32,13 @@ class Adapter(nn.Module):
 
     def __init__(self, n_classes: int | None, step: int | None):
         super().__init__()
-        self.n_classes, self.step, self.taken, self.grey = n_classes, step, "", nn.Identity()
+        self.n_classes, self.step, self.taken = n_classes, step, ""
+        self.register_module("grey", None)
+
+    def seen(self, clips: torch.Tensor) -> torch.Tensor:
+        """Return all frames of clips as the network sees them: (B, T, C, H, W) -> (B*T, C, H, W), or grey ones."""
+        frames = clips.flatten(0, 1)
+        return frames if self.grey is None else self.grey(frames)
 
     def read(self, output: Any, clips: int) -> torch.Tensor:
         """Return the scores (B, classes) of so many clips in an output."""
@@ -65,7 +71,7 @@ class FrameModel(Adapter):
     def encode(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the features of each frame by itself: (B, T, C, H, W) -> (B, T, D)."""
         check_clips(clips)
-        vectors = self.encoder(self.grey(clips.flatten(0, 1)))  # (B*T, D)
+        vectors = self.encoder(self.seen(clips))  # (B*T, D)
         if getattr(vectors, "ndim", 0) != 2 or len(vectors) != clips.shape[0] * clips.shape[1]:
             raise UserError(f"the encoder {type(self.encoder).__name__} returned {described(vectors)} for "
                             f"{clips.shape[0] * clips.shape[1]} frames; it must return one vector per frame, (N, D), "
@@ -116,7 +122,7 @@ class ClipModel(Adapter):
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
         """Return the class scores of clips: (B, T, C, H, W) -> (B, classes)."""
         check_clips(clips)
-        shown = self.grey(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        shown = self.seen(clips).unflatten(0, clips.shape[:2])
         return self.read(self.network(shown.transpose(1, 2) if self.layout == "BCTHW" else shown), len(clips))
 
 
