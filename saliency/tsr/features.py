@@ -10,7 +10,6 @@ fixed. Only the head runs, on large batches of perturbations, whatever the head 
 source are in saliency/tsr/algorithm.py.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from runtime.progress import duration
 from saliency.fills import FILLS
 from saliency.gradient import untouched
 from saliency.mean_gradient import BATCH, PLAIN, mean_head_gradient
@@ -71,9 +71,7 @@ def seconds_per_map(relevance: Relevance, features: torch.Tensor) -> float:
     """Return how long a map of features (T, D) takes, in a batch of several if a single one is quick."""
     for count in (1, TIMED):
         sequences = features.repeat(count, 1, 1)
-        began = time.perf_counter()
-        relevance(sequences)
-        seconds = (time.perf_counter() - began) / count
+        seconds = duration(partial(relevance, sequences)) / count
         if seconds > 1:
             break
     return seconds

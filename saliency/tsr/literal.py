@@ -4,11 +4,11 @@ This loop explains models that combine frames before the head, and rescales the 
 tests compare the fast arithmetic with it.
 """
 
-import time
 from collections.abc import Callable
 
 import torch
 
+from runtime.progress import duration
 from saliency.patches import box_masks
 
 
@@ -28,9 +28,7 @@ class LiteralRelevance:
         """Return how long the map of a clip takes in which one frame shows the fill."""
         masked = self.clip.clone()
         masked[len(masked) // 2] = fill
-        began = time.perf_counter()
-        self.relevance(masked)
-        return time.perf_counter() - began
+        return duration(lambda: self.relevance(masked))
 
     def changes(self, frames: torch.Tensor, boxes: torch.Tensor, fill: torch.Tensor,
                 progress: Callable[[float], None] = lambda done: None) -> tuple[torch.Tensor, float]:
