@@ -95,6 +95,7 @@ SMALLER = {
     "--target all": "--no_when",
     "tests.benchmarks.long_videos": "--lengths 100",
     "tests.benchmarks.class_pointing": "--methods freeze gradient_x_input",
+    "tests.benchmarks.time_arrow": "--heads mean --seeds 0 --steps 1 --windows 1 --pairs 0",
     "tests.benchmarks.vanishing": "--seeds 1 --epochs 1 --training_size 100 --testing_size 20",
     "tests.benchmarks.tsr": "--frames 6 --sizes 32 --patch 16 --tolerances 1e-3 --passes 1 --repeats 1 --peak_size 256 "
                             "--points 2 --samples 2",

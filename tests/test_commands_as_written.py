@@ -16,9 +16,9 @@ LEFT = {  # journey: files that its commands leave behind
     "usage": ("snapshots/kth_cnnlstm_resnet18/curves.png", "results/inference/confusion.png",
               "results/frame_saliency/*/*/saliency.npz", "results/feature_saliency/*/*/saliency.npz",
               "results/sanity/sanity.png", "snapshots/kth_with_drawn/best.pth", "results/four/report.html",
-              "results/runs/compared/compare.html"),
+              "results/runs/compared/report.html"),
     "first look": ("results/frame_saliency/report.html", "results/feature_saliency/video/*/features.png"),
-    "results": ("results/leave_one_out/seed0/person15/when.json",),
+    "results": ("results/leave_one_out/seed0/person15/when.json", "results/order_test/order_test.png"),
 }
 
 

@@ -1,8 +1,8 @@
-"""Class folders of a ball that moves left or right: the commands of docs/datasets.md, and clips that are new.
+"""Class folders of a ball that moves left or right: the commands of docs/data.md, and clips that are new.
 
     python3 -m tests.benchmarks.left_right --workdir results/left_right
 
-Draws 30 videos per class, cuts, extracts, annotates and trains as docs/datasets.md says, and classifies 20 further
+Draws 30 videos per class, cuts, extracts, annotates and trains as docs/data.md says, and classifies 20 further
 videos. Ends with status 1 if fewer than --least of them are right, or if the training takes more than three minutes.
 """
 
@@ -23,7 +23,7 @@ from utils import annotate_kth, extract_frames, trim_videos
 
 HEIGHT, WIDTH, LENGTH = 120, 160, 75
 TRAINING = ["--backbone", "mobilenet_v2", "--backbone_weights", ROOT / "model/pretrained/kth_mobilenet_v2.pth",
-            "--sample_size", 64, "--n_epochs", 60, "--lr_rate", 1e-3]  # as in docs/datasets.md
+            "--sample_size", 64, "--n_epochs", 60, "--lr_rate", 1e-3]  # as in docs/data.md
 MOST_SECONDS = 180
 
 
