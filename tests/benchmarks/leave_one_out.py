@@ -127,12 +127,13 @@ def print_results(args, results: dict[int, dict]) -> None:
     if args.saliency:
         paths = [folder_of(args, person) / "saliency" / "metrics.json" for person in results]
         explained = [json.loads(path.read_text()) for path in paths]
+        print("In this table, the items are the persons left out, and not clips.")
         print(tables(over_persons(metrics["summary"] for metrics in explained)))
         print(f"{counted(args.saliency, 'clip')} of each person, maps blurred by {args.smooth} pixels")
         if "--sanity" in args.options:
             heads = over_persons(metrics["random_head"] for metrics in explained)
-            print(format_table([{"method": method, **columns} for method, columns in heads.items()],
-                               ["method", *COLUMNS], "difference"))
+            rows = [{"method": method, **columns} for method, columns in heads.items()]
+            print(format_table(rows, ["method", *COLUMNS], "difference"))
 
 
 def over_persons(summaries: Iterable[dict[str, dict]]) -> dict[str, dict]:
