@@ -69,7 +69,7 @@ print("random, centre and frame_difference (also over patches) do not use the mo
 print("a map is evidence about it only if its AUC is higher")
 print(f"\nAll results on one page: {results}/frame_saliency/report.html")
 print(f"Pictures, a folder per clip:\n  {results}/frame_saliency/<class>/<clip>/time.png frames.png overlay.mp4")
-print(f"  {results}/feature_saliency/<class>/<clip>/features.png profile.png")
+print(f"  {results}/feature_saliency/<class>/<clip>/features.png")
 print(f"  {results}/frame_saliency/methods.png, {results}/inference/confusion.png, demo/snapshot/curves.png")
 if metrics["balanced_accuracy"] < 0.95:
     sys.exit("utils/demo.sh: error: the balanced accuracy is below 0.95, the least to expect here; run ./utils/test.sh")

@@ -41,7 +41,7 @@ def main(argv=None):
                                            info.sample_size)]
         for count in args.frames:
             row = {"class": label, "frames": count, "clips": len(clips)}
-            for way, copies in (("as they are", 0), ("repeated", info.sample_duration - count)):
+            for way, copies in (("as they are", 0), ("repeated", max(info.sample_duration - count, 0))):
                 found = np.array([predict(model, info, np.pad(to_duration(clip, count), ((0, copies), *[(0, 0)] * 3),
                                                               mode="edge")).probabilities
                                   for clip in clips])  # (clips, classes)
