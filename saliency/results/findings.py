@@ -93,12 +93,17 @@ def _enough(decisions: dict[str, Cell]) -> Finding | None:
     if "sufficient_frames" not in decisions:
         return None
     text = ("The shortest interval that alone reaches 90% of the difference from the background has "
-            f"{amount(decisions['sufficient_frames'], '{:.3g}'.format)} frames")
+            f"{_frames(decisions['sufficient_frames'])}")
     if "freeze_frames" in decisions:
         cell = decisions["freeze_frames"]
         text += ("; the shortest whose standing still changes the prediction or takes 90% has "
-                 f"{amount(cell, '{:.3g}'.format)} frames, in {cell['n']} of {cell['n'] + cell['n_nan']} clips")
+                 f"{_frames(cell)}, in {cell['n']} of {counted(cell['n'] + cell['n_nan'], 'clip')}")
     return _finding(text + ".", "clips")
+
+
+def _frames(cell: Cell) -> str:
+    text = amount(cell, "{:.3g}".format)
+    return f"{text} frame{'' if text == '1' else 's'}"
 
 
 def _order(decisions: dict[str, Cell], units: str) -> Finding | None:
