@@ -62,9 +62,11 @@ def work(args):
         cache = feature_cache(args.feature_cache, model, info)
         predictions = map_clips(clips, partial(classify, model, info, read, cache, args.order_test))
         if processes.is_first():
-            write(args, info, [(clip, probabilities) for clip, (probabilities, _) in predictions])
+            known = set() if args.video else in_training([clip for clip, _ in predictions], DATASETS[args.dataset],
+                                                         info.training_groups, info.training_clips)
+            write(args, info, [(clip, probabilities) for clip, (probabilities, _) in predictions], known)
             if args.order_test:
-                write_order_test(args, info.classes, predictions)
+                write_order_test(args, info.classes, predictions, known)
     print(f"{counted(len(predictions), 'clip')} classified, {len(clips) - len(predictions)} left out; in "
           f"{args.result_path}")
 
@@ -78,23 +80,21 @@ def classify(model, info, read, cache, order_test, clip):
     return seen.probabilities, order_test and order_probabilities(model, seen.tensor, seen.features, seed)
 
 
-def write(args, info, predictions):
-    """Write all files, from [(clip, its probabilities)]."""
+def write(args, info, predictions, known):
+    """Write all files, from [(clip, its probabilities)] and the names of the clips that training knows."""
     rows = [[clip.name, clip.label or "", info.classes[probabilities.argmax()], *map("{:.6f}".format, probabilities)]
             for clip, probabilities in predictions]  # fmt: skip
     write_csv(args.result_path / "predictions.csv", [["clip", "label", "predicted", *info.classes], *rows])
     if not args.video:
-        write_metrics(args, info, predictions)
+        write_metrics(args, info, predictions, known)
     for path in dict.fromkeys(clip.path for clip, _ in predictions if args.video):
         windows = [row for row in predictions if row[0].path == path]
         fps = windows[0][0].reader.frame_rate(path)
         write_video(args.result_path / f"{path.stem}_classified.mp4", written_on(path, info, windows), fps)
 
 
-def write_metrics(args, info, predictions):
+def write_metrics(args, info, predictions, known):
     """Print balanced accuracy, recalls and accuracy; write them, with the confusion, as metrics.json and a picture."""
-    known = in_training([clip for clip, _ in predictions], DATASETS[args.dataset], info.training_groups,
-                        info.training_clips)
     confusions = np.zeros((2, len(info.classes), len(info.classes)), dtype=int)  # of clips outside and inside training
     for clip, probabilities in predictions:
         confusions[int(clip.name in known), info.classes.index(clip.label), probabilities.argmax()] += 1
@@ -105,8 +105,13 @@ def write_metrics(args, info, predictions):
     print(f"{summary['about']}: {accuracy_line(summary)}")
 
 
-def write_order_test(args, classes, predictions):
-    """Print what the order of the frames does; add it to metrics.json, and draw order_test.png."""
+def write_order_test(args, classes, predictions, known):
+    """Print what the order of the frames does; add it to metrics.json, and draw order_test.png.
+
+    Like the accuracy, it is about the clips that training does not know, if there are any.
+    """
+    new = [row for row in predictions if row[0].name not in known]
+    about, predictions = ("", new) if new else (", all of them known from training", predictions)
     clips, rows = [clip for clip, _ in predictions], [orders for _, (_, orders) in predictions]
     groups = groups_of(clips, DATASETS[args.dataset])
     summary = summarise_orders(rows, [classes.index(clip.label) for clip in clips], classes,
@@ -114,7 +119,7 @@ def write_order_test(args, classes, predictions):
     write_json(args.result_path / "metrics.json", read_json(args.result_path / "metrics.json") | {
         "order_test": summary})
     save_figures({"order_test": order_figure(summary)}, args.result_path, "png")
-    print("\n".join(order_sentences(summary)))
+    print("\n".join(order_sentences(summary, about)))
 
 
 def written_on(path, info, predictions):

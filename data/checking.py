@@ -29,7 +29,7 @@ FEW_GROUPS = 3  # persons, groups or videos in training
 
 
 class Checked(NamedTuple):
-    """What the check of a data set has found."""
+    """The result of `check_data_set`: digests of images, and the groups that are in training."""
 
     digests: dict[str, str]  # {clip, passage or empty clip on disk: digest of its images}
     training_digests: list[str]  # those in training

@@ -24,7 +24,7 @@ GREY = (0.299, 0.587, 0.114)  # shares of red, green and blue (ITU-R BT.601)
 
 
 class Adapter(nn.Module):
-    """What both adapters share: where the scores are in what a network returns.
+    """The base class of both adapters, which finds the class scores in the output of a network.
 
     n_classes: width of the scores, which finds them in a tuple or a dict. step: of scores per step, the one that
     counts, from 1; None for the last. taken: in words, what was taken of the last output, empty for all of it.

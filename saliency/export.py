@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from runtime.errors import UserError
-from runtime.files import read_json, whole_file
+from runtime.files import whole_file
 from saliency.attribution import is_time_only
 from saliency.drawing import border
 from saliency.figures import STYLE, colour_limit, overlay, overlay_frames, save_figure
 from saliency.results.clip import EVIDENCE, ClipResult
+from saliency.results.run import read_run
 
 FPS = 8  # of an animation, like that of overlay.mp4
 ENLARGE = 2  # factor of the size of an animation
@@ -42,18 +43,15 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
     unknown = [kind for kind in kinds if kind not in WRITERS]
     if unknown:
         raise UserError(f"no files of the kind {unknown[0]} can be written; give {' or '.join(WRITERS)}")
-    paths = {path.parent.name: path for path in sorted(folder.glob("*/[!.]*/saliency.npz"))}
-    if not paths:
-        raise FileNotFoundError(f"no saliency.npz two folders below {folder}; give a folder of frame_saliency.py")
-    options = _options(folder)
+    run = read_run(folder)
     for name in names:
-        if name not in paths:
-            raise UserError(f"{folder} has no results of a clip {name}; it has {len(paths)} clips, such as "
-                            f"{next(iter(paths))}")
-        result = ClipResult.read(paths[name])
+        if name not in run.paths:
+            raise UserError(f"{folder} has no results of a clip {name}; it has {len(run.paths)} clips, such as "
+                            f"{next(iter(run.paths))}")
+        result = ClipResult.read(run.paths[name])
         if result.frames is None:
-            raise UserError(f"{paths[name]} holds features and no frames; give a folder of frame_saliency.py")
-        chosen = map_name or drawn_map(result, options)
+            raise UserError(f"{run.paths[name]} holds features and no frames; give a folder of frame_saliency.py")
+        chosen = map_name or drawn_map(result, run.options)
         values, end = map_of(result, chosen), min(last or len(result.frames), len(result.frames))
         if is_time_only(result.facts, chosen.removeprefix(EVIDENCE)):
             values = border(values)
@@ -61,7 +59,7 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
             warnings.warn(f"{name} has {len(result.frames)} frames and none from {first} on, so nothing of it is "
                           "exported", stacklevel=2)
             continue
-        targets = {kind: paths[name].parent / f"{chosen}_{first}-{end}.{kind}" for kind in kinds}
+        targets = {kind: run.paths[name].parent / f"{chosen}_{first}-{end}.{kind}" for kind in kinds}
         taken = [path for path in targets.values() if path.exists() and not overwrite]
         if taken:
             raise UserError(f"{taken[0]} exists already; pass --overwrite to replace it")
@@ -71,14 +69,6 @@ def export_clips(folder: str | Path, names: Iterable[str], kinds: Sequence[str],
     if not written:
         raise UserError(f"no frame from {first} on was exported; choose frames that the clips have")
     return written
-
-
-def _options(folder: Path) -> dict[str, Any]:
-    """Return the options of the run, or an empty dictionary without a readable opts.json."""
-    path = folder / "opts.json"
-    content = read_json(path) if path.is_file() else {}
-    options = content.get("options") if isinstance(content, dict) else None
-    return options if isinstance(options, dict) else {}
 
 
 def drawn_map(result: ClipResult, options: dict[str, Any]) -> str:

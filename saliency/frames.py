@@ -26,7 +26,7 @@ from saliency.when import Decision, decide
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed for each clip of a run.
+    """The methods, tests and settings of a run. They are the same for all its clips.
 
     methods, score, smooth, seed, options: arguments of saliency.explain.explain. when: keyword arguments of
     saliency.when.decide, None to leave the decision out. deletion: compute deletion curves. signed: those of the

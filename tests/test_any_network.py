@@ -212,7 +212,7 @@ def test_the_size_or_the_layout_that_a_network_wants_is_named(clip):
 
 
 class Options:
-    """What a training script may pickle beside the weights."""
+    """An object that a training script pickles beside the weights."""
 
 
 def test_checkpoints_of_lightning(clip, tmp_path, capsys):

@@ -34,6 +34,13 @@ class WholeClips(nn.Module):
         return self.model(clips)
 
 
+class Constant(nn.Module):
+    """A model that gives every clip the same scores."""
+
+    def forward(self, clips):
+        return clips.new_tensor([[0.0, 1.0]]).expand(len(clips), -1)
+
+
 def moving_block(direction, length=12, size=8):
     """A bright block that moves to the right (1) or to the left (-1): (T, 3, H, W)."""
     clip = torch.full((length, 3, size, size), 0.5)
@@ -85,8 +92,18 @@ def test_a_model_that_sees_nothing_but_order_uses_it():
 
 def test_a_model_that_is_blind_to_order_does_not_use_it():
     text = " ".join(order_sentences(run(world_nets.blind_to_order())))
-    assert "The model does not use the order of the frames" in text
+    assert "On these clips, the model does not use the order of the frames" in text
     assert "uses the order" not in text.replace("does not use", "") and "suffice" not in text
+
+
+@pytest.mark.parametrize("world", ["a constant model", "still clips"])
+def test_clips_that_cannot_tell_give_no_verdict(world):
+    clips = [moving_block(1)[:1].expand(8, -1, -1, -1) if world == "still clips" else moving_block(1) for _ in range(6)]
+    model = world_nets.only_order() if world == "still clips" else Constant()
+    rows = [order_probabilities(model.eval(), clip, seed=number) for number, clip in enumerate(clips)]
+    text = " ".join(order_sentences(summarise_orders(rows, [0, 1] * 3, CLASSES)))
+    assert "cannot tell whether the model uses their order" in text
+    assert "does not use" not in text and "The model uses" not in text
 
 
 def test_few_clips_or_groups_give_values_and_no_verdict():
@@ -126,3 +143,22 @@ def test_windows_of_a_video_have_no_label(data_set, trained, tmp_path, capsys):
     line = refused(capsys, "inference", "--resume_path", trained / "best.pth", "--video", data_set.video,
                    "--result_path", tmp_path / "new", "--order_test")
     assert "have no labels" in line
+
+
+def test_the_interval_takes_the_clips_of_each_class_as_given():
+    """People with other shares of the classes do not widen the interval of a model that is always right."""
+    rows = [{name: np.array([[0.1, 0.9] if label else [0.9, 0.1]]) for name in (IN_ORDER, REVERSED, SHUFFLED)}
+            for label in (0, 1, 1, 1, 0, 0, 1, 1, 0, 1)]
+    people = ["a", "a", "a", "a", "b", "b", "c", "c", "d", "e"]
+    found = summarise_orders(rows, [0, 1, 1, 1, 0, 0, 1, 1, 0, 1], CLASSES, people)["orders"]
+    accuracy = found[IN_ORDER]["accuracy"]
+    assert (accuracy["mean"], accuracy["low"], accuracy["high"]) == pytest.approx((1, 1, 1))
+    assert found[REVERSED]["cost"]["low"] == pytest.approx(0) == found[REVERSED]["cost"]["high"]
+
+
+def test_known_clips_are_left_out_or_named(data_set, trained, tmp_path, capsys):
+    use("inference", data_set, trained, tmp_path, "--order_test", "--subset", "all")
+    everything = read_json(tmp_path / "metrics.json")["order_test"]["clips"]
+    use("inference", data_set, trained, tmp_path / "training", "--order_test", "--subset", "training")
+    assert "all of them known from training: balanced accuracy" in capsys.readouterr().out
+    assert everything == 8 and read_json(tmp_path / "training" / "metrics.json")["order_test"]["clips"] == 8

@@ -143,12 +143,13 @@ def test_when_is_answered_by_the_decision_in_the_time_of_the_clip_and_of_its_vid
     assert when_answer(ClipResult({}, frames=FRAMES)) is None
     assert when_answer(decided(None, None, 1.0, 0.9)) == "The frames decide nothing."
     assert when_answer(decided(3, 3, -1.0, 1.6)) == (
-        "The score of walking is lowered by frame 3 of 6: alone, it gives 1.6 times its difference from the "
+        "Frame 3 of 6 is enough to lower the score of walking: alone, it gives 1.6 times its difference from the "
         "background.")
     found = when_answer(decided(2, 4, 1.0, 0.93, frames_per_second=10.0, video_frame=25.0))
-    assert found == ("The score of walking comes from frames 2 to 4 of 6 (0.1 s to 0.4 s; video 2.6 s to 2.9 s): "
+    assert found == ("Frames 2 to 4 of 6 (0.1 s to 0.4 s; video 2.6 s to 2.9 s) are enough for the score of walking: "
                      "alone, they give 93% of its difference from the background.")
-    assert "the whole clip: no shorter interval gives 90%" in when_answer(decided(1, LENGTH, 1.0, 1.0))
+    assert when_answer(decided(1, LENGTH, 1.0, 1.0)).startswith(
+        "It takes the whole clip for the score of walking: no shorter interval gives 90%")
 
 
 def test_where_names_the_ninth_of_the_picture_that_holds_most():
@@ -156,6 +157,11 @@ def test_where_names_the_ninth_of_the_picture_that_holds_most():
     values[1, -1, 0], values[1, 0, 0], values[4, 0, 0] = 3, 1, 2
     assert answers({"gradient": values}, name="gradient")["Where?"] == (
         "The map of gradient is strongest in frame 2; there, 75% of it lies in the bottom left ninth of the picture.")
+    values[4, 0, 0] = 4
+    assert answers({"gradient": values}, name="gradient")["Where?"].startswith(
+        "The map of gradient is equally strong in 2 frames; in the first of them, frame 2, 75%")
+    assert answers({"gradient": np.ones((LENGTH, SIDE, SIDE))}, name="gradient")["Where?"].endswith(
+        "it is the same in all pixels.")
 
 
 def test_what_a_run_did_not_compute_has_one_line_with_its_flag():

@@ -50,8 +50,8 @@ def test_the_sentences_and_charts_are_shown(page, decision):
     page.open("decided")
     assert page.texts("#when_sentences li") == decision.sentences(CLASSES)
     kept = float(decision.intervals.kept[5, 5])
-    assert page.texts("#first_answers dd")[0] == (f"The score of walking comes from frame 6 of 8: alone, it gives "
-                                                  f"{kept:.0%} of its difference from the background.")
+    assert page.texts("#first_answers dd")[0] == (f"Frame 6 of 8 is enough for the score of walking: alone, it "
+                                                  f"gives {kept:.0%} of its difference from the background.")
     assert float(page.texts("#when_gap")[0].replace("−", "-")) == pytest.approx(decision.shapley.gap, abs=1e-12)
     heights = [float(bar.get_attribute("height")) for bar in page.all("#when_timeline rect")]
     expected = np.abs(decision.shapley.values.numpy())

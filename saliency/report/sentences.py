@@ -47,7 +47,10 @@ def answers(entry: Map, maps: list[Map], facts: dict[str, Any], content: dict[st
 
 
 def when_answer(result: ClipResult) -> str | None:
-    """Return which frames the score of the explained class comes from, by the decision of a clip; None without one."""
+    """Return which frames alone are enough for the explained score, by the decision of a clip; None without one.
+
+    Other frames may be enough too, so the sentence does not say that the score comes from these.
+    """
     facts, said = result.facts, result.arrays.get(f"{WHEN}sentences")
     if said is None:
         return None
@@ -58,14 +61,14 @@ def when_answer(result: ClipResult) -> str | None:
     if kept is None or not np.isfinite(kept):
         return str(said[0])  # such as: the frames decide nothing
     frames, length, target = _frames(np.arange(first, last + 1, dtype=int)), len(result.frames), facts["target"]
-    verb = "comes from" if score > empty else "is lowered by"
+    to = "for" if score > empty else "to lower"
     if (first, last) == (1, length):
-        return (f"The score of {target} {verb} the whole clip{_times(facts, first, last)}: no shorter interval gives "
-                f"{SHARE:.0%} of its difference from the background alone.")
+        return (f"It takes the whole clip{_times(facts, first, last)} {to} the score of {target}: no shorter interval "
+                f"gives {SHARE:.0%} of its difference from the background alone.")
     share = f"{kept:.0%} of" if kept < 1.5 else f"{kept:.3g} times"
-    alone = "it gives" if first == last else "they give"
-    return (f"The score of {target} {verb} {frames} of {length}{_times(facts, first, last)}: alone, {alone} {share} "
-            "its difference from the background.")
+    verb, alone = ("is", "it gives") if first == last else ("are", "they give")
+    return (f"{frames.capitalize()} of {length}{_times(facts, first, last)} {verb} enough {to} the score of {target}: "
+            f"alone, {alone} {share} its difference from the background.")
 
 
 def _times(facts: dict[str, Any], first: float, last: float) -> str:
@@ -78,14 +81,18 @@ def _times(facts: dict[str, Any], first: float, last: float) -> str:
 
 
 def _where(subject: str, magnitude: np.ndarray) -> str:
-    """Return in which ninth of the picture a map (T, H, W) is strongest, in its strongest frame."""
-    frame = int(magnitude.sum((1, 2)).argmax())
+    """Return in which ninth of the picture a map (T, H, W) is strongest, in its (first) strongest frame."""
+    totals = magnitude.sum((1, 2))
+    frame, equals = int(totals.argmax()), int((totals >= (1 - SAME) * totals.max()).sum())
+    lead = f"{subject} is strongest in frame {frame + 1}; there," if equals == 1 else (
+        f"{subject} is equally strong in {equals} frames; in the first of them, frame {frame + 1},")
+    if np.ptp(magnitude[frame]) <= SAME * magnitude[frame].max():
+        return f"{lead} it is the same in all pixels."
     strips = [np.array_split(strip, 3, 1) for strip in np.array_split(magnitude[frame], 3, 0)]
     parts = np.array([[part.sum() for part in strip] for strip in strips])  # (3, 3)
     row, column = np.unravel_index(parts.argmax(), parts.shape)
     place = f"{('top', 'middle', 'bottom')[row]} {('left', 'centre', 'right')[column]}"
-    return (f"{subject} is strongest in frame {frame + 1}; there, {percent(parts.max() / parts.sum())} of it lies in "
-            f"the {place} ninth of the picture.")
+    return (f"{lead} {percent(parts.max() / parts.sum())} of it lies in the {place} ninth of the picture.")
 
 
 def _finite(entry: Map) -> np.ndarray:

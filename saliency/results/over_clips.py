@@ -21,7 +21,7 @@ EXAMPLES = 3  # clips per feature
 
 
 class OverClips:
-    """What is kept of each clip: T shares of its saliency, and three numbers per feature.
+    """Collects the clips of a run: the share of saliency in each of their frames, and three numbers per feature.
 
     method, feature_method: names of the maps to read; without a name, the first map of the first clip is read. Clips
     without the map are left out. So are clips where the map of `method` is 0 everywhere; `left_out` counts both kinds

@@ -116,20 +116,6 @@ class EncodedClip:
         return segment or -(-len(self) // MOST_GROUPS)
 
 
-class EncodedFeatures(EncodedClip):
-    """An EncodedClip of features that are known already: (T, D) of the frames and (D,) of the background.
-
-    model: any module with `classify`; see EncodedClip for the rest.
-    """
-
-    def __init__(self, model: nn.Module, features: torch.Tensor, empty: torch.Tensor, target: int,
-                 score: str = "logit"):
-        self.model, self.target, self.score = model, target, score
-        self.features, self.empty = features, empty
-        self.still = bool((features == empty).all())
-        self.encodings, self.passes = 0, 0
-
-
 def check_encoder(model: nn.Module, clip: torch.Tensor) -> None:
     """Raise ValueError unless a model has an encoder that treats each frame of the clip (T, C, H, W) by itself."""
     name = type(model).__name__

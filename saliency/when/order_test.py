@@ -82,7 +82,8 @@ def summarise_orders(rows: Sequence[Mapping[str, np.ndarray]], labels: Sequence[
     {"clips", "guessing", "orders": {name: {...}}}, and for each order: accuracy, the balanced accuracy, a cell of
     averages.summarise; cost, how far it lies below that of the clips in order, likewise; recall {class: share};
     changed, the share of clips with another prediction; largest_change, of any probability of any clip. Shuffled
-    orders of a clip count as one clip, with the mean over the draws.
+    orders of a clip count as one clip, with the mean over the draws. The intervals take the number of clips of each
+    class as given: each clip counts by its influence on the mean of the recalls.
     """
     if not rows:
         raise UserError("no clip has a label, so there is no accuracy to compare; give clips of a data set")
@@ -90,12 +91,18 @@ def summarise_orders(rows: Sequence[Mapping[str, np.ndarray]], labels: Sequence[
     counts = np.bincount(truth, minlength=len(classes))
     weights = len(truth) / ((counts > 0).sum() * counts[truth])  # the mean of weight x correct is balanced accuracy
     right, found = {}, {}
+
+    def balanced(values: np.ndarray) -> np.ndarray:
+        """Return values (clips,) whose mean is the mean over classes, and which are equal if they are in each class."""
+        own = np.bincount(truth, values, len(classes))[truth] / counts[truth]
+        return (weights * values).mean() + weights * (values - own)
+
     for name in rows[0]:
         predicted = [row[name].argmax(1) for row in rows]  # n draws for each clip
         right[name] = np.array([np.mean(each == label) for each, label in zip(predicted, truth, strict=True)])
         moved = [np.mean(each != row[IN_ORDER].argmax(1)) for each, row in zip(predicted, rows, strict=True)]
-        values = [{"accuracy": weight * value, "cost": weight * (own - value)}
-                  for weight, value, own in zip(weights, right[name], right[IN_ORDER], strict=True)]
+        values = [{"accuracy": accuracy, "cost": cost} for accuracy, cost in zip(
+            balanced(right[name]), balanced(right[IN_ORDER] - right[name]), strict=True)]
         found[name] = {
             **summarise(values, groups),
             "recall": {label: float(right[name][truth == i].mean()) for i, label in enumerate(classes) if counts[i]},
@@ -107,14 +114,18 @@ def summarise_orders(rows: Sequence[Mapping[str, np.ndarray]], labels: Sequence[
     return {"clips": len(rows), "sample": sample, "guessing": 1 / int((counts > 0).sum()), "orders": found}
 
 
-def order_sentences(summary: Mapping) -> list[str]:
-    """Return what `summarise_orders` allows one to say, as sentences."""
+def order_sentences(summary: Mapping, about: str = "") -> list[str]:
+    """Return what `summarise_orders` allows one to say, as sentences; about: what follows the number of clips."""
     found, guessing = summary["orders"], summary["guessing"]
     own = found[IN_ORDER]["accuracy"]
-    said = [f"Order test, {summary['sample']}: balanced accuracy {_range(own)} in order, {guessing:.3f} by guessing."]
-    if max(found[name]["largest_change"] for name in (REVERSED, SHUFFLED)) <= SAME:
-        said.append("The model does not use the order of the frames: reversed and shuffled clips have the same "
-                    "probabilities.")
+    said = [f"Order test, {summary['sample']}{about}: balanced accuracy {_range(own)} in order, "
+            f"{guessing:.3f} by guessing."]
+    if max(each["largest_change"] for each in found.values()) <= SAME:
+        said.append("Nothing that was done to the frames changes a probability, so these clips cannot tell whether the "
+                    "model uses their order: it decides without them, or they stand still.")
+    elif max(found[name]["largest_change"] for name in (REVERSED, SHUFFLED)) <= SAME:
+        said.append("On these clips, the model does not use the order of the frames: reversed and shuffled clips have "
+                    "the same probabilities.")
     elif not has_interval(own):
         said.append(f"{summary['sample']} are too few to tell whether the model uses the order of the frames: "
                     f"{_what_changes(found)}.")
@@ -165,7 +176,7 @@ def _cost(cell: Mapping) -> str:
 
 
 def _range(cell: Mapping) -> str:
-    interval = f" [{cell['low']:.3f}, {cell['high']:.3f}]" if has_interval(cell) else ""
+    interval = f" [{max(cell['low'], 0):.3f}, {min(cell['high'], 1):.3f}]" if has_interval(cell) else ""
     return f"{cell['mean']:.3f}{interval}"
 
 

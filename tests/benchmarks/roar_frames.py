@@ -28,7 +28,7 @@ from model.cnn_lstm import build_classifier
 from model.heads import HEADS
 from model.training import evaluate, train_epoch
 from model.vectors import AfterBackbone, Vectors
-from saliency.when.encoded import EncodedFeatures
+from tests.benchmarks.encoded_features import EncodedFeatures
 from tests.benchmarks.frame_importance import METHODS
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the frames that are removed

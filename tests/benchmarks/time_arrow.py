@@ -38,8 +38,8 @@ from saliency.metrics import auc
 from saliency.results.averages import finite_mean, format_table
 from saliency.sanity import randomise
 from saliency.when import frame_values, intervals
-from saliency.when.encoded import EncodedFeatures
 from saliency.when.intervals import CHANGES, mean_effect
+from tests.benchmarks.encoded_features import EncodedFeatures
 from tests.benchmarks.kth_videos import KTH, add_video_options, ranges_beside
 
 DURATION, SIZE = 30, 120  # frames of a window, pixels of a side
